@@ -1,0 +1,21 @@
+//! The two kinds of `watchkeeper.dev/v1alpha1`: their types, defaults, CEL rules
+//! and conditions, and a reader of manifests that judges them as the API server would.
+//!
+//! Doc comments on fields become the descriptions that `kubectl explain` shows.
+
+pub mod analytics_instance;
+pub mod common;
+pub mod durations;
+pub mod manifest;
+pub mod monitored_endpoint;
+pub mod schema;
+
+pub use analytics_instance::{AnalyticsInstance, AnalyticsInstanceSpec, AnalyticsInstanceStatus};
+pub use common::{Component, ImageSpec, SecretKeyRef, Toggle};
+pub use durations::TimeSpan;
+pub use monitored_endpoint::{MonitoredEndpoint, MonitoredEndpointSpec, MonitoredEndpointStatus};
+
+/// API group of both kinds.
+pub const GROUP: &str = "watchkeeper.dev";
+/// The served and stored version of both kinds.
+pub const VERSION: &str = "v1alpha1";

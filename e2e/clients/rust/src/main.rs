@@ -1,0 +1,53 @@
+//! An Actix application watched by the published `actix-analytics` crate.
+
+use actix_analytics::Analytics;
+use actix_web::{App, HttpResponse, HttpServer, Responder, web};
+use std::env;
+use std::time::Duration;
+
+async fn ok() -> impl Responder {
+    HttpResponse::Ok().body("ok")
+}
+
+async fn slow() -> impl Responder {
+    actix_web::rt::time::sleep(Duration::from_millis(120)).await;
+    HttpResponse::Ok().body("ok")
+}
+
+async fn create_item() -> impl Responder {
+    HttpResponse::Created().body("7")
+}
+
+async fn delete_item() -> impl Responder {
+    HttpResponse::NoContent()
+}
+
+fn variable(name: &str) -> std::io::Result<String> {
+    env::var(name).map_err(|error| std::io::Error::other(format!("{name}: {error}")))
+}
+
+#[actix_web::main]
+async fn main() -> std::io::Result<()> {
+    let server_url = variable("WATCHKEEPER_URL")?;
+    let api_key = variable("API_KEY")?;
+    let port = variable("PORT")?
+        .parse::<u16>()
+        .map_err(std::io::Error::other)?;
+
+    HttpServer::new(move || {
+        App::new()
+            .wrap(Analytics::new(api_key.clone()).with_server_url(server_url.clone()))
+            .route("/ok", web::get().to(ok))
+            .route("/search", web::get().to(ok))
+            .route("/slow", web::get().to(slow))
+            .route("/poke/{number}", web::get().to(ok))
+            .route("/items", web::post().to(create_item))
+            .route("/items/7", web::delete().to(delete_item))
+            .route("/users/update", web::put().to(ok))
+    })
+    // The client keeps one buffer per worker; one worker makes its flush predictable.
+    .workers(1)
+    .bind(("127.0.0.1", port))?
+    .run()
+    .await
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Every test of the project, on a machine that has only the toolchains: Rust, Go,
+# Python, Node.js, a C compiler and Debian's packages. What else the tests need is
+# installed here first, into ${WATCHKEEPER_CACHE:-~/.cache/watchkeeper}.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$root"
+export WATCHKEEPER_CACHE="${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$WATCHKEEPER_CACHE/target}"
+mkdir -p "$WATCHKEEPER_CACHE"
+
+step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
+
+step 'programs from Debian: etcd, promtool, PostgreSQL'
+e2e/cluster/deps.sh
+step 'Kubernetes, kubectl and Helm from the Go module proxy'
+e2e/cluster/build.sh kubernetes helm
+step 'published client libraries'
+e2e/clients/setup.sh
+step 'country database'
+e2e/geoip.sh
+step 'the product and its tests'
+cargo build --workspace
+cargo test --workspace --no-run
+
+step 'tests'
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+status=0
+cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
+
+step 'summary'
+# One line for all of cargo's own, one of which ends each test program.
+awk '/^test result:/ { for (i = 1; i <= NF; i++) { if ($i == "passed;") p += $(i-1); if ($i == "failed;") f += $(i-1); if ($i == "ignored;") s += $(i-1) } }
+     END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit (p == 0) }' "$log" || status=1
+exit "$status"

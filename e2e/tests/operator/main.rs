@@ -1,0 +1,14 @@
+//! The operator against a real API server, garbage collector and workload controllers.
+//!
+//! Each test has a namespace and a service account of its own, bound to the generated Role;
+//! the API server's audit log tells what the operator asked for. There are no nodes: a
+//! stand-in for the kubelet reports the pods as ready.
+
+mod api;
+mod children;
+mod endpoints;
+mod harness;
+mod leadership;
+mod lifecycle;
+mod permissions;
+mod storage;

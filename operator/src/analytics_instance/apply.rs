@@ -1,0 +1,194 @@
+//! Phase 4: writes what differs, in order, by server-side apply.
+
+use std::collections::HashMap;
+
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::child::{Child, ChildKind};
+use super::diff::{hash, holds};
+use super::storage;
+use crate::context::{Context, Error};
+use crate::gate::GateError;
+use crate::labels;
+
+/// Owner of the fields that this controller writes.
+pub const FIELD_MANAGER: &str = "watchkeeper-operator/analyticsinstance";
+
+/// Child objects as they are on the API server.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    objects: HashMap<(ChildKind, String), DynamicObject>,
+}
+
+impl Live {
+    /// Reads all objects that carry the labels of an instance.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn read(client: &Client, namespace: &str, instance: &str) -> Result<Self, Error> {
+        let mut live = Self::default();
+        let selected = ListParams::default().labels(&labels::of_instance(instance));
+        for kind in ChildKind::ALL {
+            for object in kind.api(client, namespace).list(&selected).await? {
+                live.put(kind, object);
+            }
+        }
+        Ok(live)
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, kind: ChildKind, name: &str) -> Option<&DynamicObject> {
+        self.objects.get(&(kind, name.to_owned()))
+    }
+
+    /// Puts in an object, or what has become of it.
+    pub fn put(&mut self, kind: ChildKind, object: DynamicObject) {
+        self.objects.insert((kind, object.name_any()), object);
+    }
+
+    /// All objects.
+    pub fn iter(&self) -> impl Iterator<Item = (ChildKind, &DynamicObject)> {
+        self.objects
+            .iter()
+            .map(|((kind, _), object)| (*kind, object))
+    }
+}
+
+/// Whether an object belongs to the owner of the given uid.
+#[must_use]
+pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
+    object
+        .owner_references()
+        .iter()
+        .any(|owner| owner.uid == uid)
+}
+
+/// Writes the children that differ and puts their new state into `live`.
+///
+/// # Errors
+/// The first child that cannot be written; what comes after it is left for the next time.
+pub async fn apply(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    children: &[Child],
+    live: &mut Live,
+) -> Result<(), Error> {
+    for child in children {
+        apply_one(context, namespace, uid, child, live).await?;
+    }
+    Ok(())
+}
+
+async fn apply_one(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    child: &Child,
+    live: &mut Live,
+) -> Result<(), Error> {
+    let kind = child.kind;
+    let api = kind.api(&context.client, namespace);
+    let mut wanted = child.object.clone();
+    let applied_hash = hash(&wanted.to_string());
+    wanted["metadata"]["annotations"][labels::APPLIED_HASH] = json!(applied_hash);
+
+    let current = match live.get(kind, &child.name) {
+        Some(object) => Some(object.clone()),
+        // It may exist without our labels: ours if it is owned, somebody's if not.
+        None => api.get_opt(&child.name).await?,
+    };
+    if let Some(current) = &current {
+        let adoptable = current.owner_references().is_empty()
+            && current
+                .labels()
+                .get("app.kubernetes.io/managed-by")
+                .map(String::as_str)
+                == Some(labels::MANAGER);
+        if !owned_by(current, uid) && !adoptable {
+            return Err(Error::NameTaken {
+                kind: kind.name(),
+                name: child.name.clone(),
+            });
+        }
+        let as_value = to_value(current)?;
+        if holds(&wanted, &as_value) {
+            live.put(kind, current.clone());
+            return Ok(());
+        }
+        if current.annotations().get(labels::APPLIED_HASH) == Some(&applied_hash) {
+            context
+                .metrics
+                .drift_corrections
+                .with_label_values(&[kind.name()])
+                .inc();
+            tracing::info!(
+                kind = kind.name(),
+                name = child.name,
+                namespace,
+                "putting right what somebody changed"
+            );
+        }
+        if kind == ChildKind::StatefulSet {
+            storage::make_room(context, namespace, &wanted, &as_value).await?;
+        }
+    }
+    let outcome = if current.is_some() {
+        "updated"
+    } else {
+        "created"
+    };
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let patch = Patch::Apply(&wanted);
+    match context
+        .gate
+        .write(api.patch(&child.name, &params, &patch))
+        .await
+    {
+        Ok(object) => {
+            tracing::info!(
+                kind = kind.name(),
+                name = child.name,
+                namespace,
+                outcome,
+                "applied"
+            );
+            context
+                .metrics
+                .applies
+                .with_label_values(&[kind.name(), outcome])
+                .inc();
+            live.put(kind, object);
+            Ok(())
+        }
+        Err(GateError::Closed) => Err(Error::Standby),
+        Err(GateError::Kube(error)) => {
+            context
+                .metrics
+                .applies
+                .with_label_values(&[kind.name(), "failed"])
+                .inc();
+            Err(Error::Apply {
+                kind: kind.name(),
+                name: child.name.clone(),
+                message: said(&error),
+            })
+        }
+    }
+}
+
+/// What the API server said, without the wrapping.
+#[must_use]
+pub fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn to_value(object: &DynamicObject) -> Result<Value, Error> {
+    serde_json::to_value(object).map_err(|error| Error::Kube(kube::Error::SerdeError(error)))
+}

@@ -1,0 +1,244 @@
+//! Whole objects as snapshots, over a matrix of inputs, and rules that hold for all of them.
+
+use serde_json::{Value, json};
+use watchkeeper_crds::AnalyticsInstance;
+
+use super::*;
+use crate::analytics_instance::child::{Child, ChildKind};
+use crate::analytics_instance::dereference::{DatabaseReferences, References};
+use crate::analytics_instance::validate::validate;
+use crate::context::Settings;
+
+fn children(spec: Value) -> Vec<Child> {
+    let mut instance = AnalyticsInstance::new("shop", serde_json::from_value(spec).unwrap());
+    instance.metadata.namespace = Some("web".to_owned());
+    instance.metadata.uid = Some("11111111-2222-3333-4444-555555555555".to_owned());
+    instance.validate_cel().unwrap();
+    let database = if instance.spec.database.external.is_some() {
+        DatabaseReferences::External {
+            url: "postgres://u:p@db.example:6432/hits".to_owned(),
+            ca: Some("PEM".to_owned()),
+        }
+    } else {
+        DatabaseReferences::Managed {
+            password: "PASSWORD".to_owned(),
+        }
+    };
+    let references = References {
+        admin_token: "TOKEN".to_owned(),
+        database,
+        project_keys: instance
+            .spec
+            .access
+            .projects
+            .iter()
+            .map(|project| {
+                (
+                    project.name.clone(),
+                    "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned(),
+                )
+            })
+            .collect(),
+    };
+    let settings = Settings {
+        image: "watchkeeper:1.0.0".to_owned(),
+        ..Settings::default()
+    };
+    let plan = validate(&instance, references, &settings).unwrap();
+    build(&plan).unwrap().in_order().unwrap()
+}
+
+fn minimal() -> Value {
+    json!({})
+}
+
+fn external() -> Value {
+    json!({"database": {"external": {
+        "urlFrom": {"name": "hits-db", "key": "url"}, "ca": {"name": "hits-db", "key": "ca.crt"}}},
+        "access": {"adminSecretRef": {"name": "boss", "key": "token"}}})
+}
+
+fn with_issuer() -> Value {
+    json!({"ingress": {"host": "stats.example.com", "className": "nginx",
+        "annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "8m"},
+        "tls": {"issuerRef": {"kind": "ClusterIssuer", "name": "letsencrypt"}}}})
+}
+
+fn with_certificate() -> Value {
+    json!({"ingress": {"host": "stats.example.com", "tls": {"secretName": "stats-cert"}}})
+}
+
+fn overridden() -> Value {
+    json!({
+        "networkPolicy": {"enabled": false},
+        "podDisruptionBudget": {"enabled": false},
+        "logger": {"replicas": 3, "podTemplate": {
+            "metadata": {"annotations": {"team": "web"}},
+            "spec": {"priorityClassName": "high", "containers": [
+                {"name": "logger", "env": [{"name": "EXTRA", "value": "1"}]},
+                {"name": "sidecar", "image": "sidecar:1"}]}}},
+    })
+}
+
+fn everything() -> Value {
+    json!({
+        "image": {"repository": "registry.example/wk", "tag": "2.0.0", "pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
+        "logger": {"replicas": 2, "resources": {"requests": {"cpu": "1"}}, "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]},
+        "api": {"replicas": 2, "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "arch", "operator": "In", "values": ["amd64"]}]}]}}}},
+        "checker": {"replicas": 4},
+        "database": {"managed": {"storage": {"size": "50Gi", "className": "fast", "reclaim": "Delete"},
+            "image": {"repository": "pg", "tag": "16"}, "resources": {"requests": {"memory": "1Gi"}},
+            "parameters": {"max_connections": "50", "shared_buffers": "256MB"}}},
+        "access": {"signup": "Closed", "projects": [{"name": "web", "keySecretName": "web-key"}]},
+        "ingress": {"host": "stats.example.com", "tls": {"issuerRef": {"name": "internal"}}},
+        "privacy": {"level": 2},
+        "retention": {"hits": "90d", "checks": "365d"},
+        "endpoints": {"namespaceSelector": {}},
+    })
+}
+
+fn matrix() -> [(&'static str, Value); 6] {
+    [
+        ("minimal", minimal()),
+        ("external", external()),
+        ("issuer", with_issuer()),
+        ("certificate", with_certificate()),
+        ("overridden", overridden()),
+        ("everything", everything()),
+    ]
+}
+
+#[test]
+fn each_input_gives_the_objects_of_its_snapshot() {
+    for (name, spec) in matrix() {
+        let text: Vec<String> = children(spec)
+            .iter()
+            .map(|child| serde_yaml::to_string(&child.object).unwrap())
+            .collect();
+        insta::assert_snapshot!(name, text.join("---\n"));
+    }
+}
+
+#[test]
+fn every_child_is_named_labelled_and_owned() {
+    for (input, spec) in matrix() {
+        for child in children(spec) {
+            let meta = &child.object["metadata"];
+            let what = format!("{input}: {} {}", child.kind.name(), child.name);
+            assert!(
+                child.name == "shop" || child.name.starts_with("shop-") || child.name == "web-key",
+                "{what}"
+            );
+            assert_eq!(child.object["kind"], child.kind.name(), "{what}");
+            assert_eq!(meta["namespace"], "web", "{what}");
+            assert_eq!(
+                meta["labels"]["app.kubernetes.io/managed-by"], "watchkeeper-operator",
+                "{what}"
+            );
+            assert_eq!(
+                meta["labels"]["app.kubernetes.io/instance"], "shop",
+                "{what}"
+            );
+            assert_eq!(
+                meta["ownerReferences"][0]["uid"], "11111111-2222-3333-4444-555555555555",
+                "{what}"
+            );
+            assert_eq!(meta["ownerReferences"][0]["controller"], true, "{what}");
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_within_a_kind() {
+    for (input, spec) in matrix() {
+        let mut seen = std::collections::HashSet::new();
+        for child in children(spec) {
+            assert!(
+                seen.insert((child.kind, child.name.clone())),
+                "{input}: {}",
+                child.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_pod_keeps_to_the_restricted_standard_and_has_no_token() {
+    for (input, spec) in matrix() {
+        // A user's own sidecar is the user's own business.
+        for child in children(spec).iter().filter(|_| input != "overridden") {
+            let pod = &child.object["spec"]["template"]["spec"];
+            if pod.is_null() {
+                continue;
+            }
+            assert_eq!(pod["automountServiceAccountToken"], false);
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+            assert_eq!(
+                pod["securityContext"]["seccompProfile"]["type"],
+                "RuntimeDefault"
+            );
+            let containers = [&pod["containers"], &pod["initContainers"]];
+            for container in containers.into_iter().filter_map(Value::as_array).flatten() {
+                let security = &container["securityContext"];
+                assert_eq!(security["allowPrivilegeEscalation"], false);
+                assert_eq!(security["readOnlyRootFilesystem"], true);
+                assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
+                assert!(container["resources"]["requests"].is_object());
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_stand_in_secrets_only() {
+    for (input, spec) in matrix() {
+        for child in children(spec) {
+            if child.kind != ChildKind::Secret {
+                let text = child.object.to_string();
+                for secret in ["PASSWORD\"", "TOKEN\"", ":p@"] {
+                    // The name of the variable is no secret.
+                    let text = text.replace("POSTGRES_PASSWORD\"", "");
+                    assert!(
+                        !text.contains(secret),
+                        "{input}: {} {}",
+                        child.kind.name(),
+                        child.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pods_roll_when_configuration_or_a_secret_changes_and_not_otherwise() {
+    let hash = |spec: Value| {
+        let all = children(spec);
+        let api = all
+            .iter()
+            .find(|child| child.kind == ChildKind::Deployment && child.name == "shop-api")
+            .unwrap();
+        api.object["spec"]["template"]["metadata"]["annotations"]["watchkeeper.dev/config-hash"]
+            .clone()
+    };
+    assert_eq!(hash(minimal()), hash(json!({"logger": {"replicas": 5}})));
+    assert_ne!(hash(minimal()), hash(json!({"privacy": {"level": 1}})));
+    assert_ne!(hash(minimal()), hash(external()));
+}
+
+#[test]
+fn what_pods_need_is_applied_before_the_pods() {
+    let order: Vec<ChildKind> = children(everything())
+        .iter()
+        .map(|child| child.kind)
+        .collect();
+    let mut sorted = order.clone();
+    sorted.sort();
+    assert_eq!(order, sorted);
+    for kind in ChildKind::ALL {
+        assert!(order.contains(&kind), "{} is never built", kind.name());
+    }
+}

@@ -1,0 +1,160 @@
+//! The kinds of child objects and the one order in which they are applied.
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{ApiResource, DynamicObject};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::build::Children;
+use crate::context::Error;
+
+/// A kind of child object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChildKind {
+    /// Identity of pods, with no permission at all.
+    ServiceAccount,
+    /// Configuration that is not secret.
+    ConfigMap,
+    /// Configuration that is.
+    Secret,
+    /// Which traffic may pass.
+    NetworkPolicy,
+    /// Names and ports of services.
+    Service,
+    /// The database.
+    StatefulSet,
+    /// The services.
+    Deployment,
+    /// What disruptions must leave.
+    PodDisruptionBudget,
+    /// The way in.
+    Ingress,
+}
+
+impl ChildKind {
+    /// All kinds, in the order in which they are applied.
+    pub const ALL: [Self; 9] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::NetworkPolicy,
+        Self::Service,
+        Self::StatefulSet,
+        Self::Deployment,
+        Self::PodDisruptionBudget,
+        Self::Ingress,
+    ];
+
+    /// The kind as Kubernetes calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::Service => "Service",
+            Self::StatefulSet => "StatefulSet",
+            Self::Deployment => "Deployment",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Ingress => "Ingress",
+        }
+    }
+
+    /// Whether every instance has the same objects of this kind at all times, so that none is
+    /// ever left over.
+    #[must_use]
+    pub fn always_there(self) -> bool {
+        matches!(self, Self::ConfigMap | Self::Deployment)
+    }
+
+    /// Group, version and resource.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        match self {
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Self::Secret => ApiResource::erase::<Secret>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+            Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Ingress => ApiResource::erase::<Ingress>(&()),
+        }
+    }
+
+    /// The API of this kind in a namespace.
+    #[must_use]
+    pub fn api(self, client: &Client, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(client.clone(), namespace, &self.resource())
+    }
+}
+
+/// One child object as it is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Child {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: String,
+    /// The whole object.
+    pub object: Value,
+}
+
+impl Children {
+    /// All children in the order in which they are applied: what pods need comes
+    /// before the pods.
+    ///
+    /// # Errors
+    /// When an object cannot be written as JSON, which only a mistake here can cause.
+    pub fn in_order(self) -> Result<Vec<Child>, Error> {
+        // Without `..`: a new child does not compile until it is applied, and
+        // everything that is applied is of a kind that is pruned and watched.
+        let Self {
+            service_accounts,
+            config_map,
+            secrets,
+            network_policies,
+            services,
+            database,
+            deployments,
+            disruption_budgets,
+            ingress,
+        } = self;
+        let mut all = Vec::new();
+        add(&mut all, ChildKind::ServiceAccount, service_accounts)?;
+        add(&mut all, ChildKind::ConfigMap, [config_map])?;
+        add(&mut all, ChildKind::Secret, secrets)?;
+        add(&mut all, ChildKind::NetworkPolicy, network_policies)?;
+        add(&mut all, ChildKind::Service, services)?;
+        add(&mut all, ChildKind::StatefulSet, database)?;
+        add(&mut all, ChildKind::Deployment, deployments)?;
+        add(&mut all, ChildKind::PodDisruptionBudget, disruption_budgets)?;
+        add(&mut all, ChildKind::Ingress, ingress)?;
+        Ok(all)
+    }
+}
+
+fn add<K>(
+    all: &mut Vec<Child>,
+    kind: ChildKind,
+    objects: impl IntoIterator<Item = K>,
+) -> Result<(), Error>
+where
+    K: Resource + Serialize,
+{
+    for object in objects {
+        all.push(Child {
+            kind,
+            name: object.meta().name.clone().unwrap_or_default(),
+            object: serde_json::to_value(&object)
+                .map_err(|error| Error::InvalidSpec(error.to_string()))?,
+        });
+    }
+    Ok(())
+}

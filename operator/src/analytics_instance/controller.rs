@@ -1,0 +1,310 @@
+//! Runs the phases for every instance that changed, or whose children did.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Api, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use watchkeeper_crds::AnalyticsInstance;
+
+use super::apply::{Live, apply};
+use super::build::{build, certificate_secret};
+use super::child::ChildKind;
+use super::dereference::dereference;
+use super::plan::Plan;
+use super::projects::{self, Registered};
+use super::prune::prune;
+use super::status;
+use super::validate::validate;
+use crate::context::{Context, Error};
+use crate::labels;
+use crate::monitored_endpoint::push::ApiClient;
+use crate::retry::jittered;
+use crate::run::Place;
+use crate::stores::{Guarded, InstanceKey};
+use crate::watch::{self, Reporting};
+
+const NAME: &str = "analyticsinstance";
+/// Even if a watch has missed something, everything is looked at again.
+const RESYNC: Duration = Duration::from_secs(10 * 3_600);
+
+struct Work {
+    context: Arc<Context>,
+    registered: Registered,
+}
+
+/// Runs until told to stop; reconciles under way come to their end.
+pub async fn run(
+    place: Place,
+    stream: impl Stream<Item = Result<Guarded<AnalyticsInstance>, watcher::Error>> + Send + 'static,
+    reader: Store<Guarded<AnalyticsInstance>>,
+    reporting: Reporting,
+    context: Arc<Context>,
+    stop: CancellationToken,
+) {
+    let config = Config::default()
+        .concurrency(32)
+        .debounce(Duration::from_millis(200));
+    let mut controller = Controller::for_stream(stream, reader.clone()).with_config(config);
+    for kind in ChildKind::ALL {
+        // Exhaustive: a new kind of child does not compile until it is watched.
+        controller = match kind {
+            ChildKind::ServiceAccount => {
+                own::<ServiceAccount>(controller, &place, &reporting, &context)
+            }
+            ChildKind::ConfigMap => own::<ConfigMap>(controller, &place, &reporting, &context),
+            ChildKind::Secret => own::<Secret>(controller, &place, &reporting, &context),
+            ChildKind::NetworkPolicy => {
+                own::<NetworkPolicy>(controller, &place, &reporting, &context)
+            }
+            ChildKind::Service => own::<Service>(controller, &place, &reporting, &context),
+            ChildKind::StatefulSet => own::<StatefulSet>(controller, &place, &reporting, &context),
+            ChildKind::Deployment => own::<Deployment>(controller, &place, &reporting, &context),
+            ChildKind::PodDisruptionBudget => {
+                own::<PodDisruptionBudget>(controller, &place, &reporting, &context)
+            }
+            ChildKind::Ingress => own::<Ingress>(controller, &place, &reporting, &context),
+        };
+    }
+    let referring = reader.clone();
+    let foreign_secrets = watch::children::<Secret>(
+        place.api(&context.client),
+        labels::NOT_MANAGED,
+        reporting.clone(),
+    );
+    let counts = context.links.counts_changed(reader.clone());
+    let work = Arc::new(Work {
+        context: context.clone(),
+        registered: Registered::default(),
+    });
+    controller
+        .watches_stream(foreign_secrets, move |secret| {
+            referring_to(&referring, &secret)
+        })
+        .reconcile_on(counts)
+        .reconcile_all_on(watch::leading(context.gate.subscribe()))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, on_error, work)
+        .for_each(|_| async {})
+        .await;
+}
+
+type Instances = Controller<Guarded<AnalyticsInstance>>;
+
+fn own<K>(
+    controller: Instances,
+    place: &Place,
+    reporting: &Reporting,
+    context: &Context,
+) -> Instances
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+    PartialObjectMeta<K>: serde::de::DeserializeOwned,
+{
+    let api: Api<PartialObjectMeta<K>> = place.api(&context.client);
+    controller.owns_stream(watch::children::<K>(
+        api,
+        labels::MANAGED,
+        reporting.clone(),
+    ))
+}
+
+/// Instances whose spec names a Secret that is not ours.
+fn referring_to(
+    store: &Store<Guarded<AnalyticsInstance>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Vec<ObjectRef<Guarded<AnalyticsInstance>>> {
+    let (name, namespace) = (secret.name_any(), secret.namespace());
+    store
+        .state()
+        .iter()
+        .filter(|object| object.namespace() == namespace)
+        .filter(|object| {
+            object
+                .0
+                .as_ref()
+                .is_ok_and(|instance| refers(instance, &name))
+        })
+        .map(|object| ObjectRef::from_obj(object.as_ref()))
+        .collect()
+}
+
+fn refers(instance: &AnalyticsInstance, secret: &str) -> bool {
+    let spec = &instance.spec;
+    let external = spec.database.external.as_ref();
+    let named = [
+        spec.access
+            .admin_secret_ref
+            .as_ref()
+            .map(|reference| &reference.name),
+        external.map(|external| &external.url_from.name),
+        external
+            .and_then(|external| external.ca.as_ref())
+            .map(|reference| &reference.name),
+    ];
+    named.into_iter().flatten().any(|name| name == secret)
+        || certificate_secret(&instance.name_any(), spec).as_deref() == Some(secret)
+}
+
+async fn reconcile(
+    object: Arc<Guarded<AnalyticsInstance>>,
+    work: Arc<Work>,
+) -> Result<Action, Error> {
+    let context = &work.context;
+    if !context.gate.is_open() {
+        context
+            .metrics
+            .reconciles
+            .with_label_values(&[NAME, "standby"])
+            .inc();
+        return Ok(Action::await_change());
+    }
+    let begun = Instant::now();
+    context.stores.ready().await;
+    let result = match &object.0 {
+        Ok(instance) => reconcile_instance(instance, &work).await,
+        Err(invalid) => {
+            crate::monitored_endpoint::status::report_unreadable::<AnalyticsInstance>(
+                context, invalid,
+            )
+            .await
+        }
+    };
+    context
+        .metrics
+        .reconcile_seconds
+        .with_label_values(&[NAME])
+        .observe(begun.elapsed().as_secs_f64());
+    match result {
+        Err(Error::Standby) => Ok(Action::await_change()),
+        Ok(()) => {
+            context
+                .metrics
+                .reconciles
+                .with_label_values(&[NAME, "ok"])
+                .inc();
+            context.retries.succeeded(&retry_key(&object));
+            Ok(Action::requeue(jittered(RESYNC)))
+        }
+        Err(error) => {
+            context
+                .metrics
+                .reconciles
+                .with_label_values(&[NAME, "error"])
+                .inc();
+            context
+                .metrics
+                .reconcile_errors
+                .with_label_values(&[NAME, error.reason()])
+                .inc();
+            tracing::warn!(instance = %InstanceKey::of(object.as_ref()), %error, "an instance is not as it should be");
+            Err(error)
+        }
+    }
+}
+
+fn on_error(object: Arc<Guarded<AnalyticsInstance>>, _: &Error, work: Arc<Work>) -> Action {
+    Action::requeue(work.context.retries.failed(&retry_key(&object)))
+}
+
+fn retry_key(object: &Guarded<AnalyticsInstance>) -> String {
+    format!("{NAME} {}", InstanceKey::of(object))
+}
+
+async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result<(), Error> {
+    let context = work.context.as_ref();
+    if instance.metadata.deletion_timestamp.is_some() {
+        // The garbage collector takes the children; there is nothing else to do.
+        return Ok(());
+    }
+    let namespace = instance.namespace().unwrap_or_default();
+    let mut live = Live::read(&context.client, &namespace, &instance.name_any()).await?;
+    let result = if instance.spec.paused {
+        Ok(())
+    } else {
+        bring_about(instance, work, &mut live).await
+    };
+    if matches!(result, Err(Error::Standby)) {
+        return result;
+    }
+    let endpoints = context.links.counts(&InstanceKey::of(instance));
+    let seen = status::observe(context, instance, &live, endpoints, result.as_ref().err()).await?;
+    let now = Timestamp::now();
+    status::write(context, instance, |live| {
+        status::compute(live, &seen, &context.settings.image, now)
+    })
+    .await?;
+    result
+}
+
+/// The phases from dereference to prune.
+async fn bring_about(
+    instance: &AnalyticsInstance,
+    work: &Work,
+    live: &mut Live,
+) -> Result<(), Error> {
+    let context = work.context.as_ref();
+    let references = dereference(context, instance).await?;
+    let token = references.admin_token.clone();
+    let plan = validate(instance, references, &context.settings)?;
+    let children = build(&plan)?.in_order()?;
+    apply(context, &plan.namespace, &plan.uid, &children, live).await?;
+    let pruned = prune(context, &plan.namespace, &plan.uid, &children, live).await?;
+    tell_api(work, &plan, live, &token, &pruned).await
+}
+
+/// Tells the API about projects, as soon as there is an API.
+async fn tell_api(
+    work: &Work,
+    plan: &Plan,
+    live: &Live,
+    token: &str,
+    pruned: &[kube::api::DynamicObject],
+) -> Result<(), Error> {
+    let context = work.context.as_ref();
+    let deployment = live.get(ChildKind::Deployment, &plan.child_name("api"));
+    if status::Workload::read("api", deployment).ready == 0 {
+        work.registered.forget(&plan.uid);
+        return Ok(());
+    }
+    let url = context.settings.api_url(&plan.namespace, &plan.name);
+    let api = ApiClient::new(context.links.http(), &url, token);
+    projects::forget(context, &api, pruned, plan).await;
+    projects::register(context, &work.registered, plan, &api).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_of_any_secret_that_the_spec_names_is_noticed() {
+        let instance = |spec| AnalyticsInstance::new("shop", serde_json::from_value(spec).unwrap());
+        let external = instance(json!({
+            "database": {"external": {"urlFrom": {"name": "db", "key": "url"}, "ca": {"name": "ca", "key": "ca"}}},
+            "access": {"adminSecretRef": {"name": "boss", "key": "token"}},
+            "ingress": {"host": "a.example", "tls": {"issuerRef": {"name": "x"}}}}));
+        for name in ["db", "ca", "boss", "shop-tls"] {
+            assert!(refers(&external, name), "{name}");
+        }
+        assert!(!refers(&external, "other"));
+        assert!(!refers(&instance(json!({})), "shop-tls"));
+    }
+}

@@ -1,0 +1,14 @@
+//! `AnalyticsInstance`: dereference → validate → build → apply → prune → status.
+
+pub mod apply;
+pub mod build;
+pub mod child;
+pub mod controller;
+pub mod dereference;
+pub mod diff;
+pub mod plan;
+pub mod projects;
+pub mod prune;
+pub mod status;
+pub mod storage;
+pub mod validate;

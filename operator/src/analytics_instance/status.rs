@@ -1,0 +1,424 @@
+//! Phase 6: says how an instance is, truthfully, and writes it only when it differs.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+use watchkeeper_crds::AnalyticsInstance;
+use watchkeeper_crds::analytics_instance::{
+    AnalyticsInstanceStatus, ComponentStatus, EndpointCounts,
+};
+
+use super::apply::{FIELD_MANAGER, Live};
+use super::build::{certificate_secret, url};
+use super::child::ChildKind;
+use super::plan::Service;
+use super::validate::split_image;
+use crate::conditions::{self, Finding};
+use crate::context::{Context, Error};
+
+/// What was found out about an instance.
+#[derive(Debug, Clone, Default)]
+pub struct Observation {
+    /// Services and their pods.
+    pub components: Vec<Workload>,
+    /// The managed database; nothing where it is external.
+    pub database: Option<Workload>,
+    /// Whether the certificate is there; nothing where none is asked for.
+    pub certificate: Option<bool>,
+    /// What kept the reconcile from its end: reason and message.
+    pub failure: Option<(String, String)>,
+    /// Endpoints that are watched.
+    pub endpoints: EndpointCounts,
+}
+
+/// A Deployment or StatefulSet and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// logger, api, checker or database.
+    pub name: String,
+    /// Pods that are wanted.
+    pub wanted: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Whether every pod is of the newest template and available.
+    pub settled: bool,
+    /// What Kubernetes says is wrong, if it says so.
+    pub trouble: Option<String>,
+}
+
+impl Workload {
+    /// Reads a live Deployment or StatefulSet.
+    #[must_use]
+    pub fn read(name: &str, object: Option<&DynamicObject>) -> Self {
+        let empty = json!({});
+        let data = object.map_or(&empty, |object| &object.data);
+        let number = |pointer: &str| {
+            data.pointer(pointer)
+                .and_then(Value::as_i64)
+                .and_then(|number| i32::try_from(number).ok())
+        };
+        let wanted = number("/spec/replicas").unwrap_or(1);
+        let ready = number("/status/readyReplicas").unwrap_or(0);
+        let generation = object
+            .and_then(|object| object.metadata.generation)
+            .unwrap_or_default();
+        let observed = data
+            .pointer("/status/observedGeneration")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
+        let updated = number("/status/updatedReplicas").unwrap_or(0);
+        let available = number("/status/availableReplicas").unwrap_or(0);
+        let total = number("/status/replicas").unwrap_or(0);
+        Self {
+            name: name.to_owned(),
+            wanted,
+            ready,
+            settled: object.is_some()
+                && observed >= generation
+                && updated >= wanted
+                && available >= wanted
+                && total <= wanted.max(updated),
+            trouble: trouble(data),
+        }
+    }
+
+    fn answers(&self) -> bool {
+        self.ready >= self.wanted
+    }
+}
+
+fn trouble(data: &Value) -> Option<String> {
+    let conditions = data.pointer("/status/conditions")?.as_array()?;
+    conditions
+        .iter()
+        .find(|condition| {
+            let is = |key: &str, value: &str| condition[key] == value;
+            (is("type", "Progressing") && is("status", "False"))
+                || (is("type", "ReplicaFailure") && is("status", "True"))
+        })
+        .and_then(|condition| condition["message"].as_str().map(str::to_owned))
+}
+
+/// Finds out how an instance is.
+///
+/// # Errors
+/// What the API server says.
+pub async fn observe(
+    context: &Context,
+    instance: &AnalyticsInstance,
+    live: &Live,
+    endpoints: EndpointCounts,
+    failure: Option<&Error>,
+) -> Result<Observation, Error> {
+    let name = instance.name_any();
+    let namespace = instance.namespace().unwrap_or_default();
+    let certificate = match certificate_secret(&name, &instance.spec) {
+        None => None,
+        Some(secret) => {
+            // Metadata only: whether a certificate is there needs no look at its key.
+            let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+            let wanted = ListParams::default()
+                .fields(&format!("metadata.name={secret},type=kubernetes.io/tls"));
+            Some(!secrets.list_metadata(&wanted).await?.items.is_empty())
+        }
+    };
+    let workload =
+        |part: &str, kind| Workload::read(part, live.get(kind, &format!("{name}-{part}")));
+    Ok(Observation {
+        components: Service::ALL
+            .iter()
+            .map(|service| workload(service.name(), ChildKind::Deployment))
+            .collect(),
+        database: instance
+            .spec
+            .database
+            .external
+            .is_none()
+            .then(|| workload("database", ChildKind::StatefulSet)),
+        certificate,
+        failure: failure.map(|error| (error.reason().to_owned(), error.to_string())),
+        endpoints,
+    })
+}
+
+/// The status that follows from what was found out. Pure.
+#[must_use]
+pub fn compute(
+    instance: &AnalyticsInstance,
+    seen: &Observation,
+    image: &str,
+    now: Timestamp,
+) -> AnalyticsInstanceStatus {
+    let previous = instance.status.clone().unwrap_or_default();
+    let name = instance.name_any();
+    let mut components: Vec<&Workload> = seen.components.iter().collect();
+    components.extend(&seen.database);
+    AnalyticsInstanceStatus {
+        conditions: conditions::settle(
+            &previous.conditions,
+            &findings(instance, seen),
+            instance.metadata.generation,
+            now,
+        ),
+        observed_generation: instance.metadata.generation,
+        url: Some(url(
+            &name,
+            &instance.namespace().unwrap_or_default(),
+            &instance.spec,
+        )),
+        version: version(instance, image),
+        endpoints: Some(seen.endpoints),
+        components: components
+            .into_iter()
+            .map(|workload| ComponentStatus {
+                name: workload.name.clone(),
+                replicas: workload.wanted,
+                ready: workload.ready,
+            })
+            .collect(),
+    }
+}
+
+fn version(instance: &AnalyticsInstance, image: &str) -> Option<String> {
+    let own = instance
+        .spec
+        .image
+        .as_ref()
+        .and_then(|image| image.tag.clone());
+    own.or_else(|| split_image(image).1.map(str::to_owned))
+}
+
+fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
+    let database = database(seen);
+    let certificate = seen.certificate.map(|there| certificate(instance, there));
+    let waiting: Vec<&Workload> = seen
+        .components
+        .iter()
+        .filter(|workload| !workload.answers())
+        .collect();
+    let unsettled: Vec<&Workload> = seen
+        .components
+        .iter()
+        .chain(&seen.database)
+        .filter(|workload| !workload.settled)
+        .collect();
+
+    let ready = if !database.status {
+        Finding::new("Ready", false, &database.reason, database.message.clone())
+    } else if !waiting.is_empty() {
+        Finding::new(
+            "Ready",
+            false,
+            "ComponentsNotReady",
+            format!("waiting for {}", named(&waiting)),
+        )
+    } else {
+        Finding::new(
+            "Ready",
+            true,
+            "AllPartsAnswer",
+            "logger, API, checker and database answer",
+        )
+    };
+    let progressing = if instance.spec.paused {
+        Finding::new(
+            "Progressing",
+            false,
+            "Paused",
+            "nothing changes while spec.paused is set",
+        )
+    } else if unsettled.is_empty() {
+        Finding::new(
+            "Progressing",
+            false,
+            "Settled",
+            "everything is as the spec wants it",
+        )
+    } else {
+        Finding::new(
+            "Progressing",
+            true,
+            "RollingOut",
+            format!("rolling out {}", named(&unsettled)),
+        )
+    };
+    let paused = if instance.spec.paused {
+        Finding::new(
+            "Paused",
+            true,
+            "PausedBySpec",
+            "set spec.paused to false to let the operator work on",
+        )
+    } else {
+        Finding::new(
+            "Paused",
+            false,
+            "Active",
+            "the operator keeps this instance as its spec wants it",
+        )
+    };
+    let mut all = vec![ready, progressing, degraded(seen), paused, database];
+    all.extend(certificate);
+    all
+}
+
+fn degraded(seen: &Observation) -> Finding {
+    if let Some((reason, message)) = &seen.failure {
+        return Finding::new("Degraded", true, reason, message.clone());
+    }
+    let trouble = seen
+        .components
+        .iter()
+        .chain(&seen.database)
+        .find_map(|workload| {
+            workload
+                .trouble
+                .as_ref()
+                .map(|trouble| format!("{}: {trouble}", workload.name))
+        });
+    match trouble {
+        Some(message) => Finding::new("Degraded", true, "RolloutFailed", message),
+        None => Finding::new(
+            "Degraded",
+            false,
+            "AsExpected",
+            "nothing is known to be wrong",
+        ),
+    }
+}
+
+fn database(seen: &Observation) -> Finding {
+    const KIND: &str = "DatabaseReady";
+    if let Some(database) = &seen.database {
+        return if database.answers() && database.ready > 0 {
+            Finding::new(KIND, true, "Answers", "the managed database answers")
+        } else {
+            Finding::new(
+                KIND,
+                false,
+                "DatabaseNotReady",
+                "the managed database does not answer yet; see its pod's events",
+            )
+        };
+    }
+    if let Some((reason, message)) = seen
+        .failure
+        .as_ref()
+        .filter(|(reason, _)| reason == "SecretMissing")
+    {
+        return Finding::new(KIND, false, reason, message.clone());
+    }
+    // The API is ready only when its database answers.
+    let api = seen
+        .components
+        .iter()
+        .find(|workload| workload.name == "api");
+    if api.is_some_and(|api| api.ready > 0) {
+        Finding::new(
+            KIND,
+            true,
+            "Answers",
+            "the external database answers the API",
+        )
+    } else {
+        Finding::new(
+            KIND,
+            false,
+            "DatabaseNotReady",
+            "the API has not reached the external database yet; see its /readyz",
+        )
+    }
+}
+
+fn certificate(instance: &AnalyticsInstance, there: bool) -> Finding {
+    const KIND: &str = "CertificateReady";
+    let secret = certificate_secret(&instance.name_any(), &instance.spec).unwrap_or_default();
+    if there {
+        Finding::new(
+            KIND,
+            true,
+            "Issued",
+            format!("Secret {secret} holds the certificate"),
+        )
+    } else {
+        Finding::new(
+            KIND,
+            false,
+            "CertificateMissing",
+            format!(
+                "Secret {secret} of type kubernetes.io/tls does not exist yet; see the Certificate of that name"
+            ),
+        )
+    }
+}
+
+fn named(workloads: &[&Workload]) -> String {
+    let parts: Vec<String> = workloads
+        .iter()
+        .map(|workload| {
+            format!(
+                "{} ({} of {} pods ready)",
+                workload.name, workload.ready, workload.wanted
+            )
+        })
+        .collect();
+    parts.join(", ")
+}
+
+/// Writes a status if it differs from the live one, and an Event per transition.
+///
+/// # Errors
+/// What the API server says.
+pub async fn write(
+    context: &Context,
+    instance: &AnalyticsInstance,
+    make: impl Fn(&AnalyticsInstance) -> AnalyticsInstanceStatus,
+) -> Result<(), Error> {
+    if instance.status.as_ref() == Some(&make(instance)) {
+        return Ok(());
+    }
+    // What is in the store may be older than what was written last.
+    let api: Api<AnalyticsInstance> = Api::namespaced(
+        context.client.clone(),
+        &instance.namespace().unwrap_or_default(),
+    );
+    let Some(live) = api.get_opt(&instance.name_any()).await? else {
+        return Ok(());
+    };
+    let status = make(&live);
+    if live.status.as_ref() == Some(&status) || live.uid() != instance.uid() {
+        return Ok(());
+    }
+    let body = json!({
+        "apiVersion": AnalyticsInstance::api_version(&()),
+        "kind": AnalyticsInstance::kind(&()),
+        "metadata": {"name": instance.name_any()},
+        "status": status,
+    });
+    let patch = Patch::Apply(&body);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let result = context
+        .gate
+        .write(api.patch_status(&instance.name_any(), &params, &patch))
+        .await;
+    let outcome = if result.is_ok() { "ok" } else { "error" };
+    context
+        .metrics
+        .status_writes
+        .with_label_values(&["analyticsinstance", outcome])
+        .inc();
+    result?;
+    let before = live.status.clone().unwrap_or_default().conditions;
+    let changed = conditions::transitions(&before, &status.conditions);
+    context
+        .events
+        .transitions(&live.object_ref(&()), &changed)
+        .await;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

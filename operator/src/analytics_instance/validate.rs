@@ -1,0 +1,181 @@
+//! Phase 2: decides everything that is still open and refuses what makes no sense.
+//! The schema and its CEL rules have caught most mistakes before.
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kube::ResourceExt;
+use serde_json::Value;
+use watchkeeper_crds::{AnalyticsInstance, ImageSpec};
+
+use super::dereference::{DatabaseReferences, References};
+use super::diff::hash;
+use super::plan::{Admin, DATABASE_PORT, Database, Image, Plan, ProjectKey, Service};
+use crate::context::{Error, Settings};
+
+/// Makes the plan of an instance.
+///
+/// # Errors
+/// [`Error::InvalidSpec`] with a sentence that says what to change.
+pub fn validate(
+    instance: &AnalyticsInstance,
+    references: References,
+    settings: &Settings,
+) -> Result<Plan, Error> {
+    let spec = instance.spec.clone();
+    let name = instance.name_any();
+    let secrets_hash = hash(&format!(
+        "{}\n{:?}",
+        references.admin_token, references.database
+    ));
+    let database = match (
+        references.database,
+        &spec.database.managed,
+        &spec.database.external,
+    ) {
+        (DatabaseReferences::External { url, .. }, _, Some(external)) => Database::External {
+            port: port_of(&url, &external.url_from.name)?,
+            url: external.url_from.clone(),
+            ca: external.ca.clone(),
+        },
+        (DatabaseReferences::Managed { password }, managed, None) => {
+            let managed = managed.clone().unwrap_or_default();
+            Database::Managed {
+                image: image(managed.image.as_ref(), &settings.postgres_image),
+                spec: managed,
+                password,
+            }
+        }
+        _ => {
+            return Err(Error::InvalidSpec(
+                "spec.database changed while it was read".to_owned(),
+            ));
+        }
+    };
+    let admin = match &spec.access.admin_secret_ref {
+        Some(reference) => Admin::Existing(reference.clone()),
+        None => Admin::Generated {
+            token: references.admin_token,
+        },
+    };
+    let mut projects = Vec::new();
+    for project in &spec.access.projects {
+        let secret = project.key_secret_name.clone();
+        if secret == format!("{name}-admin") || secret == format!("{name}-database") {
+            return Err(Error::InvalidSpec(format!(
+                "spec.access.projects: {secret} holds secrets of the instance itself; choose another keySecretName for {}",
+                project.name
+            )));
+        }
+        let key = references
+            .project_keys
+            .get(&project.name)
+            .cloned()
+            .unwrap_or_default();
+        if uuid::Uuid::parse_str(&key).is_err() {
+            return Err(Error::InvalidSpec(format!(
+                "Secret {secret} holds no UUID under api-key; correct or delete it"
+            )));
+        }
+        projects.push(ProjectKey {
+            name: project.name.clone(),
+            secret,
+            key,
+        });
+    }
+    let plan = Plan {
+        namespace: instance.namespace().unwrap_or_default(),
+        uid: instance.uid().unwrap_or_default(),
+        image: image(spec.image.as_ref(), &settings.image),
+        name,
+        database,
+        admin,
+        projects,
+        secrets_hash,
+        spec,
+    };
+    check_templates(&plan)?;
+    Ok(plan)
+}
+
+/// A pod template is free in the schema, so a mistake in it shows only here.
+fn check_templates(plan: &Plan) -> Result<(), Error> {
+    for service in Service::ALL {
+        if let Some(template) = &plan.component(service).pod_template {
+            serde_json::from_value::<PodTemplateSpec>(without_nulls(Value::Object(
+                template.clone(),
+            )))
+            .map_err(|error| {
+                Error::InvalidSpec(format!(
+                    "spec.{}.podTemplate is no part of a pod template: {error}",
+                    service.name()
+                ))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Nulls in a template remove what was built; the type check has no word for them, nor
+/// for the required fields that a partial list item may leave out.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, field)| !field.is_null())
+                .map(|(key, field)| (key, without_nulls(field)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+fn image(spec: Option<&ImageSpec>, default: &str) -> Image {
+    let spec = spec.cloned().unwrap_or_default();
+    let (repository, tag) = split_image(default);
+    let repository = spec.repository.unwrap_or_else(|| repository.to_owned());
+    let tag = spec.tag.or_else(|| tag.map(str::to_owned));
+    Image {
+        reference: match tag {
+            // A digest comes with its own separator.
+            Some(tag) if tag.starts_with("sha256:") => format!("{repository}@{tag}"),
+            Some(tag) => format!("{repository}:{tag}"),
+            None => repository,
+        },
+        pull_policy: spec.pull_policy.map(|policy| policy.as_str().to_owned()),
+        pull_secrets: spec
+            .pull_secrets
+            .into_iter()
+            .map(|secret| secret.name)
+            .collect(),
+    }
+}
+
+/// Repository and tag (or digest) of an image; a port of a registry is no tag.
+#[must_use]
+pub fn split_image(reference: &str) -> (&str, Option<&str>) {
+    if let Some((repository, digest)) = reference.split_once('@') {
+        return (repository, Some(digest));
+    }
+    match reference.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (reference, None),
+    }
+}
+
+fn port_of(url: &str, secret: &str) -> Result<i32, Error> {
+    let refuse = || {
+        Error::InvalidSpec(format!(
+            "Secret {secret} holds no database URL; write postgres://user:password@host:5432/name"
+        ))
+    };
+    let url = url::Url::parse(url.trim()).map_err(|_| refuse())?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") || !url.has_host() {
+        return Err(refuse());
+    }
+    Ok(url.port().map_or(DATABASE_PORT, i32::from))
+}
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

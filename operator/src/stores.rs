@@ -1,0 +1,101 @@
+//! All instances and endpoints that are known, over all namespaces that are served.
+
+use std::sync::Arc;
+
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
+
+/// An object, or what is known of one that cannot be read.
+pub type Guarded<K> = DeserializeGuard<K>;
+
+/// Namespace and name of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl InstanceKey {
+    /// Of an object.
+    pub fn of<K: Resource>(object: &K) -> Self {
+        Self {
+            namespace: object.meta().namespace.clone().unwrap_or_default(),
+            name: object.meta().name.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Of the instance that an endpoint refers to.
+    #[must_use]
+    pub fn referred(endpoint: &MonitoredEndpoint) -> Self {
+        let reference = &endpoint.spec.instance_ref;
+        Self {
+            namespace: reference
+                .namespace
+                .clone()
+                .or_else(|| endpoint.namespace())
+                .unwrap_or_default(),
+            name: reference.name.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for InstanceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One store per served namespace, or one for all.
+#[derive(Clone)]
+pub struct Stores {
+    /// Instances.
+    pub instances: Vec<Store<Guarded<AnalyticsInstance>>>,
+    /// Endpoints.
+    pub endpoints: Vec<Store<Guarded<MonitoredEndpoint>>>,
+}
+
+impl Stores {
+    /// Waits until everything that exists is known.
+    pub async fn ready(&self) {
+        for store in &self.instances {
+            // The only error is that the watch ended, and then the process ends too.
+            let _ = store.wait_until_ready().await;
+        }
+        for store in &self.endpoints {
+            let _ = store.wait_until_ready().await;
+        }
+    }
+
+    /// The instance of a key, if it is known and can be read.
+    #[must_use]
+    pub fn instance(&self, key: &InstanceKey) -> Option<Arc<Guarded<AnalyticsInstance>>> {
+        self.instances
+            .iter()
+            .filter_map(|store| {
+                store.find(|object| {
+                    object.meta().name.as_deref() == Some(&key.name)
+                        && object.meta().namespace.as_deref() == Some(&key.namespace)
+                })
+            })
+            .find(|object| object.0.is_ok())
+    }
+
+    /// All readable endpoints that refer to an instance, leaving ones included.
+    #[must_use]
+    pub fn endpoints_of(&self, key: &InstanceKey) -> Vec<Arc<Guarded<MonitoredEndpoint>>> {
+        self.endpoints
+            .iter()
+            .flat_map(Store::state)
+            .filter(|object| {
+                object
+                    .0
+                    .as_ref()
+                    .is_ok_and(|endpoint| InstanceKey::referred(endpoint) == *key)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,203 @@
+//! The streams of changes that start reconciles: trimmed, in pages, told apart by what matters.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{PredicateConfig, WatchStreamExt, predicates, watcher as watch};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch as flag};
+
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::stores::{Guarded, InstanceKey};
+
+const PAGE: u32 = 50;
+
+/// What all watches report to.
+#[derive(Clone)]
+pub struct Reporting {
+    /// Knows what is pending.
+    pub health: Health,
+    /// Counts errors.
+    pub metrics: Arc<Metrics>,
+    /// Where the watch looks, for people.
+    pub place: String,
+}
+
+impl Reporting {
+    fn pending<K: Resource<DynamicType = ()>>(&self) -> String {
+        format!("watch of {} in {}", K::kind(&()), self.place)
+    }
+
+    fn see<K: Resource<DynamicType = ()>, T>(&self, event: &Result<Event<T>, watcher::Error>) {
+        let kind = K::kind(&());
+        match event {
+            Ok(Event::InitDone) => {
+                self.health.settle(&self.pending::<K>());
+                self.metrics.crd_missing.with_label_values(&[&*kind]).set(0);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.metrics.watch_errors.with_label_values(&[&*kind]).inc();
+                let missing = matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404);
+                if missing {
+                    self.metrics.crd_missing.with_label_values(&[&*kind]).set(1);
+                    tracing::warn!(%kind, "the API server does not know this kind: install the CRDs");
+                } else {
+                    tracing::warn!(%kind, %error, "a watch failed and begins again");
+                }
+            }
+        }
+    }
+}
+
+/// Changes of one of the two kinds, after they are in the store. Emits an object when its
+/// generation, finalizers, deletion or uid change; status is no reason.
+/// `changed` hears of every object that is new, has a new generation, or is gone.
+pub fn primary<K>(
+    api: Api<Guarded<K>>,
+    writer: Writer<Guarded<K>>,
+    reporting: Reporting,
+    changed: Option<mpsc::UnboundedSender<InstanceKey>>,
+) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()>
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    reporting.health.pend(&reporting.pending::<K>());
+    let mut tap = Tap {
+        known: HashMap::new(),
+        arriving: Vec::new(),
+        changed,
+    };
+    let seen = reporting.clone();
+    watch(api, watcher::Config::default().page_size(PAGE))
+        .inspect(move |event| reporting.see::<K, _>(event))
+        .default_backoff()
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .inspect(move |event| {
+            tap.see(event);
+            let count = i64::try_from(tap.known.len()).unwrap_or(i64::MAX);
+            seen.metrics
+                .objects
+                .with_label_values(&[&*K::kind(&())])
+                .set(count);
+        })
+        .applied_objects()
+        .predicate_filter(essence::<Guarded<K>>, PredicateConfig::default())
+}
+
+/// Hash of all that a reconcile of a primary object depends on.
+fn essence<K: Resource>(object: &K) -> Option<u64> {
+    let meta = object.meta();
+    let mut hasher = DefaultHasher::new();
+    meta.generation.hash(&mut hasher);
+    meta.finalizers.hash(&mut hasher);
+    meta.deletion_timestamp.is_some().hash(&mut hasher);
+    meta.uid.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+type Version = (Option<String>, Option<i64>);
+
+/// Tells others which objects are new, changed or gone.
+struct Tap {
+    known: HashMap<InstanceKey, Version>,
+    arriving: Vec<(InstanceKey, Version)>,
+    changed: Option<mpsc::UnboundedSender<InstanceKey>>,
+}
+
+impl Tap {
+    fn see<K: Resource>(&mut self, event: &Result<Event<K>, watcher::Error>) {
+        let version = |object: &K| (object.meta().uid.clone(), object.meta().generation);
+        match event {
+            Ok(Event::Init) => self.arriving.clear(),
+            // The store shows the objects of a list only when the list is complete.
+            Ok(Event::InitApply(object)) => self
+                .arriving
+                .push((InstanceKey::of(object), version(object))),
+            Ok(Event::InitDone) => {
+                let now: HashMap<_, _> = self.arriving.drain(..).collect();
+                let before = std::mem::take(&mut self.known);
+                for key in before.keys().filter(|key| !now.contains_key(*key)) {
+                    self.tell(key);
+                }
+                for (key, version) in &now {
+                    if before.get(key) != Some(version) {
+                        self.tell(key);
+                    }
+                }
+                self.known = now;
+            }
+            Ok(Event::Apply(object)) => {
+                let (key, version) = (InstanceKey::of(object), version(object));
+                if self.known.insert(key.clone(), version.clone()) != Some(version) {
+                    self.tell(&key);
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                let key = InstanceKey::of(object);
+                self.known.remove(&key);
+                self.tell(&key);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn tell(&self, key: &InstanceKey) {
+        if let Some(changed) = &self.changed {
+            // Nobody listens any more only when the process is ending.
+            let _ = changed.send(key.clone());
+        }
+    }
+}
+
+/// Every change of child objects, as metadata only.
+pub fn children<K>(
+    api: Api<PartialObjectMeta<K>>,
+    selector: &str,
+    mut reporting: Reporting,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: DeserializeOwned,
+{
+    reporting.place = format!("{} ({selector})", reporting.place);
+    reporting.health.pend(&reporting.pending::<K>());
+    watch(
+        api,
+        watcher::Config::default().labels(selector).page_size(PAGE),
+    )
+    .inspect(move |event| reporting.see::<K, _>(event))
+    .default_backoff()
+    .modify(|object| {
+        object.metadata.managed_fields = None;
+        object.metadata.annotations = None;
+    })
+    .touched_objects()
+    .predicate_filter(predicates::resource_version, PredicateConfig::default())
+}
+
+/// Says so each time this process comes to lead.
+pub fn leading(flag: flag::Receiver<bool>) -> impl Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold(flag, |mut flag| async move {
+        loop {
+            flag.changed().await.ok()?;
+            if *flag.borrow_and_update() {
+                return Some(((), flag));
+            }
+        }
+    })
+}

@@ -1,0 +1,169 @@
+//! `GET /api/data`: raw hits for programs.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderMap, HeaderValue,
+    header::CONTENT_TYPE,
+};
+use serde::Serialize;
+use watchkeeper_analytics::{Filter, Page, visit};
+use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::DAY_MS;
+
+use super::{
+    account::header_key,
+    rows::{Columns, write_json},
+    store_error,
+};
+use crate::{Api, times::midnight};
+
+/// Rows of a page.
+const PAGE: usize = 50_000;
+
+/// Head of the compact form, whose rows follow its order.
+const COMPACT_HEAD: [&str; 10] = [
+    "ip_address", "path", "hostname", "user_agent", "method", "response_time", "status",
+    "location", "user_id", "created_at",
+];
+
+#[derive(Serialize)]
+struct Row<'a> {
+    hostname: &'a str,
+    ip_address: &'a str,
+    path: &'a str,
+    user_agent: &'a str,
+    method: usize,
+    status: i32,
+    response_time: i64,
+    location: &'a str,
+    user_id: &'a str,
+    created_at: &'a str,
+}
+
+/// The hits of a key that match the query. A key that is not known has none.
+pub(super) async fn data(
+    State(api): State<Api>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let key = header_key(&headers)?;
+    let project = api.store.project_by_key(key).await.map_err(|e| store_error(&e))?;
+    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
+
+    let compact = query.get("compact").is_some_and(|text| text == "true");
+    let mut body = b"[".to_vec();
+    if compact {
+        write_json(&mut body, &COMPACT_HEAD);
+    }
+    if let Some(project) = project {
+        visit(&api.store, project.id, &filter(&query), page(&query), |hit| {
+            if body.len() > 1 {
+                body.push(b',');
+            }
+            write(&mut body, &Columns::from(&hit), compact);
+        })
+        .await
+        .map_err(|e| store_error(&e))?;
+    }
+    body.push(b']');
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    Ok(([(CONTENT_TYPE, json)], body).into_response())
+}
+
+fn write(body: &mut Vec<u8>, row: &Columns<'_>, compact: bool) {
+    let ip = row.ip.unwrap_or_default();
+    let agent = row.user_agent.unwrap_or_default();
+    if compact {
+        let values = (
+            ip, &row.path, row.hostname, agent, row.method, row.response_time, row.status,
+            row.location, row.user_id, &row.created_at,
+        );
+        return write_json(body, &values);
+    }
+    write_json(
+        body,
+        &Row {
+            hostname: row.hostname,
+            ip_address: ip,
+            path: &row.path,
+            user_agent: agent,
+            method: row.method,
+            status: row.status,
+            response_time: row.response_time,
+            location: row.location,
+            user_id: row.user_id,
+            created_at: &row.created_at,
+        },
+    );
+}
+
+/// Page 1 for none and for junk; nothing for 0 and below.
+fn page(query: &HashMap<String, String>) -> Page {
+    let number = query.get("page").and_then(|text| text.parse::<i64>().ok()).unwrap_or(1);
+    match usize::try_from(number - 1) {
+        Ok(before) => Page { skip: before.saturating_mul(PAGE), take: PAGE },
+        Err(_) => Page { skip: 0, take: 0 },
+    }
+}
+
+/// The filters in every spelling that is documented or coded upstream; values
+/// that cannot be are ignored, as upstream does.
+fn filter(query: &HashMap<String, String>) -> Filter {
+    let get = |names: &[&str]| {
+        names.iter().find_map(|name| query.get(*name)).filter(|value| !value.is_empty()).cloned()
+    };
+    let day = |names: &[&str]| get(names).and_then(|text| midnight(&text));
+    let exact = day(&["date"]);
+    Filter {
+        from: exact.or_else(|| day(&["dateFrom", "date_from"])),
+        // Up to midnight of that day, which itself still counts, as upstream compares.
+        to: exact.map(|day| day + DAY_MS).or_else(|| day(&["dateTo", "date_to"]).map(|day| day + 1)),
+        host: get(&["hostname"]),
+        ip: get(&["ip", "ipAddress", "ip_address"])
+            .and_then(|text| text.parse::<std::net::IpAddr>().ok())
+            .map(|ip| ip.to_canonical().to_string()),
+        country: get(&["location"]).filter(|code| code.chars().count() == 2),
+        status: get(&["status"])
+            .and_then(|text| text.parse().ok())
+            .filter(|status| (100..=599).contains(status)),
+        user: get(&["userID", "userId", "user_id"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(pairs: &[(&str, &str)]) -> Filter {
+        filter(&pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn every_spelling_of_a_filter_is_understood() {
+        for name in ["ip", "ipAddress", "ip_address"] {
+            assert_eq!(from(&[(name, "::ffff:1.2.3.4")]).ip.as_deref(), Some("1.2.3.4"), "{name}");
+        }
+        for name in ["userID", "userId", "user_id"] {
+            assert_eq!(from(&[(name, "u")]).user.as_deref(), Some("u"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_ignored() {
+        let junk = [("ip", "x"), ("status", "42"), ("location", "DEU"), ("date", "x"), ("dateFrom", ""), ("hostname", "")];
+        assert_eq!(from(&junk), Filter::default());
+    }
+
+    #[test]
+    fn a_date_is_its_whole_day_and_a_range_ends_at_midnight() {
+        let date = from(&[("date", "1970-01-02")]);
+        assert_eq!((date.from, date.to), (Some(DAY_MS), Some(2 * DAY_MS)));
+        let range = from(&[("dateFrom", "1970-01-02"), ("dateTo", "1970-01-03")]);
+        assert_eq!((range.from, range.to), (Some(DAY_MS), Some(2 * DAY_MS + 1)));
+    }
+}

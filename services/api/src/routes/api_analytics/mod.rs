@@ -1,0 +1,56 @@
+//! api-analytics' API and monitor, with its paths, shapes, statuses and quirks.
+
+mod account;
+mod data;
+mod monitors;
+mod requests;
+mod rows;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use http::StatusCode;
+use uuid::Uuid;
+use watchkeeper_runtime::{
+    error::ApiError,
+    http::{cors, json_charset},
+};
+use watchkeeper_store::Project;
+
+use super::store_error;
+use crate::Api;
+
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/api/generate", get(account::generate))
+        .route("/api/generate-api-key", get(account::generate))
+        .route("/api/user-id/{key}", get(account::user_id))
+        .route("/api/delete/{key}", get(account::delete))
+        .route("/api/regenerate-user-id", post(account::regenerate_user_id))
+        .route("/api/data", get(data::data))
+        .route("/api/monitor/pings/{user}", get(monitors::pings))
+        .route("/api/monitor/add", post(monitors::add))
+        .route("/api/monitor/delete", post(monitors::delete))
+        .layer(middleware::map_response(json_charset))
+        // Upstream labels only these without a character set.
+        .route("/api/requests/{user}/{page}", get(requests::page))
+        .route("/api/requests/{user}", get(requests::pages))
+        .layer(middleware::from_fn(cors::allow_every_origin))
+}
+
+/// 400 with one of upstream's messages.
+fn refuse(message: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, message)
+}
+
+/// The project of a user id, with or without dashes.
+async fn by_user(api: &Api, user: &str) -> Result<Option<Project>, ApiError> {
+    let user: Uuid = user.parse().map_err(|_| refuse("Invalid user ID."))?;
+    api.store.project_by_user(user).await.map_err(|e| store_error(&e))
+}
+
+/// A key out of a path or header.
+fn parse_key(key: &str) -> Result<Uuid, ApiError> {
+    key.trim().trim_matches('"').parse().map_err(|_| refuse("Invalid API key."))
+}

@@ -1,0 +1,178 @@
+//! The monitor: URLs that a user watches, at most three a key.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use url::Url;
+use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::{
+    DAY_MS, EndpointSpec, HttpProbe, NewEndpoint, Origin, Probe, Project, now_ms,
+};
+
+use super::{by_user, refuse, store_error};
+use crate::{Api, times::rfc3339};
+
+/// How long pings are shown: upstream deletes older ones.
+const SHOWN: i64 = 60 * DAY_MS;
+/// Longest URL, bytes.
+const URL_LIMIT: usize = 255;
+
+#[derive(Deserialize)]
+struct Add {
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    secure: bool,
+    #[serde(default)]
+    ping: bool,
+}
+
+#[derive(Deserialize)]
+struct Delete {
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    url: String,
+}
+
+/// `GET /api/monitor/pings/{user}`: for each URL its results, oldest first. One
+/// without an answer has status 0, which the dashboard shows as "No response".
+pub(super) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> Result<Json<Value>, ApiError> {
+    let mut urls = Map::new();
+    if let Some(project) = by_user(&api, &user).await? {
+        let endpoints = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
+        for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.origin == Origin::Monitor) {
+            let checks = api.store.checks(project.id, endpoint.id, now_ms() - SHOWN).await;
+            let pings = checks
+                .map_err(|e| store_error(&e))?
+                .into_iter()
+                .map(|check| {
+                    json!({
+                        "response_time": check.duration_us / 1_000,
+                        "status": check.status.unwrap_or_default(),
+                        "created_at": rfc3339(check.at),
+                    })
+                })
+                .collect();
+            urls.insert(endpoint.name, Value::Array(pings));
+        }
+    }
+    Ok(Json(Value::Object(urls)))
+}
+
+/// `POST /api/monitor/add`, whatever the content type says.
+pub(super) async fn add(State(api): State<Api>, body: Bytes) -> Result<Response, ApiError> {
+    let add: Add = parse(&body)?;
+    let project = owner(&api, &add.user_id).await?;
+    let target = target(&add.url, add.secure).ok_or_else(|| refuse("Invalid data."))?;
+    let existing = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
+    if existing.iter().any(|endpoint| endpoint.name == add.url) {
+        return Err(ApiError::new(StatusCode::CONFLICT, "Monitor already exists."));
+    }
+    if existing.len() >= api.options.monitors_per_project {
+        return Err(refuse("Monitor limit reached."));
+    }
+    let endpoint = NewEndpoint {
+        uid: uid(&project, &add.url),
+        origin: Origin::Monitor,
+        project: project.id,
+        namespace: String::new(),
+        name: add.url.clone(),
+        generation: 1,
+        spec: EndpointSpec {
+            display_name: add.url,
+            group: None,
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            retries: 0,
+            backoff: Duration::ZERO,
+            suspended: false,
+            probe: Probe::Http(HttpProbe {
+                url: target.into(),
+                method: if add.ping { "HEAD" } else { "GET" }.into(),
+                headers: Vec::new(),
+                body: None,
+                // What the dashboard paints green.
+                expected_status: vec!["2xx".into()],
+                follow_redirects: true,
+                head_falls_back_to_get: add.ping,
+            }),
+        },
+    };
+    api.store.put_endpoint(&endpoint).await.map_err(|e| store_error(&e))?;
+    api.endpoints_changed();
+    Ok(created("New monitor created successfully."))
+}
+
+/// `POST /api/monitor/delete`: also of one that is not there.
+pub(super) async fn delete(State(api): State<Api>, body: Bytes) -> Result<Response, ApiError> {
+    let delete: Delete = parse(&body)?;
+    let project = owner(&api, &delete.user_id).await?;
+    api.store.delete_endpoint(&uid(&project, &delete.url)).await.map_err(|e| store_error(&e))?;
+    api.endpoints_changed();
+    Ok(created("Monitor deleted successfully."))
+}
+
+fn created(message: &str) -> Response {
+    (StatusCode::CREATED, Json(json!({ "message": message, "status": 201 }))).into_response()
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|_| refuse("Invalid request body."))
+}
+
+async fn owner(api: &Api, user: &str) -> Result<Project, ApiError> {
+    if user.is_empty() {
+        return Err(refuse("User ID required."));
+    }
+    match by_user(api, user).await {
+        Ok(Some(project)) => Ok(project),
+        Ok(None) => Err(refuse("Invalid data.")),
+        Err(error) if error.status == StatusCode::BAD_REQUEST => Err(refuse("Invalid data.")),
+        Err(error) => Err(error),
+    }
+}
+
+fn uid(project: &Project, url: &str) -> String {
+    format!("monitor/{}/{url}", project.id.0)
+}
+
+/// What to ask for a URL as people type it: without a scheme, `secure` decides.
+fn target(text: &str, secure: bool) -> Option<Url> {
+    if text.len() > URL_LIMIT {
+        return None;
+    }
+    let full = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("{}://{text}", if secure { "https" } else { "http" })
+    };
+    let url = Url::parse(&full).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gets_its_scheme_from_secure_unless_it_has_one() {
+        let text = |url, secure| target(url, secure).map(String::from);
+        assert_eq!(text("example.com/a", true).as_deref(), Some("https://example.com/a"));
+        assert_eq!(text("example.com", false).as_deref(), Some("http://example.com/"));
+        assert_eq!(text("http://example.com", true).as_deref(), Some("http://example.com/"));
+        for bad in ["", "ftp://a", "http://", "file:///etc/passwd", &"a".repeat(256)] {
+            assert_eq!(text(bad, true), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `GET /api/v1/transitions`: who asks waits until something has changed.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use serde_json::{Value, json};
+use watchkeeper_crds::durations;
+use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::{Uptime, now_ms};
+
+use super::EndpointView;
+use crate::{Api, auth::Admin, routes::store_error};
+
+/// Longest wait: less than the time that any answer may take.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Time between looks at the store, which other processes write to.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Endpoints whose state changed after `after`, waiting up to `wait` for the first.
+pub(super) async fn after(
+    _: Admin,
+    State(api): State<Api>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, ApiError> {
+    let after: i64 = match query.get("after") {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| ApiError::bad_request("after must be a cursor of an earlier answer.").field("after"))?,
+    };
+    let wait = match query.get("wait") {
+        None => Duration::ZERO,
+        Some(text) => durations::parse(text)
+            .map_err(|e| ApiError::bad_request(e.to_string()).field("wait"))?
+            .min(LONGEST),
+    };
+    let deadline = Instant::now() + wait;
+    let changed = loop {
+        let notified = api.transitions.notified();
+        let last = api.store.last_transition().await.map_err(|e| store_error(&e))?;
+        if last > after {
+            break api.store.transitions_after(after).await.map_err(|e| store_error(&e))?;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break Vec::new();
+        }
+        tokio::select! {
+            () = notified => {}
+            () = tokio::time::sleep(left.min(LOOK)) => {}
+        }
+    };
+    let cursor = changed.last().map_or(after, |endpoint| endpoint.transition);
+    let mut uptimes = match changed.is_empty() {
+        true => HashMap::<i64, Uptime>::new(),
+        false => api.store.uptimes(now_ms()).await.map_err(|e| store_error(&e))?,
+    };
+    let transitions: Vec<_> = changed
+        .into_iter()
+        .map(|endpoint| {
+            let uptime = uptimes.remove(&endpoint.id).unwrap_or_default();
+            EndpointView::new(endpoint, uptime)
+        })
+        .collect();
+    Ok(Json(json!({ "transitions": transitions, "cursor": cursor.to_string() })))
+}

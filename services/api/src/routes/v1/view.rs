@@ -1,0 +1,75 @@
+//! An endpoint as JSON shows it.
+
+use serde::Serialize;
+use watchkeeper_store::{Endpoint, LastCheck, State, Uptime};
+
+use crate::times::{percent, rfc3339};
+
+/// State of an endpoint.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointView {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    pub display_name: String,
+    pub generation: i64,
+    pub state: State,
+    pub since: String,
+    pub last_check: Option<CheckView>,
+    pub uptime: UptimeView,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CheckView {
+    pub time: String,
+    pub ok: bool,
+    pub status: Option<i32>,
+    pub duration_ms: i64,
+    pub message: Option<String>,
+}
+
+/// Percent of checks that were good.
+#[derive(Debug, Serialize)]
+pub(crate) struct UptimeView {
+    #[serde(rename = "24h")]
+    pub day: Option<String>,
+    #[serde(rename = "7d")]
+    pub week: Option<String>,
+    #[serde(rename = "30d")]
+    pub month: Option<String>,
+}
+
+impl EndpointView {
+    pub fn new(endpoint: Endpoint, uptime: Uptime) -> Self {
+        Self {
+            uid: endpoint.uid,
+            namespace: endpoint.namespace,
+            name: endpoint.name,
+            display_name: endpoint.spec.display_name,
+            generation: endpoint.generation,
+            state: endpoint.status.state,
+            since: rfc3339(endpoint.status.since),
+            last_check: endpoint.status.last_check.map(CheckView::from),
+            uptime: UptimeView {
+                day: uptime.day.map(percent),
+                week: uptime.week.map(percent),
+                month: uptime.month.map(percent),
+            },
+        }
+    }
+}
+
+impl From<LastCheck> for CheckView {
+    fn from(check: LastCheck) -> Self {
+        Self {
+            time: rfc3339(check.at),
+            ok: check.ok,
+            status: check.status,
+            duration_ms: check.duration_us / 1_000,
+            message: check.message,
+        }
+    }
+}

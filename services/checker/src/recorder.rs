@@ -1,0 +1,176 @@
+//! Storing results in batches, and keeping them while the store is away.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use watchkeeper_store::Check;
+
+use crate::backend::Backend;
+use crate::metrics::Metrics;
+
+/// Most results in one transaction.
+const BATCH: usize = 500;
+/// How long the first result of a batch waits for company.
+const LINGER: Duration = Duration::from_millis(100);
+/// Results kept while the store is away; the oldest go first.
+const KEPT: usize = 50_000;
+/// Pauses between tries while the store is away.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Takes results in and stores them.
+pub(crate) struct Recorder<B> {
+    backend: B,
+    metrics: Metrics,
+    incoming: mpsc::Receiver<Check>,
+    waiting: Vec<Check>,
+}
+
+impl<B: Backend> Recorder<B> {
+    /// Starts storing what is sent into the returned sender. The task ends
+    /// when all senders are gone and everything is stored.
+    pub fn start(backend: B, metrics: Metrics) -> (mpsc::Sender<Check>, JoinHandle<()>) {
+        let (results, incoming) = mpsc::channel(4 * BATCH);
+        let recorder = Self {
+            backend,
+            metrics,
+            incoming,
+            waiting: Vec::new(),
+        };
+        (results, tokio::spawn(recorder.run()))
+    }
+
+    async fn run(mut self) {
+        while self.fill().await {
+            self.store().await;
+        }
+    }
+
+    /// Waits for results; `false` when there will be no more.
+    async fn fill(&mut self) -> bool {
+        if self.incoming.recv_many(&mut self.waiting, BATCH).await == 0 {
+            return false;
+        }
+        if self.waiting.len() < BATCH {
+            let _ = tokio::time::timeout(LINGER, self.receive_batch()).await;
+        }
+        true
+    }
+
+    async fn receive_batch(&mut self) {
+        while self.waiting.len() < BATCH {
+            let room = BATCH - self.waiting.len();
+            if self.incoming.recv_many(&mut self.waiting, room).await == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Stores all that waits, however long the store is away.
+    async fn store(&mut self) {
+        while !self.waiting.is_empty() {
+            let batch: Vec<Check> = self
+                .waiting
+                .drain(..self.waiting.len().min(BATCH))
+                .collect();
+            self.store_batch(&batch).await;
+        }
+        self.metrics.pending.set(0);
+    }
+
+    async fn store_batch(&mut self, batch: &[Check]) {
+        let backend = self.backend.clone();
+        let mut pause = RETRY.0;
+        loop {
+            let results = batch.len() + self.waiting.len();
+            self.metrics
+                .pending
+                .set(i64::try_from(results).unwrap_or(i64::MAX));
+            match self.receiving_during(backend.record(batch)).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, results, "results cannot be stored yet"),
+            }
+            self.receiving_during(tokio::time::sleep(pause)).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+
+    /// Goes on taking results in until `work` is done, so that no check has to
+    /// wait for the store.
+    async fn receiving_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                received = self.incoming.recv_many(&mut self.waiting, BATCH), if open => {
+                    open = received > 0;
+                    let excess = self.waiting.len().saturating_sub(KEPT);
+                    self.waiting.drain(..excess);
+                    self.metrics.dropped.inc_by(excess as u64);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+    use watchkeeper_store::{LastCheck, ProjectId};
+
+    use super::*;
+    use crate::testing::{Fake, eventually};
+
+    fn check(at: i64) -> Check {
+        let result = LastCheck {
+            at,
+            ok: true,
+            status: Some(200),
+            duration_us: 1,
+            message: None,
+        };
+        Check {
+            project: ProjectId(1),
+            endpoint: 1,
+            result,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_holds_nobody_up_and_gets_every_result_in_order() {
+        let store = Fake::default();
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let (results, recorder) = Recorder::start(store.clone(), metrics);
+        store.set_hanging(true);
+        // More than the channel holds, so sending ends only if somebody receives.
+        for at in 0..20_000 {
+            results.send(check(at)).await.expect("the recorder runs");
+        }
+        assert!(store.checks().is_empty());
+        store.set_hanging(false);
+        drop(results);
+        recorder.await.expect("it ends when all is stored");
+        let stored: Vec<i64> = store.checks().iter().map(|check| check.result.at).collect();
+        assert_eq!(stored, (0..20_000).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_away_the_newest_results_are_kept() {
+        let store = Fake::default();
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let (results, recorder) = Recorder::start(store.clone(), metrics.clone());
+        store.set_away(true);
+        let sent = KEPT as i64 + 10_000;
+        for at in 0..sent {
+            results.send(check(at)).await.expect("the recorder runs");
+        }
+        eventually("some are dropped", || metrics.dropped.get() > 0).await;
+        store.set_away(false);
+        drop(results);
+        recorder.await.expect("it ends when all is stored");
+        let stored = store.checks();
+        assert_eq!(stored.len() as u64 + metrics.dropped.get(), sent as u64);
+        assert_eq!(stored.last().map(|check| check.result.at), Some(sent - 1));
+    }
+}

@@ -1,0 +1,12 @@
+//! HTTP as every service speaks it: observed, bounded, and drained at shutdown.
+
+mod charset;
+pub mod cors;
+mod fallback;
+mod observe;
+mod serve;
+
+pub use charset::json_charset;
+pub use fallback::{finish, not_found};
+pub use observe::HttpMetrics;
+pub use serve::{Limits, bind, serve};

@@ -1,0 +1,3 @@
+SELECT id, data FROM segments
+WHERE project_id = $1 AND day = $2 AND level = $3
+ORDER BY id

@@ -1,0 +1,162 @@
+//! Connections. SQLite has one writer and many readers; Postgres one pool for both.
+
+use std::{path::PathBuf, time::Duration};
+
+use sqlx::{
+    AnyPool, Executor,
+    any::AnyPoolOptions,
+};
+
+use crate::{Result, StoreError};
+
+/// How to reach the store.
+#[derive(Clone)]
+pub struct Options {
+    url: String,
+    sqlite: Option<PathBuf>,
+    /// Connections to Postgres at most.
+    pub max_connections: u32,
+    /// Longest wait for a connection.
+    pub acquire_timeout: Duration,
+}
+
+impl Options {
+    /// The embedded store, in a file that is made if need be.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let mut url = String::from("sqlite://");
+        // `?`, `#` and `%` would end or change the path of a URL.
+        for character in path.to_string_lossy().chars() {
+            match character {
+                '%' => url.push_str("%25"),
+                '?' => url.push_str("%3F"),
+                '#' => url.push_str("%23"),
+                other => url.push(other),
+            }
+        }
+        url.push_str("?mode=rwc");
+        Self::new(url, Some(path))
+    }
+
+    /// Postgres by URL (`postgres://user:password@host:5432/database`), with an
+    /// optional PEM file of the authority that signed the server's certificate.
+    ///
+    /// # Errors
+    /// When the URL is not one of Postgres.
+    pub fn postgres(url: &str, ca: Option<&std::path::Path>) -> Result<Self> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(StoreError::Url("it must start with postgres://".into()));
+        }
+        let mut url = url.to_owned();
+        if let Some(ca) = ca {
+            let joint = if url.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{joint}sslmode=verify-full&sslrootcert={}", ca.display()));
+        }
+        Ok(Self::new(url, None))
+    }
+
+    /// The database's URL, which may hold a password: never log it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn new(url: String, sqlite: Option<PathBuf>) -> Self {
+        Self { url, sqlite, max_connections: 10, acquire_timeout: Duration::from_secs(10) }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Options").field("sqlite", &self.sqlite).finish_non_exhaustive()
+    }
+}
+
+/// Which dialect the database speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Db {
+    pub dialect: Dialect,
+    pub file: Option<PathBuf>,
+    read: AnyPool,
+    write: AnyPool,
+}
+
+impl Db {
+    pub async fn connect(options: &Options) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        // Two providers may be linked in; without a default rustls would panic at the first handshake.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let pool = AnyPoolOptions::new().acquire_timeout(options.acquire_timeout);
+        match &options.sqlite {
+            None => {
+                let pool = pool.max_connections(options.max_connections).connect(&options.url).await?;
+                Ok(Self { dialect: Dialect::Postgres, file: None, read: pool.clone(), write: pool })
+            }
+            Some(file) => {
+                let pool = pool.after_connect(|connection, _| {
+                    Box::pin(async move {
+                        // FULL: an acknowledged hit survives a power cut, not only a crash.
+                        connection
+                            .execute(
+                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                                 PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON;",
+                            )
+                            .await?;
+                        Ok(())
+                    })
+                });
+                let write = pool.clone().max_connections(1).connect(&options.url).await?;
+                let read = pool.max_connections(4).connect(&options.url).await?;
+                Ok(Self { dialect: Dialect::Sqlite, file: Some(file.clone()), read, write })
+            }
+        }
+    }
+
+    pub fn read(&self) -> &AnyPool {
+        &self.read
+    }
+
+    pub fn write(&self) -> &AnyPool {
+        &self.write
+    }
+
+    /// A transaction that sees one state of the database from its first to its last statement.
+    pub async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
+        Ok(match self.dialect {
+            Dialect::Sqlite => self.read.begin_with("BEGIN DEFERRED").await?,
+            Dialect::Postgres => {
+                self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
+            }
+        })
+    }
+
+    /// A writing transaction over one state of the database; it fails rather than
+    /// overwrite what another has changed meanwhile.
+    pub async fn rewrite(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
+        Ok(match self.dialect {
+            Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::Postgres => {
+                self.write.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?
+            }
+        })
+    }
+
+    /// An ordinary writing transaction.
+    pub async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
+        Ok(match self.dialect {
+            Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::Postgres => self.write.begin().await?,
+        })
+    }
+
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}

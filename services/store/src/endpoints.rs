@@ -1,0 +1,393 @@
+//! Endpoints to watch, and the state each is in.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
+
+use crate::{ProjectId, Result, Store, StoreError, now_ms};
+
+/// Who asked for an endpoint to be watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A MonitoredEndpoint that the operator pushes.
+    Kubernetes,
+    /// A MonitoredEndpoint in a manifest file of `watchkeeper local`.
+    Manifest,
+    /// A monitor that an api-analytics user added: a stranger, for the probe's guard.
+    Monitor,
+}
+
+impl Origin {
+    /// The word stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Manifest => "manifest",
+            Self::Monitor => "monitor",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        [Self::Kubernetes, Self::Manifest, Self::Monitor]
+            .into_iter()
+            .find(|origin| origin.as_str() == text)
+            .ok_or_else(|| StoreError::Damaged(format!("origin {text}")))
+    }
+}
+
+/// What is known of an endpoint right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Its last check was good.
+    Up,
+    /// Its last check was bad.
+    Down,
+    /// It has not been checked yet.
+    Unknown,
+    /// It is not to be checked.
+    Suspended,
+}
+
+impl State {
+    /// The word stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "Up",
+            Self::Down => "Down",
+            Self::Unknown => "Unknown",
+            Self::Suspended => "Suspended",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        [Self::Up, Self::Down, Self::Unknown, Self::Suspended]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| StoreError::Damaged(format!("state {text}")))
+    }
+}
+
+/// An HTTP request to send, and what answers are good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpProbe {
+    /// Absolute URL, http or https.
+    pub url: String,
+    /// Method, upper case.
+    pub method: String,
+    /// Headers to send; values may be secrets.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// Body to send.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Good statuses: `200`, `2xx` or `200-299`.
+    pub expected_status: Vec<String>,
+    /// Whether redirects are followed.
+    pub follow_redirects: bool,
+    /// Whether a target that refuses HEAD is asked again by GET.
+    #[serde(default)]
+    pub head_falls_back_to_get: bool,
+}
+
+/// How an endpoint is probed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// By HTTP request.
+    Http(HttpProbe),
+}
+
+/// What to watch and how, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSpec {
+    /// Name to show.
+    pub display_name: String,
+    /// Group to show it in.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Time from the start of one check to the start of the next.
+    pub interval: Duration,
+    /// Longest time of one attempt.
+    pub timeout: Duration,
+    /// Further attempts after a bad one, before the check counts as bad.
+    #[serde(default)]
+    pub retries: u32,
+    /// Pause between attempts.
+    #[serde(default)]
+    pub backoff: Duration,
+    /// Whether checks are suspended.
+    #[serde(default)]
+    pub suspended: bool,
+    /// The probe.
+    pub probe: Probe,
+}
+
+/// An endpoint to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEndpoint {
+    /// Identity that outlives renaming: a Kubernetes uid, or a text of the origin's making.
+    pub uid: String,
+    /// Who asked.
+    pub origin: Origin,
+    /// Owner.
+    pub project: ProjectId,
+    /// Namespace of its manifest, or "".
+    pub namespace: String,
+    /// Name of its manifest, or its URL.
+    pub name: String,
+    /// Generation of its manifest.
+    pub generation: i64,
+    /// What to watch.
+    pub spec: EndpointSpec,
+}
+
+/// The last check of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheck {
+    /// When it started, UTC milliseconds.
+    pub at: i64,
+    /// Whether it was good.
+    pub ok: bool,
+    /// HTTP status, if there was an answer.
+    pub status: Option<i32>,
+    /// Time to the answer's head, microseconds.
+    pub duration_us: i64,
+    /// Why it was bad.
+    pub message: Option<String>,
+}
+
+/// State of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointStatus {
+    /// Current state.
+    pub state: State,
+    /// Since when, UTC milliseconds.
+    pub since: i64,
+    /// The last check, if there was one.
+    pub last_check: Option<LastCheck>,
+}
+
+/// An endpoint as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Number in this store.
+    pub id: i64,
+    /// Identity.
+    pub uid: String,
+    /// Who asked.
+    pub origin: Origin,
+    /// Owner.
+    pub project: ProjectId,
+    /// Namespace of its manifest, or "".
+    pub namespace: String,
+    /// Name of its manifest, or its URL.
+    pub name: String,
+    /// Generation of its manifest.
+    pub generation: i64,
+    /// What to watch.
+    pub spec: EndpointSpec,
+    /// Number that grows with every change of the specification.
+    pub revision: i64,
+    /// Number that grows with every transition.
+    pub transition: i64,
+    /// Its state.
+    pub status: EndpointStatus,
+    /// When it was made, UTC milliseconds.
+    pub created_at: i64,
+}
+
+/// What [`Store::put_endpoint`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It is new.
+    Created,
+    /// It differed.
+    Updated,
+    /// It was already so.
+    Unchanged,
+}
+
+const COLUMNS: &str = "id, uid, origin, project_id, namespace, name, generation, spec, seq, \
+                       transition_seq, state, since, last_check, created_at";
+
+impl TryFrom<&AnyRow> for Endpoint {
+    type Error = StoreError;
+
+    fn try_from(row: &AnyRow) -> Result<Self> {
+        let last_check: Option<String> = row.try_get(12)?;
+        Ok(Self {
+            id: row.try_get(0)?,
+            uid: row.try_get(1)?,
+            origin: Origin::parse(&row.try_get::<String, _>(2)?)?,
+            project: ProjectId(row.try_get(3)?),
+            namespace: row.try_get(4)?,
+            name: row.try_get(5)?,
+            generation: row.try_get(6)?,
+            spec: serde_json::from_str(&row.try_get::<String, _>(7)?)?,
+            revision: row.try_get(8)?,
+            transition: row.try_get(9)?,
+            status: EndpointStatus {
+                state: State::parse(&row.try_get::<String, _>(10)?)?,
+                since: row.try_get(11)?,
+                last_check: last_check.as_deref().map(serde_json::from_str).transpose()?,
+            },
+            created_at: row.try_get(13)?,
+        })
+    }
+}
+
+/// Moves a sequence on. Its row is locked until the transaction ends, so that
+/// numbers become visible in their order.
+pub(crate) async fn next(transaction: &mut Transaction<'static, Any>, name: &str) -> Result<i64> {
+    Ok(sqlx::query_scalar("UPDATE sequences SET value = value + 1 WHERE name = $1 RETURNING value")
+        .bind(name)
+        .fetch_one(&mut **transaction)
+        .await?)
+}
+
+impl Store {
+    /// Stores an endpoint by its uid. A change of the specification keeps the
+    /// state, except that suspending and resuming are transitions.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_endpoint(&self, new: &NewEndpoint) -> Result<PutOutcome> {
+        let mut transaction = self.db.begin().await?;
+        // First of all, so that two writers of one uid wait for each other.
+        let seq = next(&mut transaction, "endpoints").await?;
+        let existing = select(&mut transaction, "uid = $1", &new.uid).await?.into_iter().next();
+        let now = now_ms();
+        let (state, since, last_check) = match &existing {
+            Some(old) if old.spec.suspended == new.spec.suspended => {
+                let status = &old.status;
+                (status.state, status.since, status.last_check.as_ref())
+            }
+            _ if new.spec.suspended => (State::Suspended, now, None),
+            _ => (State::Unknown, now, None),
+        };
+        let outcome = match &existing {
+            Some(old)
+                if old.spec == new.spec
+                    && old.generation == new.generation
+                    && old.name == new.name
+                    && old.namespace == new.namespace
+                    && old.project == new.project
+                    && old.origin == new.origin =>
+            {
+                return Ok(PutOutcome::Unchanged);
+            }
+            Some(_) => PutOutcome::Updated,
+            None => PutOutcome::Created,
+        };
+        let transition = match &existing {
+            Some(old) if old.status.state == state => old.transition,
+            _ => next(&mut transaction, "transitions").await?,
+        };
+        sqlx::query(include_str!("../sql/endpoints/put.sql"))
+            .bind(&new.uid)
+            .bind(new.origin.as_str())
+            .bind(new.project.0)
+            .bind(&new.namespace)
+            .bind(&new.name)
+            .bind(serde_json::to_string(&new.spec)?)
+            .bind(new.generation)
+            .bind(seq)
+            .bind(transition)
+            .bind(state.as_str())
+            .bind(since)
+            .bind(last_check.map(serde_json::to_string).transpose()?)
+            .bind(existing.map_or(now, |old| old.created_at))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Deletes an endpoint and its checks; tells whether it was there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_endpoint(&self, uid: &str) -> Result<bool> {
+        let mut transaction = self.db.begin().await?;
+        next(&mut transaction, "endpoints").await?;
+        sqlx::query(include_str!("../sql/endpoints/delete_checks.sql"))
+            .bind(uid)
+            .execute(&mut *transaction)
+            .await?;
+        let deleted = sqlx::query("DELETE FROM endpoints WHERE uid = $1")
+            .bind(uid)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(deleted.rows_affected() > 0)
+    }
+
+    /// All endpoints, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>> {
+        let mut transaction = self.db.snapshot().await?;
+        select(&mut transaction, "$1 = $1", "").await
+    }
+
+    /// The endpoints of one project, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn endpoints_of(&self, project: ProjectId) -> Result<Vec<Endpoint>> {
+        let mut transaction = self.db.snapshot().await?;
+        select(&mut transaction, "project_id = $1", project.0).await
+    }
+
+    /// The endpoints whose state changed after transition `after`, in the order of the changes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn transitions_after(&self, after: i64) -> Result<Vec<Endpoint>> {
+        let mut transaction = self.db.snapshot().await?;
+        let mut changed = select(&mut transaction, "transition_seq > $1", after).await?;
+        changed.sort_by_key(|endpoint| endpoint.transition);
+        Ok(changed)
+    }
+
+    /// Number of the last change of any endpoint's specification; it also grows
+    /// when an endpoint goes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn endpoints_revision(&self) -> Result<i64> {
+        self.sequence("endpoints").await
+    }
+
+    /// Number of the last transition.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_transition(&self) -> Result<i64> {
+        self.sequence("transitions").await
+    }
+
+    async fn sequence(&self, name: &str) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT value FROM sequences WHERE name = $1")
+            .bind(name)
+            .fetch_one(self.db.read())
+            .await?)
+    }
+}
+
+async fn select<'q, T>(transaction: &mut Transaction<'static, Any>, condition: &str, value: T) -> Result<Vec<Endpoint>>
+where
+    T: sqlx::Encode<'q, Any> + sqlx::Type<Any> + 'q,
+{
+    // Only constants of this file make up the statement.
+    let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE {condition} ORDER BY id");
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(value)
+        .fetch_all(&mut **transaction)
+        .await?
+        .iter()
+        .map(Endpoint::try_from)
+        .collect()
+}

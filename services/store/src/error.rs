@@ -1,0 +1,59 @@
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, refuses, or answers with an error.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database was migrated by a newer release.
+    #[error(
+        "the database has schema version {found}, this release knows only up to {known}; \
+         run the newer release again, or restore a backup from before its upgrade"
+    )]
+    NewerSchema {
+        /// Version found in the database.
+        found: i64,
+        /// Newest version known to this binary.
+        known: i64,
+    },
+    /// The URL names neither SQLite nor Postgres, or cannot be understood.
+    #[error("database URL: {0}")]
+    Url(String),
+    /// Stored hits cannot be decoded.
+    #[error("stored hits are damaged: {0}")]
+    Damaged(String),
+    /// The queue of unwritten hits is full.
+    #[error("too many hits wait to be written")]
+    Overloaded,
+    /// The project was deleted meanwhile.
+    #[error("no such project")]
+    NoProject,
+    /// A file of the embedded store cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl From<parquet::errors::ParquetError> for StoreError {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<arrow_schema::ArrowError> for StoreError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}

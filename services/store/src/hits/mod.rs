@@ -1,0 +1,7 @@
+//! Hits: written by group commit, sealed in the background, read by day.
+
+pub(crate) mod ingest;
+mod read;
+mod seal;
+
+pub use read::{Day, Snapshot, Stored};

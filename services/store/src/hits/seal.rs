@@ -1,0 +1,160 @@
+//! Sealing: the inbox of a project becomes segments, a day each; segments of a
+//! day that have grown many become one of the next level.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Any, Row, Transaction};
+
+use super::read::decode;
+use crate::{
+    Hit, ProjectId, Result, Store, StoreError,
+    codec::{self, Purpose},
+    db::Dialect,
+    hit::day_of,
+};
+
+/// Unsealed batches of a project from which sealing pays.
+const BATCHES: i64 = 64;
+
+/// Unsealed hits of a project from which sealing pays.
+const ROWS: i64 = 50_000;
+
+/// Batches that one seal takes at most, so that its transaction stays short.
+const BATCHES_PER_SEAL: i64 = 1_024;
+
+/// Segments of one day and level that are merged into one of the next.
+const FAN_IN: usize = 8;
+
+/// First of the advisory lock keys, one a project.
+const LOCK_BASE: i64 = 0x57_4B_53_45_41_4C_00_00;
+
+impl Store {
+    /// Seals every project whose inbox has grown enough; returns the hits sealed.
+    /// Any number of replicas may do this at once.
+    ///
+    /// # Errors
+    /// When the database fails; what was sealed before stays sealed.
+    pub async fn seal(&self) -> Result<usize> {
+        self.seal_from(BATCHES, ROWS).await
+    }
+
+    /// Seals every hit that has arrived, however few.
+    ///
+    /// # Errors
+    /// As [`Store::seal`].
+    pub async fn seal_all(&self) -> Result<usize> {
+        let mut sealed = 0;
+        loop {
+            match self.seal_from(1, 1).await? {
+                0 => return Ok(sealed),
+                more => sealed += more,
+            }
+        }
+    }
+
+    async fn seal_from(&self, batches: i64, rows: i64) -> Result<usize> {
+        let projects: Vec<i64> = sqlx::query_scalar(include_str!("../../sql/hits/ripe.sql"))
+            .bind(batches)
+            .bind(rows)
+            .fetch_all(self.db.read())
+            .await?;
+        let mut sealed = 0;
+        for project in projects {
+            sealed += self.seal_project(ProjectId(project)).await?;
+        }
+        Ok(sealed)
+    }
+
+    async fn seal_project(&self, project: ProjectId) -> Result<usize> {
+        let mut transaction = self.db.rewrite().await?;
+        if self.db.dialect == Dialect::Postgres {
+            let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+                .bind(LOCK_BASE.wrapping_add(project.0))
+                .fetch_one(&mut *transaction)
+                .await?;
+            if !free {
+                return Ok(0);
+            }
+        }
+        let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
+            .bind(project.0)
+            .bind(BATCHES_PER_SEAL)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let Some(last) = batches.last() else { return Ok(0) };
+        let last: i64 = last.try_get(0)?;
+        let files = batches.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
+        let hits = decode(files).await?;
+        let sealed = hits.len();
+
+        let mut days: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
+        for hit in hits {
+            days.entry(day_of(hit.ts)).or_default().push(hit);
+        }
+        for (day, hits) in days {
+            insert(&mut transaction, project, day, 0, hits).await?;
+            merge(&mut transaction, project, day).await?;
+        }
+        // The transaction sees one state of the inbox, so this takes just what was read.
+        sqlx::query("DELETE FROM inbox WHERE project_id = $1 AND id <= $2")
+            .bind(project.0)
+            .bind(last)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(sealed)
+    }
+}
+
+async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, day: i64) -> Result<()> {
+    for level in 0.. {
+        let segments = sqlx::query(include_str!("../../sql/hits/segments_of_level.sql"))
+            .bind(project.0)
+            .bind(day)
+            .bind(level)
+            .fetch_all(&mut **transaction)
+            .await?;
+        if segments.len() < FAN_IN {
+            break;
+        }
+        let ids: Vec<i64> = segments.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
+        let files = segments.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
+        let hits = decode(files).await?;
+        for id in ids {
+            sqlx::query("DELETE FROM segments WHERE project_id = $1 AND id = $2")
+                .bind(project.0)
+                .bind(id)
+                .execute(&mut **transaction)
+                .await?;
+        }
+        insert(transaction, project, day, level + 1, hits).await?;
+    }
+    Ok(())
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static, Any>,
+    project: ProjectId,
+    day: i64,
+    level: i64,
+    mut hits: Vec<Hit>,
+) -> Result<()> {
+    hits.sort_by_key(|hit| hit.ts);
+    let rows = i64::try_from(hits.len()).unwrap_or(i64::MAX);
+    let (min, max) = (hits.first().map_or(0, |h| h.ts), hits.last().map_or(0, |h| h.ts));
+    let data = tokio::task::spawn_blocking(move || codec::encode(&hits, Purpose::Segment))
+        .await
+        .map_err(|e| StoreError::Damaged(e.to_string()))??;
+    sqlx::query(include_str!("../../sql/hits/insert_segment.sql"))
+        .bind(project.0)
+        .bind(day)
+        .bind(level)
+        .bind(rows)
+        .bind(min)
+        .bind(max)
+        .bind(i64::try_from(data.len()).unwrap_or(i64::MAX))
+        .bind(data)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}

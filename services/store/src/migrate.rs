@@ -1,0 +1,57 @@
+//! Forward-only migrations, safe with several replicas starting at once.
+
+use std::{borrow::Cow, fs::File};
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+
+use crate::{
+    Result, StoreError,
+    db::{Db, Dialect},
+};
+
+/// Each migration: version, name, SQL for Postgres, SQL for SQLite.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "initial",
+    include_str!("../migrations/postgres/0001_initial.sql"),
+    include_str!("../migrations/sqlite/0001_initial.sql"),
+)];
+
+/// Brings the schema up to date. Postgres serialises replicas by an advisory
+/// lock, SQLite processes by a lock on a file beside the database.
+pub(crate) async fn run(db: &Db) -> Result<()> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, postgres, sqlite)| {
+            let sql = match db.dialect {
+                Dialect::Postgres => *postgres,
+                Dialect::Sqlite => *sqlite,
+            };
+            let sql = sql.into_sql_str();
+            Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    let migrator = Migrator::with_migrations(migrations);
+    let _lock = match &db.file {
+        Some(file) => Some(lock(file.with_extension("migrating")).await?),
+        None => None,
+    };
+    let known = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+    match migrator.run(db.write()).await {
+        Err(MigrateError::VersionMissing(found)) => Err(StoreError::NewerSchema { found, known }),
+        other => Ok(other?),
+    }
+}
+
+async fn lock(path: std::path::PathBuf) -> Result<File> {
+    let fault = |source| StoreError::File { path: path.display().to_string(), source };
+    let file = File::create(&path).map_err(fault)?;
+    let file = tokio::task::spawn_blocking(move || file.lock().map(|()| file))
+        .await
+        .map_err(|e| fault(std::io::Error::other(e)))?
+        .map_err(fault)?;
+    Ok(file)
+}

@@ -1,0 +1,439 @@
+//! What every database behind the store must do, run on each of them.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+use watchkeeper_store::{
+    Check, DAY_MS, EndpointSpec, Hit, HttpProbe, LastCheck, Lease, NewEndpoint, Options, Origin,
+    Probe, ProjectId, PutOutcome, Retention, State, Store, StoreError, now_ms,
+};
+use watchkeeper_testkit::postgres::Postgres;
+
+/// A fresh database, and what must live as long as it.
+struct Fresh {
+    options: Options,
+    _directory: Option<TempDir>,
+}
+
+fn sqlite() -> Fresh {
+    let directory = TempDir::new().expect("temporary directory");
+    let options = Options::sqlite(directory.path().join("a store?.db"));
+    Fresh { options, _directory: Some(directory) }
+}
+
+fn postgres() -> Fresh {
+    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
+    Fresh { options: Options::postgres(&url, None).expect("options"), _directory: None }
+}
+
+/// Runs one behaviour on each database as a test of its own.
+macro_rules! conformance {
+    ($($name:ident)*) => {
+        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite()).await; })* }
+        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres()).await; })* }
+    };
+}
+
+conformance! {
+    hits_are_read_as_they_were_written
+    hits_come_oldest_first_and_in_order_of_arrival_within_a_millisecond
+    sealing_changes_nothing_that_is_read
+    a_snapshot_does_not_see_what_happens_after_it
+    writers_at_once_are_all_stored
+    sealers_at_once_lose_and_double_nothing
+    hits_of_a_deleted_project_are_refused
+    one_key_is_one_project_whoever_registers_it_first
+    a_named_project_changes_its_key_and_keeps_its_data
+    a_new_user_id_replaces_the_old
+    deleting_a_project_leaves_nothing_of_it
+    an_endpoint_put_twice_is_unchanged
+    suspending_and_resuming_are_transitions
+    results_move_the_state_once_per_change
+    results_of_gone_endpoints_are_dropped
+    uptime_is_the_share_of_good_checks
+    a_lease_has_one_holder_until_it_is_released_or_ends
+    retention_drops_what_is_older_and_nothing_else
+    replicas_that_start_at_once_migrate_once
+    a_newer_schema_is_refused
+    the_installation_key_is_made_once
+}
+
+async fn open(fresh: &Fresh) -> Store {
+    Store::open(&fresh.options).await.expect("open")
+}
+
+async fn project(store: &Store) -> ProjectId {
+    store.register_key(Uuid::new_v4()).await.expect("register").id
+}
+
+fn hit(ts: i64, path: &str) -> Hit {
+    Hit { ts, path: Some(path.into()), status: Some(200), ..Hit::default() }
+}
+
+async fn read_all(store: &Store, project: ProjectId) -> Vec<Hit> {
+    let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+    let mut hits = Vec::new();
+    for day in snapshot.days().to_vec() {
+        let loaded = snapshot.load(day.day).await.expect("load");
+        assert_eq!(loaded.len(), day.rows, "rows of day {}", day.day);
+        hits.extend(loaded);
+    }
+    hits
+}
+
+async fn hits_are_read_as_they_were_written(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let full = Hit {
+        ts: now_ms(),
+        source: Some("api-analytics".into()),
+        method: Some("GET".into()),
+        host: Some("example.com".into()),
+        path: Some("/it's 'quoted'; DROP TABLE".into()),
+        query: Some("a=1".into()),
+        route: Some("/{x}".into()),
+        status: Some(-1),
+        duration_us: Some(-40_000_000),
+        request_bytes: Some(1),
+        response_bytes: Some(i64::MAX),
+        http_version: Some("1.1".into()),
+        ip: Some("::1".into()),
+        user_agent: Some("Ünïcode 🐘\u{0}".into()),
+        user: Some("u".into()),
+        referrer: Some("r".into()),
+        country: Some("DE".into()),
+        framework: Some("Gin".into()),
+        visitor: Some(i64::MIN),
+        client: Some("c".into()),
+        os: Some("o".into()),
+        device: Some("d".into()),
+        bot: Some(false),
+        home: Some(true),
+        log: Some("l".into()),
+    };
+    store.append(project, vec![full.clone()]).await.expect("append");
+    assert_eq!(read_all(&store, project).await, vec![full]);
+}
+
+async fn hits_come_oldest_first_and_in_order_of_arrival_within_a_millisecond(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    store.append(project, vec![hit(DAY_MS + 5, "b"), hit(3, "a"), hit(DAY_MS + 5, "c")]).await.expect("append");
+    store.seal_all().await.expect("seal");
+    store.append(project, vec![hit(DAY_MS + 5, "d"), hit(-1, "before 1970")]).await.expect("append");
+    let paths: Vec<_> = read_all(&store, project).await.into_iter().filter_map(|h| h.path).collect();
+    assert_eq!(paths, ["before 1970", "a", "b", "c", "d"]);
+}
+
+async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    for round in 0..20_i64 {
+        for batch in 0..3_i64 {
+            let hits = (0..10).map(|i| hit((i * 7 + batch) % 3 * DAY_MS + round, &format!("{round}/{batch}/{i}"))).collect();
+            store.append(project, hits).await.expect("append");
+        }
+        let before = read_all(&store, project).await;
+        store.seal_all().await.expect("seal");
+        assert_eq!(read_all(&store, project).await, before, "round {round}");
+    }
+    assert_eq!(store.stored().await.expect("stored").hits, 600);
+}
+
+async fn a_snapshot_does_not_see_what_happens_after_it(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    store.append(project, vec![hit(1, "a")]).await.expect("append");
+    let mut snapshot = store.snapshot(project, 0, DAY_MS).await.expect("snapshot");
+    store.append(project, vec![hit(2, "b")]).await.expect("append");
+    store.seal_all().await.expect("seal");
+    assert_eq!(snapshot.load(0).await.expect("load"), vec![hit(1, "a")]);
+}
+
+async fn writers_at_once_are_all_stored(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let projects = [project(&store).await, project(&store).await];
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..50 {
+        let store = store.clone();
+        tasks.spawn(async move { store.append(projects[writer % 2], vec![hit(1, &writer.to_string())]).await });
+    }
+    for result in tasks.join_all().await {
+        result.expect("append");
+    }
+    for (parity, project) in projects.into_iter().enumerate() {
+        let paths: BTreeSet<_> = read_all(&store, project).await.into_iter().filter_map(|h| h.path).collect();
+        let expected: BTreeSet<_> = (0..50).filter(|w| w % 2 == parity).map(|w| w.to_string()).collect();
+        assert_eq!(paths, expected);
+    }
+}
+
+async fn sealers_at_once_lose_and_double_nothing(fresh: Fresh) {
+    let replicas = [open(&fresh).await, open(&fresh).await, open(&fresh).await];
+    let project = project(&replicas[0]).await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut sealers = tokio::task::JoinSet::new();
+    for store in replicas.clone() {
+        let stop = Arc::clone(&stop);
+        sealers.spawn(async move {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                // Two that meet on Postgres: one may be told to try again.
+                let _ = store.seal_all().await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for number in 0..200_i64 {
+        let store = &replicas[usize::try_from(number % 3).expect("small")];
+        store.append(project, vec![hit(number, &number.to_string())]).await.expect("append");
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    sealers.join_all().await;
+    let paths: Vec<_> = read_all(&replicas[0], project).await.into_iter().filter_map(|h| h.path).collect();
+    assert_eq!(paths, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+async fn hits_of_a_deleted_project_are_refused(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let gone = project(&store).await;
+    store.delete_project(gone).await.expect("delete");
+    let refused = store.append(gone, vec![hit(1, "a")]).await;
+    assert!(matches!(refused, Err(StoreError::NoProject)), "{refused:?}");
+}
+
+async fn one_key_is_one_project_whoever_registers_it_first(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let key = Uuid::new_v4();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let store = store.clone();
+        tasks.spawn(async move { store.register_key(key).await.expect("register").id });
+    }
+    let ids: BTreeSet<_> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(ids.len(), 1);
+    let found = store.project_by_key(key).await.expect("find").expect("is there");
+    assert_eq!(store.project_by_user(found.user_id).await.expect("find"), Some(found));
+    assert_eq!(store.project_by_key(Uuid::new_v4()).await.expect("find"), None);
+}
+
+async fn a_named_project_changes_its_key_and_keeps_its_data(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+    assert!(store.put_project("shop", old).await.expect("put"));
+    assert!(!store.put_project("shop", old).await.expect("put again"));
+    let before = store.project_by_key(old).await.expect("find").expect("is there");
+    assert!(store.put_project("shop", new).await.expect("rotate"));
+    let after = store.project_by_key(new).await.expect("find").expect("is there");
+    assert_eq!(after.id, before.id);
+    assert_eq!(store.project_by_key(old).await.expect("find"), None);
+    store.forget_project_name("shop").await.expect("forget");
+    assert_eq!(store.project_by_key(new).await.expect("find").expect("is there").name, None);
+}
+
+async fn a_new_user_id_replaces_the_old(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = store.register_key(Uuid::new_v4()).await.expect("register");
+    let new = store.regenerate_user_id(project.id).await.expect("regenerate");
+    assert_eq!(store.project_by_user(project.user_id).await.expect("find"), None);
+    assert_eq!(store.project_by_user(new).await.expect("find").map(|p| p.id), Some(project.id));
+}
+
+async fn deleting_a_project_leaves_nothing_of_it(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (gone, kept) = (project(&store).await, project(&store).await);
+    for project in [gone, kept] {
+        store.append(project, vec![hit(1, "sealed")]).await.expect("append");
+        store.seal_all().await.expect("seal");
+        store.append(project, vec![hit(1, "unsealed")]).await.expect("append");
+        store.put_endpoint(&endpoint(&format!("e{}", project.0), project)).await.expect("put");
+    }
+    store.delete_project(gone).await.expect("delete");
+    assert!(read_all(&store, gone).await.is_empty());
+    assert!(store.endpoints_of(gone).await.expect("endpoints").is_empty());
+    assert_eq!(read_all(&store, kept).await.len(), 2);
+    assert_eq!(store.stored().await.expect("stored").hits, 2);
+    assert_eq!(store.endpoints_of(kept).await.expect("endpoints").len(), 1);
+}
+
+fn endpoint(uid: &str, project: ProjectId) -> NewEndpoint {
+    NewEndpoint {
+        uid: uid.into(),
+        origin: Origin::Kubernetes,
+        project,
+        namespace: "default".into(),
+        name: uid.into(),
+        generation: 1,
+        spec: EndpointSpec {
+            display_name: uid.into(),
+            group: Some("g".into()),
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_millis(500),
+            retries: 1,
+            backoff: Duration::from_secs(1),
+            suspended: false,
+            probe: Probe::Http(HttpProbe {
+                url: "https://example.com/".into(),
+                method: "GET".into(),
+                headers: vec![("X-A".into(), "b".into())],
+                body: None,
+                expected_status: vec!["2xx".into()],
+                follow_redirects: true,
+                head_falls_back_to_get: false,
+            }),
+        },
+    }
+}
+
+fn result(at: i64, ok: bool) -> LastCheck {
+    let status = ok.then_some(200);
+    LastCheck { at, ok, status, duration_us: 1_500, message: (!ok).then(|| "connection refused".into()) }
+}
+
+async fn an_endpoint_put_twice_is_unchanged(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let mut new = endpoint("a", ProjectId::INSTALLATION);
+    assert_eq!(store.put_endpoint(&new).await.expect("put"), PutOutcome::Created);
+    let revision = store.endpoints_revision().await.expect("revision");
+    assert_eq!(store.put_endpoint(&new).await.expect("put"), PutOutcome::Unchanged);
+    assert_eq!(store.endpoints_revision().await.expect("revision"), revision);
+    new.spec.timeout = Duration::from_secs(2);
+    assert_eq!(store.put_endpoint(&new).await.expect("put"), PutOutcome::Updated);
+    assert!(store.endpoints_revision().await.expect("revision") > revision);
+    let stored = store.endpoints().await.expect("endpoints").remove(0);
+    assert_eq!((stored.spec, stored.status.state), (new.spec, State::Unknown));
+    assert!(store.delete_endpoint("a").await.expect("delete"));
+    assert!(!store.delete_endpoint("a").await.expect("delete again"));
+}
+
+async fn suspending_and_resuming_are_transitions(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let mut new = endpoint("a", ProjectId::INSTALLATION);
+    store.put_endpoint(&new).await.expect("put");
+    for (suspended, state) in [(true, State::Suspended), (false, State::Unknown)] {
+        let before = store.last_transition().await.expect("transition");
+        new.spec.suspended = suspended;
+        store.put_endpoint(&new).await.expect("put");
+        let changed = store.transitions_after(before).await.expect("transitions");
+        assert_eq!(changed.iter().map(|e| e.status.state).collect::<Vec<_>>(), [state]);
+    }
+}
+
+async fn results_move_the_state_once_per_change(fresh: Fresh) {
+    let store = open(&fresh).await;
+    store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put");
+    let id = store.endpoints().await.expect("endpoints")[0].id;
+    let mut transitions = Vec::new();
+    for (at, ok) in [(1, true), (2, true), (3, false), (4, false), (5, true)] {
+        let before = store.last_transition().await.expect("transition");
+        let check = Check { project: ProjectId::INSTALLATION, endpoint: id, result: result(at, ok) };
+        store.record_checks(&[check.clone()]).await.expect("record");
+        // The same result again, as after a lost answer, stores and changes nothing.
+        store.record_checks(&[check]).await.expect("record again");
+        transitions.extend(
+            store.transitions_after(before).await.expect("transitions").iter().map(|e| (e.status.state, e.status.since)),
+        );
+    }
+    assert_eq!(transitions, [(State::Up, 1), (State::Down, 3), (State::Up, 5)]);
+    let stored = store.checks(ProjectId::INSTALLATION, id, 2).await.expect("checks");
+    assert_eq!(stored, [result(2, true), result(3, false), result(4, false), result(5, true)]);
+    let status = store.endpoints().await.expect("endpoints").remove(0).status;
+    assert_eq!(status.last_check, Some(result(5, true)));
+}
+
+async fn results_of_gone_endpoints_are_dropped(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let check = Check { project: ProjectId::INSTALLATION, endpoint: 77, result: result(1, true) };
+    store.record_checks(&[check]).await.expect("record");
+    assert!(store.checks(ProjectId::INSTALLATION, 77, 0).await.expect("checks").is_empty());
+}
+
+async fn uptime_is_the_share_of_good_checks(fresh: Fresh) {
+    let store = open(&fresh).await;
+    store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put");
+    let id = store.endpoints().await.expect("endpoints")[0].id;
+    let now = now_ms();
+    let checks: Vec<_> = [(0, false), (1, true), (3 * 24, true), (20 * 24, true), (40 * 24, false)]
+        .map(|(hours, ok)| Check {
+            project: ProjectId::INSTALLATION,
+            endpoint: id,
+            result: result(now - hours * 3_600_000, ok),
+        })
+        .into();
+    store.record_checks(&checks).await.expect("record");
+    let uptime = store.uptimes(now).await.expect("uptimes")[&id];
+    assert_eq!((uptime.day, uptime.week, uptime.month), (Some(0.5), Some(2.0 / 3.0), Some(0.75)));
+    assert_eq!(store.endpoints().await.expect("endpoints")[0].status.state, State::Down);
+}
+
+async fn a_lease_has_one_holder_until_it_is_released_or_ends(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let lease = |holder: &str, ttl| Lease { name: "duty".into(), holder: holder.into(), ttl };
+    let (a, b) = (lease("a", Duration::from_secs(60)), lease("b", Duration::ZERO));
+    assert!(store.hold(&a).await.expect("hold"));
+    assert!(!store.hold(&b).await.expect("hold"));
+    assert!(store.hold(&a).await.expect("renew"));
+    store.release(&a).await.expect("release");
+    assert!(store.hold(&b).await.expect("hold"));
+    // The grant of b ended at once.
+    assert!(store.hold(&a).await.expect("hold"));
+}
+
+async fn retention_drops_what_is_older_and_nothing_else(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let now = now_ms();
+    for sealed in [true, false] {
+        store.append(project, vec![hit(now - 100 * DAY_MS, "old")]).await.expect("append");
+        store.append(project, vec![hit(now - 2 * DAY_MS, "young")]).await.expect("append");
+        if sealed {
+            store.seal_all().await.expect("seal");
+        }
+    }
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(read_all(&store, project).await.len(), 4);
+    let retention = Retention { hits: Some(Duration::from_secs(90 * 86_400)), checks: None };
+    store.expire(retention).await.expect("expire");
+    let left: Vec<_> = read_all(&store, project).await.into_iter().filter_map(|h| h.path).collect();
+    assert_eq!(left, ["young", "young"]);
+}
+
+async fn replicas_that_start_at_once_migrate_once(fresh: Fresh) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let options = fresh.options.clone();
+        tasks.spawn(async move { Store::open(&options).await.map(|_| ()) });
+    }
+    for opened in tasks.join_all().await {
+        opened.expect("open");
+    }
+}
+
+async fn a_newer_schema_is_refused(fresh: Fresh) {
+    let store = open(&fresh).await;
+    store.close().await;
+    pretend_newer(&fresh).await;
+    let refused = Store::open(&fresh.options).await.map(|_| ());
+    assert!(matches!(refused, Err(StoreError::NewerSchema { found: 9_999, .. })), "{refused:?}");
+}
+
+/// Records a migration that only a later release could have made.
+async fn pretend_newer(fresh: &Fresh) {
+    let url = fresh.options.url();
+    let pool = sqlx::AnyPool::connect(url).await.expect("connect");
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         SELECT 9999, 'from the future', success, checksum, execution_time FROM _sqlx_migrations LIMIT 1",
+    )
+    .execute(&pool)
+    .await
+    .expect("insert");
+    pool.close().await;
+}
+
+async fn the_installation_key_is_made_once(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let key = store.installation_key("visitor").await.expect("key");
+    assert_eq!(store.installation_key("visitor").await.expect("key"), key);
+    assert_ne!(store.installation_key("other").await.expect("key"), key);
+}

@@ -1,0 +1,246 @@
+//! From manifests to what this process should do. Pure: no file, no store.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use uuid::Uuid;
+use watchkeeper_api::endpoint_spec::translate;
+use watchkeeper_crds::{
+    AnalyticsInstance, MonitoredEndpoint,
+    manifest::{Manifest, secret_text},
+};
+use watchkeeper_store::{NewEndpoint, Origin, ProjectId, Retention};
+
+use crate::cli::{LocalArgs, SignupArg};
+
+/// Namespace of a manifest that names none, as `kubectl` has it.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Key of a project's Secret that holds its API key, as the operator writes it.
+const API_KEY: &str = "api-key";
+
+/// What an AnalyticsInstance decides, or the command line without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub signup: SignupArg,
+    pub privacy_level: u8,
+    pub retention: Retention,
+}
+
+impl Settings {
+    pub fn from_args(args: &LocalArgs) -> Self {
+        Self {
+            signup: args.access.signup,
+            privacy_level: args.ingest.privacy_level,
+            retention: args.ingest.retention(),
+        }
+    }
+
+    fn of(instance: &AnalyticsInstance, fallback: &Self) -> Self {
+        let spec = &instance.spec;
+        let signup = if spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open };
+        Self {
+            signup,
+            privacy_level: u8::try_from(spec.privacy.level).unwrap_or(2).max(fallback.privacy_level),
+            retention: Retention {
+                hits: spec.retention.hits.as_ref().map(|span| span.get()).or(fallback.retention.hits),
+                checks: spec.retention.checks.as_ref().map(|span| span.get()).or(fallback.retention.checks),
+            },
+        }
+    }
+}
+
+/// A project that the instance names, and its key if a Secret holds one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedProject {
+    pub name: String,
+    pub key: Option<Uuid>,
+}
+
+/// What the manifests want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    pub settings: Settings,
+    pub projects: Vec<NamedProject>,
+    pub endpoints: Vec<NewEndpoint>,
+}
+
+type Secrets<'a> = BTreeMap<(&'a str, &'a str), &'a Secret>;
+
+impl Desired {
+    /// Derives it, or tells every mistake.
+    pub fn derive<'a>(
+        manifests: impl Iterator<Item = &'a Manifest>,
+        fallback: &Settings,
+    ) -> Result<Self, Vec<String>> {
+        let mut errors = Vec::new();
+        let mut instances: Vec<&AnalyticsInstance> = Vec::new();
+        let mut endpoints: BTreeMap<(&str, &str), &MonitoredEndpoint> = BTreeMap::new();
+        let mut secrets = Secrets::new();
+        for manifest in manifests {
+            match manifest {
+                Manifest::AnalyticsInstance(instance) => instances.push(instance),
+                Manifest::MonitoredEndpoint(endpoint) => {
+                    let id = identity(&endpoint.metadata);
+                    if endpoints.insert(id, endpoint).is_some() {
+                        errors.push(format!("MonitoredEndpoint {}/{} is there twice; rename one", id.0, id.1));
+                    }
+                }
+                Manifest::Secret(secret) => drop(secrets.insert(identity(&secret.metadata), secret)),
+                Manifest::Ignored(_) => {}
+            }
+        }
+        if instances.len() > 1 {
+            let names: Vec<_> = instances.iter().map(|instance| identity(&instance.metadata).1).collect();
+            errors.push(format!(
+                "one process is one installation, and there are several AnalyticsInstances: {}; \
+                 run one process for each, with its own --data",
+                names.join(", ")
+            ));
+        }
+        let instance = instances.first().copied();
+        let wanted = endpoints
+            .into_iter()
+            .filter_map(|(id, endpoint)| match new_endpoint(id, endpoint, instance, &secrets) {
+                Ok(new) => Some(new),
+                Err(error) => {
+                    errors.push(format!("MonitoredEndpoint {}/{}: {error}", id.0, id.1));
+                    None
+                }
+            })
+            .collect();
+        let projects = instance.map_or_else(Vec::new, |instance| projects(instance, &secrets, &mut errors));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let settings = instance.map_or_else(|| fallback.clone(), |instance| Settings::of(instance, fallback));
+        Ok(Self { settings, projects, endpoints: wanted })
+    }
+}
+
+fn identity(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> (&str, &str) {
+    (
+        metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
+}
+
+fn new_endpoint(
+    (namespace, name): (&str, &str),
+    endpoint: &MonitoredEndpoint,
+    instance: Option<&AnalyticsInstance>,
+    secrets: &Secrets<'_>,
+) -> Result<NewEndpoint, String> {
+    let reference = &endpoint.spec.instance_ref;
+    if let Some(instance) = instance {
+        let wanted = (reference.namespace.as_deref().unwrap_or(namespace), reference.name.as_str());
+        let found = identity(&instance.metadata);
+        if wanted != found {
+            return Err(format!(
+                "spec.instanceRef: there is no AnalyticsInstance {}/{}; the one here is {}/{}",
+                wanted.0, wanted.1, found.0, found.1
+            ));
+        }
+    }
+    let secret = |secret: &str, key: &str| secret_text(secrets.get(&(namespace, secret))?, key);
+    let spec = translate(&endpoint.spec, name, secret).map_err(|error| error.to_string())?;
+    Ok(NewEndpoint {
+        uid: format!("manifest/{namespace}/{name}"),
+        origin: Origin::Manifest,
+        project: ProjectId::INSTALLATION,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        generation: 1,
+        spec,
+    })
+}
+
+fn projects(instance: &AnalyticsInstance, secrets: &Secrets<'_>, errors: &mut Vec<String>) -> Vec<NamedProject> {
+    let (namespace, _) = identity(&instance.metadata);
+    let mut found = Vec::new();
+    for project in &instance.spec.access.projects {
+        let text = secrets
+            .get(&(namespace, project.key_secret_name.as_str()))
+            .and_then(|secret| secret_text(secret, API_KEY));
+        match text.map(|text| text.trim().parse()).transpose() {
+            Ok(key) => found.push(NamedProject { name: project.name.clone(), key }),
+            // The text itself is a secret and stays unsaid.
+            Err(_) => errors.push(format!(
+                "Secret {namespace}/{}: `{API_KEY}` must be a UUID",
+                project.key_secret_name
+            )),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchkeeper_crds::manifest::parse;
+    use watchkeeper_store::Probe;
+
+    const INSTANCE: &str = "
+apiVersion: watchkeeper.dev/v1alpha1
+kind: AnalyticsInstance
+metadata: {name: main}
+spec:
+  database: {managed: {}}
+  access: {signup: Closed, projects: [{name: shop, keySecretName: shop-key}]}
+  privacy: {level: 1}
+  retention: {hits: 90d}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-key}
+stringData: {api-key: 00000000-0000-4000-8000-000000000001, token: Bearer x}
+---
+";
+    const ENDPOINT: &str = "
+apiVersion: watchkeeper.dev/v1alpha1
+kind: MonitoredEndpoint
+metadata: {name: front}
+spec:
+  instanceRef: {name: main}
+  http:
+    url: https://example.com/
+    headers: [{name: Authorization, valueFrom: {secretKeyRef: {name: shop-key, key: token}}}]
+";
+
+    fn fallback() -> Settings {
+        Settings { signup: SignupArg::Open, privacy_level: 0, retention: Retention::default() }
+    }
+
+    fn derive(text: &str) -> Result<Desired, Vec<String>> {
+        Desired::derive(parse(text).expect("manifests").iter(), &fallback())
+    }
+
+    #[test]
+    fn an_instance_decides_settings_projects_and_secrets() {
+        let desired = derive(&format!("{INSTANCE}{ENDPOINT}")).expect("desired");
+        assert_eq!(desired.settings.signup, SignupArg::Closed);
+        assert_eq!(desired.settings.privacy_level, 1);
+        assert_eq!(desired.settings.retention.hits.map(|age| age.as_secs()), Some(90 * 86_400));
+        assert_eq!(desired.projects[0].key, "00000000-0000-4000-8000-000000000001".parse().ok());
+        let Probe::Http(http) = &desired.endpoints[0].spec.probe;
+        assert_eq!(http.headers, [("Authorization".to_owned(), "Bearer x".to_owned())]);
+        assert_eq!(desired.endpoints[0].uid, "manifest/default/front");
+    }
+
+    #[test]
+    fn without_an_instance_the_command_line_decides() {
+        let plain = ENDPOINT.split("    headers").next().expect("text");
+        assert_eq!(derive(plain).expect("desired").settings, fallback());
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let other = INSTANCE.replace("name: main", "name: other");
+        let errors = derive(&format!("{other}{ENDPOINT}---{ENDPOINT}")).expect_err("mistakes");
+        let all = errors.join("\n");
+        assert!(all.contains("front is there twice"), "{all}");
+        assert!(all.contains("there is no AnalyticsInstance default/main; the one here is default/other"), "{all}");
+        let errors = derive(ENDPOINT).expect_err("mistake").join("\n");
+        assert!(errors.contains("there is no Secret `shop-key` with a key `token`"), "{errors}");
+    }
+}

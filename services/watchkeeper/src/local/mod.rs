@@ -1,0 +1,170 @@
+//! `watchkeeper local`: everything in one process, from the same two manifests
+//! that the operator reads.
+
+mod data;
+mod desired;
+mod files;
+mod reload;
+
+use std::{io::Write, sync::Arc};
+
+use anyhow::Context;
+use axum::{Router, extract::Request};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use watchkeeper_api::{Api, ApiOptions, AuthConfig};
+use watchkeeper_checker::ChangeHandle;
+use watchkeeper_logger::{Logger, LoggerMetrics, health, maintain};
+use watchkeeper_runtime::{VERSION, http::finish, secret::Secret};
+
+use crate::{
+    checker,
+    cli::LocalArgs,
+    process::{Process, enricher, logger_metrics, postgres_from_env},
+};
+use data::DataDirectory;
+use desired::{Desired, Settings};
+use files::Files;
+
+pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let data = DataDirectory::open(&args.data)?;
+    let mut files = Files::new(args.manifests.clone());
+    files.read();
+    if !files.errors().is_empty() {
+        anyhow::bail!("the manifests have mistakes:\n  {}", files.errors().join("\n  "));
+    }
+    let fallback = Settings::from_args(&args);
+    let desired = Desired::derive(files.manifests(), &fallback)
+        .map_err(|errors| anyhow::anyhow!("the manifests have mistakes:\n  {}", errors.join("\n  ")))?;
+
+    let options = match postgres_from_env(args.database_ca.as_deref())? {
+        Some(postgres) => postgres,
+        None => data.sqlite(),
+    };
+    let process = Process::start("local", args.metrics_listen, &options, &shutdown).await?;
+    let token = match &args.admin_token_file {
+        Some(file) => Secret::from_file(file)?,
+        None => data.admin_token()?,
+    };
+    let changes = ChangeHandle::new();
+    let local = Arc::new(Local {
+        auth: AuthConfig { admin_token: token, open_overview: args.listen.ip().is_loopback() },
+        metrics: logger_metrics(&process.registry)?,
+        changes: changes.clone(),
+        process,
+        args,
+    });
+
+    reload::apply(&local.process.store, &data, &desired).await.context("cannot apply the manifests")?;
+    let (settings, changed) = watch::channel(desired.settings.clone());
+    let (router, current) = watch::channel(local.router(&desired.settings).await?);
+    let upkeep = tokio::spawn(keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
+    let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed, router, shutdown.clone()));
+    let follow = reload::Follow { files, fallback, data, settings, changes, last: desired };
+    let follow = tokio::spawn(follow.run(local.process.store.clone(), local.process.registry.clone(), shutdown.clone())?);
+    let deps = checker::deps(&local.process, &local.args.probes, local.changes.clone());
+    let checker = tokio::spawn(watchkeeper_checker::run(deps, shutdown.clone()));
+
+    let outer = Router::new().fallback(move |request: Request| {
+        let router = current.borrow().clone();
+        async move { router.oneshot(request).await }
+    });
+    let listener = watchkeeper_runtime::http::bind(local.args.listen).await?;
+    local.process.started();
+    local.greet()?;
+    watchkeeper_runtime::http::serve(listener, outer, Default::default(), shutdown).await;
+
+    checker.await??;
+    upkeep.await?;
+    swap.await?;
+    follow.await?;
+    if let Some(local) = Arc::into_inner(local) {
+        local.process.finish().await;
+    }
+    Ok(())
+}
+
+/// What lives as long as the process.
+struct Local {
+    args: LocalArgs,
+    auth: AuthConfig,
+    metrics: LoggerMetrics,
+    changes: ChangeHandle,
+    process: Process,
+}
+
+impl Local {
+    /// All routes, as the settings want them.
+    async fn router(&self, settings: &Settings) -> anyhow::Result<Router> {
+        let store = self.process.store.clone();
+        let ingest = &self.args.ingest;
+        let enricher = enricher(&store, ingest.geoip.as_deref(), settings.privacy_level).await?;
+        let bounds = ingest.bounds();
+        let logger =
+            Logger::new(store.clone(), settings.signup.into(), enricher, bounds, self.metrics.clone());
+        let open = settings.signup == crate::cli::SignupArg::Open;
+        let changes = self.changes.clone();
+        let api = Api::new(store.clone(), ApiOptions::new(self.auth.clone(), open), move || changes.notify());
+        let routes = watchkeeper_logger::router(logger).merge(watchkeeper_api::router(api)).merge(health(store));
+        Ok(self.process.http.wrap(finish(routes)))
+    }
+
+    /// Tells where to look.
+    fn greet(&self) -> anyhow::Result<()> {
+        let (base, metrics) = (self.args.listen, self.args.metrics_listen);
+        writeln!(
+            std::io::stdout(),
+            "Watchkeeper {VERSION} is running.\n\
+             \n  overview     http://{base}/\
+             \n  new API key  curl http://{base}/api/generate\
+             \n  clients      server URL http://{base}\
+             \n  endpoints    curl http://{base}/api/v1/endpoints\
+             \n  metrics      http://{metrics}/metrics\
+             \n  data         {}\n",
+            self.args.data.display()
+        )?;
+        Ok(())
+    }
+}
+
+/// Seals and expires, with the retention that is in force.
+async fn keep_up(local: Arc<Local>, mut settings: watch::Receiver<Settings>, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        let retention = settings.borrow_and_update().retention;
+        let round = shutdown.child_token();
+        let work = maintain(local.process.store.clone(), retention, local.metrics.clone(), round.clone());
+        tokio::pin!(work);
+        tokio::select! {
+            () = &mut work => return,
+            changed = settings.changed() => {
+                round.cancel();
+                // A seal under way is finished, not torn.
+                work.await;
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Builds new routes when the settings change; requests under way end on the old ones.
+async fn swap_routers(
+    local: Arc<Local>,
+    mut settings: watch::Receiver<Settings>,
+    router: watch::Sender<Router>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = settings.changed() => if changed.is_err() { return },
+        }
+        let wanted = settings.borrow_and_update().clone();
+        match local.router(&wanted).await {
+            Ok(routes) => drop(router.send_replace(routes)),
+            Err(error) => tracing::error!("the changed settings are not in force: {error:#}"),
+        }
+    }
+}

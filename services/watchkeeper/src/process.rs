@@ -1,0 +1,143 @@
+//! What every command does first: metrics and health, then the store.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context;
+use axum::Router;
+use prometheus::Registry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use watchkeeper_logger::{LoggerMetrics, enrich::{Enricher, EnricherConfig}};
+use watchkeeper_runtime::{
+    health::{self, Health},
+    http::{HttpMetrics, Limits, bind, serve},
+};
+use watchkeeper_store::{Options, Store, StoreError};
+
+/// What `/readyz` calls a command that does not do its work yet.
+const STARTING: &str = "start";
+
+/// Name of the key that visitor ids are made with.
+const VISITOR_KEY: &str = "visitor";
+
+/// Longest pause between attempts to reach the database.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Metrics and health of this process, and the store.
+pub struct Process {
+    pub registry: Registry,
+    pub health: Health,
+    pub http: HttpMetrics,
+    pub store: Store,
+    metrics: JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+impl Process {
+    /// Serves the metrics port, then waits for the store: `/readyz` says so meanwhile.
+    pub async fn start(
+        component: &'static str,
+        metrics_listen: SocketAddr,
+        options: &Options,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let registry = health::registry(component)?;
+        let http = HttpMetrics::new(&registry)?;
+        let health = Health::default();
+        health.pending(STARTING, "not serving yet");
+        health.pending("store", "not connected yet");
+        let (draining, stop) = (health.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            draining.pending("process", "shutting down");
+        });
+        let listener = bind(metrics_listen).await?;
+        let router = health::router(health.clone(), registry.clone());
+        // The metrics port outlives the traffic, so that the last scrape sees it drained.
+        let metrics_down = CancellationToken::new();
+        let limits = Limits { connections: 64, drain: Duration::from_secs(1), ..Limits::default() };
+        let metrics = tokio::spawn(serve(listener, router, limits, metrics_down.clone()));
+        let store = connect(options, shutdown).await?;
+        health.ready("store");
+        Ok(Self { registry, health, http, store, metrics, shutdown: metrics_down })
+    }
+
+    /// Tells `/readyz` that the command does its work now.
+    pub fn started(&self) {
+        self.health.ready(STARTING);
+    }
+
+    /// Serves a router with metrics, one log line a request, and bounds.
+    pub async fn serve(&self, listen: SocketAddr, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let listener = bind(listen).await?;
+        let router = self.http.wrap(watchkeeper_runtime::http::finish(router));
+        self.started();
+        serve(listener, router, Limits::default(), shutdown).await;
+        Ok(())
+    }
+
+    /// The last thing that a command does.
+    pub async fn finish(self) {
+        self.store.close().await;
+        self.shutdown.cancel();
+        // It ends by its own bound.
+        let _ = self.metrics.await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Postgres from the environment, if it is set.
+pub fn postgres_from_env(ca: Option<&Path>) -> anyhow::Result<Option<Options>> {
+    match std::env::var("WATCHKEEPER_DATABASE_URL") {
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(error).context("WATCHKEEPER_DATABASE_URL"),
+        Ok(url) => Ok(Some(Options::postgres(&url, ca).context("WATCHKEEPER_DATABASE_URL")?)),
+    }
+}
+
+/// Postgres from the environment, which the services of a cluster need.
+pub fn required_postgres(ca: Option<&Path>) -> anyhow::Result<Options> {
+    postgres_from_env(ca)?.context(
+        "set WATCHKEEPER_DATABASE_URL to postgres://user:password@host:5432/database, \
+         or use `watchkeeper local` for an embedded store",
+    )
+}
+
+/// Opens the store, however long its database takes to appear.
+async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Store> {
+    let mut pause = Duration::from_millis(250);
+    loop {
+        let opened = tokio::select! {
+            () = shutdown.cancelled() => anyhow::bail!("stopped before the database could be reached"),
+            opened = Store::open(options) => opened,
+        };
+        match opened {
+            Ok(store) => return Ok(store),
+            Err(StoreError::Database(error)) => {
+                tracing::warn!(%error, "the database cannot be reached; trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PATIENCE);
+            }
+            Err(error) => return Err(error).context("cannot open the store"),
+        }
+    }
+}
+
+/// What the write path needs beside the store. Compiling the user agent
+/// expressions takes a moment, so it is done off the executor.
+pub async fn enricher(store: &Store, geoip: Option<&Path>, privacy_level: u8) -> anyhow::Result<Enricher> {
+    let visitor_key = store.installation_key(VISITOR_KEY).await?;
+    let config = EnricherConfig { geoip: geoip.map(Path::to_owned), privacy_level, visitor_key };
+    Ok(tokio::task::spawn_blocking(move || Enricher::new(config)).await??)
+}
+
+/// Metrics of the write path.
+pub fn logger_metrics(registry: &Registry) -> anyhow::Result<LoggerMetrics> {
+    Ok(LoggerMetrics::new(registry)?)
+}
+
+/// A name for this process that no other has.
+pub fn holder() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "watchkeeper".into());
+    format!("{host}-{}", uuid::Uuid::new_v4().simple())
+}
