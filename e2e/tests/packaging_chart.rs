@@ -135,6 +135,7 @@ fn what_one_replica_or_a_plain_cluster_cannot_use_is_left_out() {
         "--set=metrics.serviceMonitor.enabled=true",
         "--set=metrics.serviceMonitor.labels.release=prometheus",
         "--set=instance.create=true",
+        "--api-versions=watchkeeper.dev/v1alpha1/AnalyticsInstance",
     ]);
     assert_eq!(of_kind(&full, "PodDisruptionBudget")[0]["spec"]["maxUnavailable"], 1);
     let monitor = of_kind(&full, "ServiceMonitor")[0];

@@ -5,12 +5,16 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use watchkeeper_testkit::cluster::ControlPlane;
 use watchkeeper_testkit::helm::{chart, helm, succeed, template};
-use watchkeeper_testkit::paths;
 use watchkeeper_testkit::rundir::RunDir;
+use watchkeeper_testkit::{paths, wait};
+
+/// Lets Helm, which asks no cluster when it only renders, know that this one has the kinds.
+const KNOWN: &str = "--api-versions=watchkeeper.dev/v1alpha1/AnalyticsInstance";
 
 /// What the server says to objects, none of which it keeps: everything short of running them.
 fn dry_run(cluster: &ControlPlane, manifests: &str) -> Result<String> {
@@ -51,6 +55,7 @@ async fn the_api_server_accepts_the_chart_in_every_scope() {
         let everything = [
             "--set=replicaCount=3",
             "--set=instance.create=true",
+            KNOWN,
             "--set=instance.spec.privacy.level=2",
             "--set=postgresImage=postgres:17",
             "--set=priorityClassName=system-cluster-critical",
@@ -106,6 +111,8 @@ async fn the_api_server_accepts_the_kustomization_under_an_overlay() {
     assert!(!manifests.contains("namespace: watchkeeper-system"), "{manifests}");
 }
 
+const KINDS: [&str; 2] = ["analyticsinstances.watchkeeper.dev", "monitoredendpoints.watchkeeper.dev"];
+
 struct Release<'a> {
     cluster: &'a ControlPlane,
     namespace: String,
@@ -114,13 +121,25 @@ struct Release<'a> {
 impl Release<'_> {
     fn helm(&self, arguments: &[&str]) -> Command {
         let mut command = helm().unwrap();
-        command.env("KUBECONFIG", self.cluster.kubeconfig()).args(arguments).args(["-n", &self.namespace]);
+        self.cluster.aim(&mut command);
+        command.args(arguments).args(["-n", &self.namespace]);
         command
     }
 
-    fn install(&self) {
+    /// Installs it with an instance and gives Helm's notes.
+    fn install(&self) -> String {
         let arguments = ["install", "watchkeeper", "--set=instance.create=true"];
-        succeed(self.helm(&arguments).arg(chart())).unwrap();
+        succeed(self.helm(&arguments).arg(chart())).unwrap()
+    }
+
+    fn wait_for_kinds(&self) {
+        wait::until("the kinds are served", Duration::from_secs(30), || {
+            let mut command = self.cluster.kubectl();
+            let kinds =
+                succeed(command.args(["api-resources", "--api-group=watchkeeper.dev", "-o", "name"]))?;
+            Ok((kinds.lines().count() == KINDS.len()).then_some(()))
+        })
+        .unwrap();
     }
 
     fn get(&self, what: &str, path: &str) -> String {
@@ -139,13 +158,14 @@ impl Release<'_> {
 async fn an_instance_outlives_upgrade_and_reinstallation_of_the_release_that_made_it() {
     // Its own, since it takes the kinds away from everybody.
     let cluster = ControlPlane::start().unwrap();
-    let kinds = ["analyticsinstances.watchkeeper.dev", "monitoredendpoints.watchkeeper.dev"];
-    succeed(cluster.kubectl().args(["delete", "crd"]).args(kinds)).unwrap();
+    succeed(cluster.kubectl().args(["delete", "crd"]).args(KINDS)).unwrap();
     let release = Release { cluster: &cluster, namespace: cluster.namespace("release").await.unwrap() };
 
-    release.install();
-    let made = release.get("wki/watchkeeper", ".metadata.uid");
+    assert!(release.install().contains("The instance watchkeeper IS NOT THERE YET"));
     assert_eq!(release.get("deployment/watchkeeper-operator", ".spec.replicas"), "1");
+    release.wait_for_kinds();
+    succeed(release.helm(&["upgrade", "watchkeeper", "--reuse-values"]).arg(chart())).unwrap();
+    let made = release.get("wki/watchkeeper", ".metadata.uid");
 
     for paused in ["true", "false"] {
         let value = format!("--set=instance.spec.paused={paused}");
@@ -159,6 +179,6 @@ async fn an_instance_outlives_upgrade_and_reinstallation_of_the_release_that_mad
     assert!(release.missing("deployment/watchkeeper-operator"));
     assert_eq!(release.get("wki/watchkeeper", ".metadata.uid"), made);
 
-    release.install();
+    assert!(release.install().contains("The instance watchkeeper gets ready"));
     assert_eq!(release.get("wki/watchkeeper", ".metadata.uid"), made);
 }

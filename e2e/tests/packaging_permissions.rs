@@ -18,7 +18,8 @@ async fn refused(cluster: &ControlPlane, scope: &str, serving: Option<&str>) -> 
     let namespace = cluster.namespace("permissions").await.unwrap();
     let scope = format!("--set=rbac.scope={scope}");
     let mut install = helm().unwrap();
-    install.env("KUBECONFIG", cluster.kubeconfig()).args(["install", "watchkeeper"]).arg(chart());
+    cluster.aim(&mut install);
+    install.args(["install", "watchkeeper"]).arg(chart());
     succeed(install.args(["-n", &namespace, "--set=crds.install=false", &scope])).unwrap();
 
     let kubectl = |arguments: &[&str]| succeed(cluster.kubectl().args(["-n", &namespace]).args(arguments));

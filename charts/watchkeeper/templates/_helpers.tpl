@@ -66,3 +66,10 @@ subjects:
     name: {{ include "watchkeeper.serviceAccountName" . }}
     namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{/* Not empty when the cluster serves the kinds already. */}}
+{{- define "watchkeeper.kindsKnown" -}}
+{{- if .Capabilities.APIVersions.Has "watchkeeper.dev/v1alpha1/AnalyticsInstance" -}}
+yes
+{{- end -}}
+{{- end -}}

@@ -36,7 +36,7 @@ pub struct ControlPlane {
     audit_log: Option<PathBuf>,
     processes: Vec<(&'static str, Daemon)>,
     // After the processes, which write into it.
-    _directory: Option<RunDir>,
+    directory: Option<RunDir>,
 }
 
 impl ControlPlane {
@@ -74,13 +74,7 @@ impl ControlPlane {
             let kubeconfig = PathBuf::from(kubeconfig);
             crds::install(&client_of(&kubeconfig, |_| ()).await?).await?;
             let kubectl = "kubectl".into();
-            return Ok(Self {
-                kubeconfig,
-                kubectl,
-                audit_log: None,
-                processes: Vec::new(),
-                _directory: None,
-            });
+            return Ok(Self { kubeconfig, kubectl, audit_log: None, processes: Vec::new(), directory: None });
         }
         let directory = RunDir::new("control-plane")?;
         let launched = launch(directory.path(), false).await?;
@@ -89,7 +83,7 @@ impl ControlPlane {
             kubectl: launched.kubectl,
             audit_log: Some(launched.audit_log),
             processes: launched.processes,
-            _directory: Some(directory),
+            directory: Some(directory),
         })
     }
 
@@ -170,8 +164,17 @@ impl ControlPlane {
     #[must_use]
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        self.aim(&mut command);
         command
+    }
+
+    /// Points a client of the cluster, as `helm`, at this one as administrator. What it learns is
+    /// kept with the cluster: the next one on the same port has nothing to do with it.
+    pub fn aim(&self, command: &mut Command) {
+        command.env("KUBECONFIG", &self.kubeconfig);
+        if let Some(directory) = &self.directory {
+            command.env("KUBECACHEDIR", directory.path().join("client-cache"));
+        }
     }
 
     /// Every request that has been answered so far, oldest first, save those of the control plane
