@@ -79,7 +79,7 @@ async fn the_api_server_accepts_the_chart_in_every_scope() {
 async fn the_api_server_refuses_an_instance_that_its_schema_forbids() {
     let cluster = ControlPlane::shared().unwrap();
     let namespace = cluster.namespace("packaging").await.unwrap();
-    let arguments = ["--set=instance.create=true", "--set=instance.spec.privacy.level=9"];
+    let arguments = [KNOWN, "--set=instance.create=true", "--set=instance.spec.privacy.level=9"];
     let refusal = dry_run(cluster, &template(&namespace, &arguments).unwrap()).unwrap_err().to_string();
     assert!(refusal.contains("spec.privacy.level"), "{refusal}");
 }

@@ -134,17 +134,21 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
 }
 
 fn used(world: &World) -> Result<BTreeSet<String>> {
-    Ok(world
-        .asked()?
-        .into_iter()
-        .filter_map(|request| {
-            let object = request.object_ref?;
-            let subresource = if object.subresource.is_empty() {
-                String::new()
-            } else {
-                format!("/{}", object.subresource)
-            };
-            Some(format!("{} {}/{}{subresource}", request.verb, object.api_group, object.resource))
-        })
-        .collect())
+    let mut used = BTreeSet::new();
+    for request in world.asked()? {
+        let created = request.verb == "patch" && request.code() == 201;
+        let Some(object) = request.object_ref else {
+            continue;
+        };
+        let mut resource = format!("{}/{}", object.api_group, object.resource);
+        if !object.subresource.is_empty() {
+            resource = format!("{resource}/{}", object.subresource);
+        }
+        // To apply what does not exist yet takes both permissions.
+        if created {
+            used.insert(format!("create {resource}"));
+        }
+        used.insert(format!("{} {resource}", request.verb));
+    }
+    Ok(used)
 }

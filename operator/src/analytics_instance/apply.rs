@@ -114,7 +114,7 @@ async fn apply_one(
                 name: child.name.clone(),
             });
         }
-        let as_value = to_value(current)?;
+        let as_value = with_type(to_value(current)?, &wanted);
         if holds(&wanted, &as_value) {
             live.put(kind, current.clone());
             return Ok(());
@@ -178,6 +178,14 @@ async fn apply_one(
             })
         }
     }
+}
+
+/// The API server leaves kind and version out of the items of a list.
+fn with_type(mut live: Value, wanted: &Value) -> Value {
+    for key in ["apiVersion", "kind"] {
+        live[key] = wanted[key].clone();
+    }
+    live
 }
 
 /// What the API server said, without the wrapping.

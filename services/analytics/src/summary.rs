@@ -2,8 +2,6 @@
 
 use watchkeeper_store::{Hit, ProjectId, Result, Store};
 
-use crate::{Filter, Page, visit};
-
 /// Numbers of one stretch of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -36,15 +34,37 @@ impl Summary {
 pub async fn summarize(store: &Store, project: ProjectId, now: i64, hours: u16) -> Result<Summary> {
     let from = now - i64::from(hours) * 3_600_000;
     let mut summary = Summary { hours: vec![0; usize::from(hours)], ..Summary::default() };
-    let recent = Filter { from: Some(from), to: Some(now + 1), ..Filter::default() };
-    let all = Page { skip: 0, take: usize::MAX };
-    visit(store, project, &recent, all, |hit| summary.add(&hit, from)).await?;
+    let mut snapshot = store.snapshot(project, from, now + 1).await?;
+    for day in snapshot.days().to_vec() {
+        let add = move |summary: &mut Summary, hit: &Hit| {
+            if (from..=now).contains(&hit.ts) {
+                summary.add(hit, from);
+            }
+        };
+        summary = snapshot.fold(day.day, &["ts", "status", "bot"], summary, add).await?;
+    }
     Ok(summary)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_the_hours_asked_for_count_sealed_or_not() {
+        let directory = tempfile::tempdir().expect("directory");
+        let options = watchkeeper_store::Options::sqlite(directory.path().join("s.db"));
+        let store = Store::open(&options).await.expect("open");
+        let project = store.register_key(uuid::Uuid::new_v4()).await.expect("register").id;
+        let now = 10 * watchkeeper_store::DAY_MS;
+        let hit = |ago: i64| Hit { ts: now - ago * 3_600_000, status: Some(500), ..Hit::default() };
+        store.append(project, vec![hit(1), hit(5), hit(30)]).await.expect("append");
+        store.seal_all().await.expect("seal");
+        store.append(project, vec![hit(2), hit(-1), hit(24)]).await.expect("append");
+        let summary = summarize(&store, project, now, 24).await.expect("summary");
+        assert_eq!((summary.hits, summary.errors), (4, 4));
+        assert_eq!(summary.hours.iter().sum::<u64>(), 4);
+    }
 
     #[test]
     fn hits_are_counted_by_hour_and_kind() {

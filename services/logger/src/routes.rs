@@ -1,6 +1,13 @@
 //! `POST /api/log-request` and `POST /api/requests`: one handler, two names.
 
-use std::{num::NonZeroU32, sync::Arc, time::Instant};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use axum::{
     Json, Router,
@@ -14,12 +21,12 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_http::decompression::RequestDecompressionLayer;
 use uuid::Uuid;
 use watchkeeper_runtime::{
     error::ApiError,
-    http::{cors, json_charset},
+    http::{cors, json_charset, not_found},
 };
 use watchkeeper_store::{Hit, ProjectId, Store, StoreError, day_of, now_ms};
 
@@ -32,6 +39,10 @@ use crate::{
 
 /// Bodies that are held at once, KiB over all requests.
 const BODIES_KIB: usize = 256 * 1_024;
+
+/// Posts after which the rate limiter forgets the keys that have been quiet, so
+/// that keys which a stranger makes up do not pile up in it.
+const FORGET_EVERY: usize = 4_096;
 
 /// Bounds on what clients may send.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +73,8 @@ struct Inner {
     enricher: Enricher,
     bounds: Bounds,
     posts: DefaultKeyedRateLimiter<Uuid>,
-    bodies: Arc<Semaphore>,
+    limited: AtomicUsize,
+    bodies: Semaphore,
     metrics: LoggerMetrics,
 }
 
@@ -76,7 +88,8 @@ impl Logger {
                 enricher,
                 bounds,
                 posts: RateLimiter::keyed(Quota::per_minute(bounds.posts_per_minute)),
-                bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+                limited: AtomicUsize::new(0),
+                bodies: Semaphore::new(BODIES_KIB),
                 metrics,
             }),
         }
@@ -90,6 +103,8 @@ pub fn router(logger: Logger) -> Router {
         .route("/api/requests", post(log_requests))
         .layer(RequestDecompressionLayer::new())
         .layer(middleware::map_response(json_charset))
+        // Before the layer, or else preflights would not get into it.
+        .method_not_allowed_fallback(not_found)
         .layer(middleware::from_fn(cors::allow_every_origin))
         .with_state(logger)
 }
@@ -157,24 +172,17 @@ impl From<StoreError> for Refused {
 
 impl Inner {
     async fn accept(&self, request: Request) -> Result<(), Refused> {
-        // The claimed length of a compressed body says nothing about its content's.
-        let claimed = request
-            .headers()
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let kib = claimed.unwrap_or(self.bounds.body).min(self.bounds.body) / 1_024 + 1;
-        let _room = self
-            .bodies
-            .try_acquire_many(u32::try_from(kib).unwrap_or(u32::MAX))
-            .map_err(|_| Refused::from(StoreError::Overloaded))?;
-        let body = self.body(request.into_body()).await?;
+        let (body, _room) = self.body(request.into_body()).await?;
         let envelope = Envelope::parse(&body)?;
         drop(body);
 
-        let key = envelope.key()?;
-        if self.posts.check_key(&key).is_err() {
-            let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests.");
-            return Err(Refused::new("rate", ApiError { retry_after: Some(1), ..error }));
+        // Upstream misses a key first of all, and finds it malformed last of all.
+        let key = match envelope.key() {
+            Err(Refusal::NoKey) => return Err(Refusal::NoKey.into()),
+            key => key,
+        };
+        if let Ok(key) = &key {
+            self.limit(key)?;
         }
         if envelope.len() > self.bounds.rows {
             let message =
@@ -185,20 +193,48 @@ impl Inner {
         let level = envelope.privacy_level();
         let (framework, rows, repairs) = envelope.rows(now_ms())?;
         self.metrics.repaired(repairs);
-        self.store_rows(key, framework, level, &rows).await
+        self.store_rows(key?, framework, level, &rows).await
     }
 
-    async fn body(&self, body: Body) -> Result<bytes::Bytes, Refused> {
-        match Limited::new(body, self.bounds.body).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let message = format!("The body may have {} bytes; send the batch in parts.", self.bounds.body);
-                Err(Refused::new("too_large", ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)))
-            }
-            Err(error) => {
-                Err(Refused::new("body", ApiError::bad_request(format!("Invalid request data.\n{error}"))))
+    fn limit(&self, key: &Uuid) -> Result<(), Refused> {
+        if self.limited.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+            self.posts.retain_recent();
+        }
+        self.posts.check_key(key).map_err(|_| {
+            let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests.");
+            Refused::new("rate", ApiError { retry_after: Some(1), ..error })
+        })
+    }
+
+    /// Reads a body. Its share of the room for all bodies grows with it: a length
+    /// claimed beforehand says nothing about what a compressed body holds.
+    async fn body(&self, body: Body) -> Result<(Vec<u8>, SemaphorePermit<'_>), Refused> {
+        let mut body = Limited::new(body, self.bounds.body);
+        let mut room = self.room(1)?;
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.unreadable(&*error))?;
+            let Ok(data) = frame.into_data() else { continue };
+            bytes.extend_from_slice(&data);
+            let missing = (bytes.len() / 1_024 + 1).saturating_sub(room.num_permits());
+            if missing > 0 {
+                room.merge(self.room(missing)?);
             }
         }
+        Ok((bytes, room))
+    }
+
+    fn room(&self, kib: usize) -> Result<SemaphorePermit<'_>, Refused> {
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        self.bodies.try_acquire_many(kib).map_err(|_| Refused::from(StoreError::Overloaded))
+    }
+
+    fn unreadable(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Refused {
+        if error.is::<LengthLimitError>() {
+            let message = format!("The body may have {} bytes; send the batch in parts.", self.bounds.body);
+            return Refused::new("too_large", ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        Refused::new("body", ApiError::bad_request(format!("Invalid request data.\n{error}")))
     }
 
     async fn store_rows(&self, key: Uuid, framework: &'static str, level: i64, rows: &[Row]) -> Result<(), Refused> {
@@ -262,6 +298,8 @@ pub fn health(store: Store) -> Router {
     Router::new()
         .route("/api/health", get(healthy))
         .layer(middleware::map_response(json_charset))
+        .method_not_allowed_fallback(not_found)
+        .layer(middleware::from_fn(cors::allow_every_origin))
         .with_state(store)
 }
 

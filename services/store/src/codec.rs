@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties},
 };
@@ -117,21 +117,35 @@ pub(crate) fn encode(hits: &[Hit], purpose: Purpose) -> Result<Vec<u8>> {
 
 /// Reads all hits of a file, in its order.
 pub(crate) fn decode(data: Vec<u8>) -> Result<Vec<Hit>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(data))?
-        .with_batch_size(8_192)
-        .build()?;
     let mut hits = Vec::new();
-    for batch in reader {
+    decode_each(data, None, |batch| hits.append(batch))?;
+    Ok(hits)
+}
+
+/// Reads a file a batch at a time, in its order: every column, or only those
+/// named, with all else left unknown.
+pub(crate) fn decode_each(
+    data: Vec<u8>,
+    wanted: Option<&[&str]>,
+    mut each: impl FnMut(&mut Vec<Hit>),
+) -> Result<()> {
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(data))?.with_batch_size(8_192);
+    if let Some(wanted) = wanted {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().copied());
+        builder = builder.with_projection(mask);
+    }
+    for batch in builder.build()? {
         let batch = batch?;
-        let start = hits.len();
-        hits.resize_with(start + batch.num_rows(), Hit::default);
+        let mut hits = Vec::new();
+        hits.resize_with(batch.num_rows(), Hit::default);
         for (name, column) in COLUMNS {
             if let Some(array) = batch.column_by_name(name) {
-                fill(&mut hits[start..], array, name, column)?;
+                fill(&mut hits, array, name, column)?;
             }
         }
+        each(&mut hits);
     }
-    Ok(hits)
+    Ok(())
 }
 
 fn fill(hits: &mut [Hit], array: &ArrayRef, name: &str, column: &Column) -> Result<()> {

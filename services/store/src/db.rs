@@ -55,6 +55,11 @@ impl Options {
         Ok(Self::new(url, None))
     }
 
+    /// Whether this is the embedded store, whose failures do not mend by waiting.
+    pub fn is_embedded(&self) -> bool {
+        self.sqlite.is_some()
+    }
+
     /// The database's URL, which may hold a password: never log it.
     pub fn url(&self) -> &str {
         &self.url

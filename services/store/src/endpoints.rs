@@ -383,11 +383,16 @@ where
 {
     // Only constants of this file make up the statement.
     let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE {condition} ORDER BY id");
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(value)
-        .fetch_all(&mut **transaction)
-        .await?
-        .iter()
-        .map(Endpoint::try_from)
-        .collect()
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(value).fetch_all(&mut **transaction).await?;
+    Ok(rows.iter().filter_map(readable).collect())
+}
+
+/// One damaged row never hides the others; putting its endpoint again mends it.
+fn readable(row: &AnyRow) -> Option<Endpoint> {
+    Endpoint::try_from(row)
+        .inspect_err(|error| {
+            let uid: String = row.try_get(1).unwrap_or_default();
+            tracing::error!(uid, %error, "a stored endpoint is damaged and left out");
+        })
+        .ok()
 }

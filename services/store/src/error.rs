@@ -30,6 +30,9 @@ pub enum StoreError {
     /// The project was deleted meanwhile.
     #[error("no such project")]
     NoProject,
+    /// The key belongs to another project.
+    #[error("another project has this key")]
+    KeyTaken,
     /// A file of the embedded store cannot be used.
     #[error("{path}: {source}")]
     File {

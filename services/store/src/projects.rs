@@ -99,18 +99,27 @@ impl Store {
     }
 
     /// Makes `key` the key of the project called `name`: a new project, or an
-    /// existing one whose key changes. Returns whether anything changed.
+    /// existing one whose key changes, or the nameless one that has the key.
+    /// Returns whether anything changed.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`StoreError::KeyTaken`](crate::StoreError::KeyTaken) when the key is
+    /// another project's, and when the database fails.
     pub async fn put_project(&self, name: &str, key: Uuid) -> Result<bool> {
         let mut transaction = self.db.begin().await?;
-        let named: Option<Vec<u8>> = sqlx::query_scalar("SELECT key_hash FROM projects WHERE name = $1")
+        let named: Option<i64> = sqlx::query_scalar("SELECT id FROM projects WHERE name = $1")
             .bind(name)
             .fetch_optional(&mut *transaction)
             .await?;
-        if named.as_deref() == Some(hash(key).as_slice()) {
-            return Ok(false);
+        let holder: Option<Option<String>> = sqlx::query_scalar("SELECT name FROM projects WHERE key_hash = $1")
+            .bind(hash(key))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        match holder {
+            Some(Some(holder)) if holder == name => return Ok(false),
+            // One without a name gets this one, unless there is a project of this name: two cannot become one.
+            Some(holder) if holder.is_some() || named.is_some() => return Err(crate::StoreError::KeyTaken),
+            _ => {}
         }
         let changed = if named.is_some() {
             sqlx::query("UPDATE projects SET key_hash = $2 WHERE name = $1")

@@ -45,9 +45,11 @@ conformance! {
     hits_of_a_deleted_project_are_refused
     one_key_is_one_project_whoever_registers_it_first
     a_named_project_changes_its_key_and_keeps_its_data
+    a_key_of_another_project_is_not_given_away
     a_new_user_id_replaces_the_old
     deleting_a_project_leaves_nothing_of_it
     an_endpoint_put_twice_is_unchanged
+    a_damaged_endpoint_hides_no_other_and_is_mended_by_putting_it
     suspending_and_resuming_are_transitions
     results_move_the_state_once_per_change
     results_of_gone_endpoints_are_dropped
@@ -231,6 +233,21 @@ async fn a_named_project_changes_its_key_and_keeps_its_data(fresh: Fresh) {
     assert_eq!(store.project_by_key(new).await.expect("find").expect("is there").name, None);
 }
 
+async fn a_key_of_another_project_is_not_given_away(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let [shop, blog, loose] = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+    store.put_project("shop", shop).await.expect("put");
+    store.put_project("blog", blog).await.expect("put");
+    let nameless = store.register_key(loose).await.expect("register").id;
+    for (name, key) in [("shop", blog), ("shop", loose), ("new", shop)] {
+        let refused = store.put_project(name, key).await;
+        assert!(matches!(refused, Err(StoreError::KeyTaken)), "{name}: {refused:?}");
+    }
+    assert!(store.put_project("new", loose).await.expect("adopt"));
+    let adopted = store.project_by_key(loose).await.expect("find").expect("is there");
+    assert_eq!((adopted.id, adopted.name.as_deref()), (nameless, Some("new")));
+}
+
 async fn a_new_user_id_replaces_the_old(fresh: Fresh) {
     let store = open(&fresh).await;
     let project = store.register_key(Uuid::new_v4()).await.expect("register");
@@ -304,6 +321,20 @@ async fn an_endpoint_put_twice_is_unchanged(fresh: Fresh) {
     assert_eq!((stored.spec, stored.status.state), (new.spec, State::Unknown));
     assert!(store.delete_endpoint("a").await.expect("delete"));
     assert!(!store.delete_endpoint("a").await.expect("delete again"));
+}
+
+async fn a_damaged_endpoint_hides_no_other_and_is_mended_by_putting_it(fresh: Fresh) {
+    let store = open(&fresh).await;
+    for uid in ["a", "b"] {
+        store.put_endpoint(&endpoint(uid, ProjectId::INSTALLATION)).await.expect("put");
+    }
+    let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
+    sqlx::query("UPDATE endpoints SET spec = '{' WHERE uid = 'a'").execute(&pool).await.expect("damage");
+    pool.close().await;
+    let uids = async || store.endpoints().await.expect("endpoints").into_iter().map(|e| e.uid).collect::<Vec<_>>();
+    assert_eq!(uids().await, ["b"]);
+    store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put again");
+    assert_eq!(uids().await, ["a", "b"]);
 }
 
 async fn suspending_and_resuming_are_transitions(fresh: Fresh) {

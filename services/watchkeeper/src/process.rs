@@ -113,7 +113,7 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
         };
         match opened {
             Ok(store) => return Ok(store),
-            Err(StoreError::Database(error)) => {
+            Err(StoreError::Database(error)) if !options.is_embedded() => {
                 tracing::warn!(%error, "the database cannot be reached; trying again in {pause:?}");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PATIENCE);

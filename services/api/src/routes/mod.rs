@@ -2,6 +2,7 @@
 
 mod api_analytics;
 mod overview;
+mod payload;
 mod v1;
 
 use axum::Router;

@@ -87,6 +87,7 @@ impl RecentView {
 impl Overview {
     async fn load(api: &Api) -> Result<Self, ApiError> {
         let now = now_ms();
+        let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
         let stored = api.store.stored().await.map_err(|e| store_error(&e))?;
         let mut shown = Vec::new();
         for (project, hits) in api.store.projects(PROJECTS).await.map_err(|e| store_error(&e))? {

@@ -103,8 +103,10 @@ impl Envelope {
     /// [`Refusal::Malformed`] for anything but the right shape.
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
         let malformed = |text: String| Refusal::Malformed(text);
-        // Not `from_slice`: bytes after the JSON are ignored, as upstream does.
-        let value = serde_json::Deserializer::from_slice(body)
+        // Upstream takes text that is not UTF-8, and so one odd user agent costs nobody a batch.
+        let text = String::from_utf8_lossy(body);
+        // Not `serde_json::from_str`: bytes after the JSON are ignored, as upstream does.
+        let value = serde_json::Deserializer::from_str(&text)
             .into_iter::<Value>()
             .next()
             .ok_or_else(|| malformed("EOF".into()))?

@@ -95,15 +95,41 @@ impl Snapshot {
     /// # Errors
     /// When the database fails or stored hits are damaged.
     pub async fn load(&mut self, day: i64) -> Result<Vec<Hit>> {
-        let segments: Vec<Vec<u8>> = sqlx::query_scalar(include_str!("../../sql/hits/segments_of_day.sql"))
-            .bind(self.project.0)
-            .bind(day)
-            .fetch_all(&mut *self.transaction)
-            .await?;
+        let segments = self.segments(day).await?;
         let mut hits = decode(segments).await?;
         hits.extend(self.inbox.remove(&day).unwrap_or_default());
         hits.sort_by_key(|hit| hit.ts);
         Ok(hits)
+    }
+
+    /// Folds the hits of one day, in no order, without holding them: `columns`
+    /// names the fields that are read, all else is unknown.
+    ///
+    /// # Errors
+    /// When the database fails or stored hits are damaged.
+    pub async fn fold<T: Send + 'static>(
+        &mut self,
+        day: i64,
+        columns: &'static [&'static str],
+        mut state: T,
+        add: impl Fn(&mut T, &Hit) + Send + 'static,
+    ) -> Result<T> {
+        let segments = self.segments(day).await?;
+        let unsealed = self.inbox.remove(&day).unwrap_or_default();
+        tokio::task::spawn_blocking(move || {
+            for file in segments {
+                codec::decode_each(file, Some(columns), |hits| hits.iter().for_each(|hit| add(&mut state, hit)))?;
+            }
+            unsealed.iter().for_each(|hit| add(&mut state, hit));
+            Ok(state)
+        })
+        .await
+        .map_err(|e| StoreError::Damaged(e.to_string()))?
+    }
+
+    async fn segments(&mut self, day: i64) -> Result<Vec<Vec<u8>>> {
+        let sql = include_str!("../../sql/hits/segments_of_day.sql");
+        Ok(sqlx::query_scalar(sql).bind(self.project.0).bind(day).fetch_all(&mut *self.transaction).await?)
     }
 }
 

@@ -105,7 +105,7 @@ fn write(body: &mut Vec<u8>, row: &Columns<'_>, compact: bool) {
 /// Page 1 for none and for junk; nothing for 0 and below.
 fn page(query: &HashMap<String, String>) -> Page {
     let number = query.get("page").and_then(|text| text.parse::<i64>().ok()).unwrap_or(1);
-    match usize::try_from(number - 1) {
+    match usize::try_from(number.saturating_sub(1)) {
         Ok(before) => Page { skip: before.saturating_mul(PAGE), take: PAGE },
         Err(_) => Page { skip: 0, take: 0 },
     }

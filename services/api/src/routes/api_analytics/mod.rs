@@ -14,7 +14,7 @@ use http::StatusCode;
 use uuid::Uuid;
 use watchkeeper_runtime::{
     error::ApiError,
-    http::{cors, json_charset},
+    http::{cors, json_charset, not_found},
 };
 use watchkeeper_store::Project;
 
@@ -32,10 +32,11 @@ pub(super) fn router() -> Router<Api> {
         .route("/api/monitor/pings/{user}", get(monitors::pings))
         .route("/api/monitor/add", post(monitors::add))
         .route("/api/monitor/delete", post(monitors::delete))
-        .layer(middleware::map_response(json_charset))
-        // Upstream labels only these without a character set.
         .route("/api/requests/{user}/{page}", get(requests::page))
         .route("/api/requests/{user}", get(requests::pages))
+        .layer(middleware::map_response(json_charset))
+        // Before the layer, or else preflights would not get into it.
+        .method_not_allowed_fallback(not_found)
         .layer(middleware::from_fn(cors::allow_every_origin))
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    body::Bytes,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
@@ -18,7 +17,7 @@ use watchkeeper_store::{
 };
 
 use super::{by_user, refuse, store_error};
-use crate::{Api, times::rfc3339};
+use crate::{Api, routes::payload::Payload, times::rfc3339};
 
 /// How long pings are shown: upstream deletes older ones.
 const SHOWN: i64 = 60 * DAY_MS;
@@ -71,7 +70,7 @@ pub(super) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> R
 }
 
 /// `POST /api/monitor/add`, whatever the content type says.
-pub(super) async fn add(State(api): State<Api>, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn add(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
     let add: Add = parse(&body)?;
     let project = owner(&api, &add.user_id).await?;
     let target = target(&add.url, add.secure).ok_or_else(|| refuse("Invalid data."))?;
@@ -115,7 +114,7 @@ pub(super) async fn add(State(api): State<Api>, body: Bytes) -> Result<Response,
 }
 
 /// `POST /api/monitor/delete`: also of one that is not there.
-pub(super) async fn delete(State(api): State<Api>, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn delete(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
     let delete: Delete = parse(&body)?;
     let project = owner(&api, &delete.user_id).await?;
     api.store.delete_endpoint(&uid(&project, &delete.url)).await.map_err(|e| store_error(&e))?;

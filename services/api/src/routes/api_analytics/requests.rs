@@ -48,7 +48,7 @@ pub(super) async fn pages(
 
 /// Page `number`, counted from 1; one that cannot be is empty.
 fn numbered(number: i64, size: usize) -> Page {
-    match usize::try_from(number - 1) {
+    match usize::try_from(number.saturating_sub(1)) {
         Ok(before) => Page { skip: before.saturating_mul(size), take: size },
         Err(_) => Page { skip: 0, take: 0 },
     }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use axum::{
     Json,
-    body::Bytes,
     extract::{Path, Query, State},
     response::{IntoResponse, Response},
 };
@@ -23,7 +22,7 @@ use crate::{
     Api,
     auth::{Admin, Viewer},
     endpoint_spec::translate,
-    routes::store_error,
+    routes::{payload::Payload, store_error},
 };
 
 #[derive(Deserialize)]
@@ -67,7 +66,7 @@ pub(super) async fn put(
     _: Admin,
     State(api): State<Api>,
     Path(uid): Path<String>,
-    body: Bytes,
+    Payload(body): Payload,
 ) -> Result<Response, ApiError> {
     let unprocessable = |field: &str, message: String| {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field(field)

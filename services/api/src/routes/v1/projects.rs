@@ -2,7 +2,6 @@
 
 use axum::{
     Json,
-    body::Bytes,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
@@ -11,8 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::StoreError;
 
-use crate::{Api, auth::Admin, routes::store_error};
+use crate::{Api, auth::Admin, routes::{payload::Payload, store_error}};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +25,7 @@ pub(super) async fn put(
     _: Admin,
     State(api): State<Api>,
     Path(name): Path<String>,
-    body: Bytes,
+    Payload(body): Payload,
 ) -> Result<Response, ApiError> {
     // The parser's own message could repeat the key.
     let put: Put = serde_json::from_slice(&body).map_err(|_| {
@@ -35,7 +35,13 @@ pub(super) async fn put(
         let message = "A name has 1 to 255 bytes.";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field("name"));
     }
-    let changed = api.store.put_project(&name, put.key).await.map_err(|e| store_error(&e))?;
+    let changed = match api.store.put_project(&name, put.key).await {
+        Err(StoreError::KeyTaken) => {
+            let message = "Another project has this key; give this one another.";
+            return Err(ApiError::new(StatusCode::CONFLICT, message).field("key"));
+        }
+        put => put.map_err(|e| store_error(&e))?,
+    };
     let status = if changed { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(json!({ "changed": changed }))).into_response())
 }

@@ -29,7 +29,7 @@ pub(super) async fn after(
     State(api): State<Api>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
-    let after: i64 = match query.get("after") {
+    let mut after: i64 = match query.get("after") {
         None => 0,
         Some(text) => text
             .parse()
@@ -45,8 +45,15 @@ pub(super) async fn after(
     let changed = loop {
         let notified = api.transitions.notified();
         let last = api.store.last_transition().await.map_err(|e| store_error(&e))?;
-        if last > after {
-            break api.store.transitions_after(after).await.map_err(|e| store_error(&e))?;
+        if last != after {
+            // A cursor ahead of the store is from before the store was restored: tell everything again.
+            let from = if after > last { 0 } else { after };
+            let changed = api.store.transitions_after(from).await.map_err(|e| store_error(&e))?;
+            // Also past what is told of nobody, because its endpoint has gone.
+            after = changed.last().map_or(last, |endpoint| endpoint.transition.max(last));
+            if !changed.is_empty() {
+                break changed;
+            }
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -57,7 +64,6 @@ pub(super) async fn after(
             () = tokio::time::sleep(left.min(LOOK)) => {}
         }
     };
-    let cursor = changed.last().map_or(after, |endpoint| endpoint.transition);
     let mut uptimes = match changed.is_empty() {
         true => HashMap::<i64, Uptime>::new(),
         false => api.store.uptimes(now_ms()).await.map_err(|e| store_error(&e))?,
@@ -69,5 +75,5 @@ pub(super) async fn after(
             EndpointView::new(endpoint, uptime)
         })
         .collect();
-    Ok(Json(json!({ "transitions": transitions, "cursor": cursor.to_string() })))
+    Ok(Json(json!({ "transitions": transitions, "cursor": after.to_string() })))
 }

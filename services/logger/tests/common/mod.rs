@@ -1,0 +1,169 @@
+//! For the contract tests of the logger and the API: a fresh store of either kind, and a client
+//! that needs no network.
+#![allow(dead_code)] // No test uses all of it.
+
+use std::path::PathBuf;
+
+use axum::{Router, body::Body};
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, Method, Request};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+use watchkeeper_logger::{
+    Bounds, Logger, LoggerMetrics, Signup,
+    enrich::{Enricher, EnricherConfig},
+};
+use watchkeeper_store::{Hit, Options, Store};
+use watchkeeper_testkit::postgres::Postgres;
+
+/// An empty store, and what must live as long as it.
+pub struct Fresh {
+    pub store: Store,
+    _directory: Option<TempDir>,
+}
+
+pub async fn sqlite() -> Fresh {
+    let directory = TempDir::new().expect("temporary directory");
+    let store = Store::open(&Options::sqlite(directory.path().join("s.db"))).await.expect("open");
+    Fresh { store, _directory: Some(directory) }
+}
+
+pub async fn postgres() -> Fresh {
+    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
+    let options = Options::postgres(&url, None).expect("options");
+    Fresh { store: Store::open(&options).await.expect("open"), _directory: None }
+}
+
+/// Runs each behaviour on each store, as a test of its own.
+#[macro_export]
+macro_rules! on_both_stores {
+    ($($name:ident)*) => {
+        mod on_sqlite { $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() { super::$name(super::common::sqlite().await).await; }
+        )* }
+        mod on_postgres { $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() { super::$name(super::common::postgres().await).await; }
+        )* }
+    };
+}
+
+/// A logger over `store`.
+pub async fn logger(store: &Store, signup: Signup, privacy_level: u8, bounds: Bounds) -> Logger {
+    let geoip: Option<PathBuf> = None;
+    let config = EnricherConfig { geoip, privacy_level, visitor_key: [1; 32] };
+    let enricher = tokio::task::spawn_blocking(|| Enricher::new(config)).await.expect("join").expect("enricher");
+    let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
+    Logger::new(store.clone(), signup, enricher, bounds, metrics)
+}
+
+/// What a router answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a header of text"))
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("UTF-8")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// Asserts the one shape of api-analytics' answers, its errors and its successes.
+    #[track_caller]
+    pub fn says(&self, status: u16, message: &str) {
+        assert_eq!((self.status, self.json()), (status, json!({ "message": message, "status": status })));
+        assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"));
+    }
+
+    /// Asserts an error of the administrator's interface, and the field at fault.
+    #[track_caller]
+    pub fn blames(&self, status: u16, field: &str) {
+        let body = self.json();
+        assert_eq!((self.status, &body["status"], &body["field"]), (status, &json!(status), &json!(field)), "{body}");
+        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+    }
+
+    /// Asserts gin's answer where there is no route.
+    #[track_caller]
+    pub fn is_no_route(&self) {
+        assert_eq!((self.status, self.text()), (404, "404 page not found"));
+        assert!(self.header("content-type").is_some_and(|label| label.starts_with("text/plain")));
+    }
+}
+
+/// A client of a router.
+#[derive(Clone)]
+pub struct Client(pub Router);
+
+impl Client {
+    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).expect("method")).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.0.clone().oneshot(request.body(body.into()).expect("request")).await.expect("infallible");
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("body").to_bytes().to_vec();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, &[], Body::empty()).await
+    }
+
+    /// A post without a content type, as browsers and careless clients make it.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path, &[], body.to_string()).await
+    }
+
+    /// The headers of the answer to a browser's preflight.
+    pub async fn preflight(&self, path: &str, method: &str) -> Answer {
+        let headers = [("origin", "https://elsewhere.example"), ("access-control-request-method", method)];
+        self.call("OPTIONS", path, &headers, Body::empty()).await
+    }
+}
+
+/// A batch as the clients send it.
+pub fn batch(key: Uuid, requests: &Value) -> Value {
+    json!({ "api_key": key, "framework": "FastAPI", "privacy_level": 0, "requests": requests })
+}
+
+/// A row as the clients send it, `second` seconds after a fixed moment.
+pub fn row(second: i64, path: &str) -> Value {
+    let created_at = format!("2023-11-14T22:{:02}:{:02}.397Z", 13 + second / 60, second % 60);
+    json!({
+        "hostname": "example.com", "ip_address": "1.2.3.4", "user_agent": "curl/8", "path": path, "method": "GET",
+        "status": 200, "response_time": 15, "user_id": "u1", "created_at": created_at,
+    })
+}
+
+pub fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    std::io::Write::write_all(&mut encoder, body).expect("write");
+    encoder.finish().expect("finish")
+}
+
+/// What is stored for a key, oldest first; nothing for a key that is not known.
+pub async fn stored(store: &Store, key: Uuid) -> Vec<Hit> {
+    let Some(project) = store.project_by_key(key).await.expect("find") else { return Vec::new() };
+    let mut snapshot = store.snapshot(project.id, i64::MIN, i64::MAX).await.expect("snapshot");
+    let mut hits = Vec::new();
+    for day in snapshot.days().to_vec() {
+        hits.extend(snapshot.load(day.day).await.expect("load"));
+    }
+    hits
+}

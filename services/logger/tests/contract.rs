@@ -1,0 +1,393 @@
+//! The write path as api-analytics' clients know it, over the real router and on both stores.
+
+mod common;
+
+use std::num::NonZeroU32;
+
+use axum::body::Body;
+use common::{Client, Fresh, batch, gzip, logger, row, stored};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use watchkeeper_logger::{Bounds, Signup, decode::api_analytics::FRAMEWORKS, health, router};
+use watchkeeper_runtime::http::finish;
+use watchkeeper_store::{Store, now_ms};
+
+on_both_stores! {
+    both_names_take_a_batch_that_is_there_at_once
+    each_refusal_has_upstreams_status_and_text_and_stores_nothing
+    what_is_no_json_is_refused_with_upstreams_label
+    content_type_spelling_of_keys_and_trailing_bytes_do_not_matter
+    null_missing_and_empty_values_are_unknown
+    a_batch_with_every_oddity_is_stored_whole
+    bytes_that_are_no_utf8_cost_nobody_a_batch
+    times_are_understood_in_every_zone_and_precision
+    every_framework_of_a_published_client_is_taken
+    compressed_bodies_are_taken_many_at_once
+    what_is_too_large_is_refused_before_and_after_decompression
+    too_many_rows_are_refused_and_the_limit_itself_is_not
+    posts_are_limited_per_key_and_failed_ones_count
+    a_closed_installation_takes_known_keys_only
+    the_stricter_privacy_level_decides_what_is_kept
+    a_key_whose_project_was_deleted_starts_anew
+    browsers_of_every_origin_may_post
+    what_is_not_there_answers_as_gin_does
+    health_tells_whether_the_store_answers
+    while_the_store_is_away_posts_are_to_be_sent_again
+}
+
+async fn client_with(store: &Store, signup: Signup, privacy: u8, bounds: Bounds) -> Client {
+    let logger = logger(store, signup, privacy, bounds).await;
+    Client(finish(router(logger).merge(health(store.clone()))))
+}
+
+async fn client(store: &Store) -> Client {
+    client_with(store, Signup::Open, 0, Bounds::default()).await
+}
+
+const LOGGED: &str = "API requests logged successfully.";
+const LOG: &str = "/api/log-request";
+
+async fn both_names_take_a_batch_that_is_there_at_once(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    for path in [LOG, "/api/requests"] {
+        let key = Uuid::new_v4();
+        let answer = client.post(path, &batch(key, &json!([row(0, "/test"), row(1, "/not-found?a=1")]))).await;
+        answer.says(201, LOGGED);
+        assert_eq!(answer.text(), format!(r#"{{"message":"{LOGGED}","status":201}}"#), "upstream's order of keys");
+        let hits = stored(&fresh.store, key).await;
+        let paths: Vec<_> = hits.iter().map(|hit| (hit.path.as_deref(), hit.query.as_deref())).collect();
+        assert_eq!(paths, [(Some("/test"), None), (Some("/not-found"), Some("a=1"))]);
+        let hit = &hits[0];
+        assert_eq!((hit.ts, hit.status, hit.duration_us), (1_700_000_000_397, Some(200), Some(15_000)));
+        assert_eq!((hit.host.as_deref(), hit.ip.as_deref()), (Some("example.com"), Some("1.2.3.4")));
+        assert_eq!((hit.framework.as_deref(), hit.client.as_deref()), (Some("FastAPI"), Some("curl")));
+        assert!(hit.visitor.is_some());
+    }
+}
+
+async fn each_refusal_has_upstreams_status_and_text_and_stores_nothing(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let good = json!([row(0, "/")]);
+    let no_rows = "Payload contains no logged requests.";
+    for (body, message) in [
+        (json!({}), "API key requied."),
+        (json!({ "api_key": "", "requests": good }), "API key requied."),
+        (json!({ "api_key": null, "framework": "no such" }), "API key requied."),
+        (json!({ "api_key": "x", "framework": "Gin", "requests": good }), "Invalid data."),
+        // Upstream finds a malformed key last of all.
+        (json!({ "api_key": "x" }), no_rows),
+        (json!({ "api_key": "x", "requests": good }), "Unsupported API framework."),
+        (json!({ "api_key": key, "framework": "Gin" }), no_rows),
+        (json!({ "api_key": key, "framework": "Gin", "requests": null }), no_rows),
+        (json!({ "api_key": key, "framework": "no such", "requests": [] }), no_rows),
+        (json!({ "api_key": key, "framework": "fastapi", "requests": good }), "Unsupported API framework."),
+        (json!({ "api_key": key, "requests": good }), "Unsupported API framework."),
+        (json!({ "api_key": key, "framework": "Gin", "requests": [5, "x", null] }), "Invalid request data."),
+    ] {
+        client.post(LOG, &body).await.says(400, message);
+    }
+    assert_eq!(fresh.store.stored().await.expect("stored").projects, 0);
+}
+
+async fn what_is_no_json_is_refused_with_upstreams_label(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let wrong_types = [
+        json!({ "api_key": 5 }),
+        json!({ "api_key": key, "framework": 1 }),
+        json!({ "api_key": key, "privacy_level": "1" }),
+        json!({ "api_key": key, "privacy_level": 0.5 }),
+        json!({ "api_key": key, "requests": {} }),
+    ]
+    .map(|value| value.to_string());
+    for body in ["", "{", "[]", "null"].map(str::to_owned).into_iter().chain(wrong_types) {
+        let answer = client.call("POST", LOG, &[], body.clone()).await;
+        assert_eq!((answer.status, answer.json()["status"].as_u64()), (400, Some(400)), "{body}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{body}");
+        let message = answer.json()["message"].as_str().expect("message").to_owned();
+        assert!(message.starts_with("Invalid request data.\n"), "{message}");
+        assert!(!message.contains(&key.to_string()), "{message}");
+    }
+}
+
+async fn content_type_spelling_of_keys_and_trailing_bytes_do_not_matter(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let body = format!(
+        r#"{{"API_KEY":"\"{key}\"","Framework":"Gin","unknown":1,"Requests":[{{"PATH":"/x","Method":"GET"}}]}} trailing"#
+    );
+    let types = ["application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "junk"];
+    for label in types {
+        client.call("POST", LOG, &[("content-type", label)], body.clone()).await.says(201, LOGGED);
+    }
+    client.call("POST", LOG, &[], body).await.says(201, LOGGED);
+    let hits = stored(&fresh.store, key).await;
+    assert_eq!(hits.len(), 5);
+    assert!(hits.iter().all(|hit| hit.path.as_deref() == Some("/x")));
+}
+
+async fn null_missing_and_empty_values_are_unknown(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    for empty in [json!(null), json!("")] {
+        let key = Uuid::new_v4();
+        let row = json!({
+            "user_id": empty, "ip_address": empty, "user_agent": empty, "hostname": empty,
+            "path": "/a", "method": "GET", "status": 200, "response_time": 1, "created_at": "2023-11-14T22:13:20Z",
+        });
+        client.post(LOG, &batch(key, &json!([row, { "path": "/b" }]))).await.says(201, LOGGED);
+        let hits = stored(&fresh.store, key).await;
+        assert_eq!(hits.len(), 2);
+        for hit in hits {
+            let unknown = (&hit.user, &hit.ip, &hit.user_agent, &hit.host, &hit.country, hit.visitor, hit.bot);
+            assert_eq!(unknown, (&None, &None, &None, &None, &None, None, None));
+        }
+    }
+}
+
+async fn a_batch_with_every_oddity_is_stored_whole(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let with = |changes: Value| {
+        let mut row = row(0, "/");
+        for (name, value) in changes.as_object().expect("object") {
+            row[name] = value.clone();
+        }
+        row
+    };
+    let mut rows: Vec<Value> = (0..200).map(|n| with(json!({ "user_agent": format!("Agent/{n}") }))).collect();
+    rows.extend([
+        with(json!({ "ip_address": "junk" })),
+        with(json!({ "response_time": 40_000 })),
+        with(json!({ "user_agent": "it's -- SELECT \u{0} 🐘" })),
+        with(json!({ "path": "/users/update" })),
+        with(json!({ "path": format!("/a{}", "é".repeat(200)) })),
+        with(json!({ "status": 99_999, "method": "propfind" })),
+        with(json!({ "status": "200", "response_time": 12.5 })),
+        with(json!({ "created_at": "garbage" })),
+        with(json!({ "created_at": 1_700_000_000 })),
+        with(json!({ "ip_address": "1.2.3.4:555, 10.0.0.1", "user_id": 7 })),
+    ]);
+    let sent = rows.len();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+
+    let hits = stored(&fresh.store, key).await;
+    assert_eq!(hits.len(), sent);
+    let agents: std::collections::BTreeSet<_> = hits.iter().filter_map(|hit| hit.user_agent.as_deref()).collect();
+    assert_eq!(agents.len(), 202);
+    assert!(agents.contains("it's -- SELECT \u{0} 🐘"));
+    assert!(hits.iter().any(|hit| hit.path.as_deref() == Some("/users/update")));
+    assert!(hits.iter().any(|hit| hit.path.as_ref().is_some_and(|path| path.ends_with("éé"))));
+    assert!(hits.iter().any(|hit| hit.duration_us == Some(40_000_000)));
+    assert!(hits.iter().any(|hit| hit.duration_us == Some(12_500)));
+    assert!(hits.iter().any(|hit| hit.method.as_deref() == Some("PROPFIND") && hit.status == Some(32_767)));
+    assert_eq!(hits.iter().filter(|hit| hit.ip.is_none()).count(), 1, "the junk address alone is unknown");
+    assert_eq!(hits.iter().filter(|hit| hit.user.as_deref() == Some("7")).count(), 1);
+}
+
+async fn bytes_that_are_no_utf8_cost_nobody_a_batch(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let body = batch(key, &json!([row(0, "/a"), row(1, "/MARK")])).to_string();
+    let (before, after) = body.split_once("MARK").expect("mark");
+    let body = [before.as_bytes(), b"\xff\xfe", after.as_bytes()].concat();
+    client.call("POST", LOG, &[], body).await.says(201, LOGGED);
+    let paths: Vec<_> = stored(&fresh.store, key).await.into_iter().filter_map(|hit| hit.path).collect();
+    assert_eq!(paths, ["/a", "/\u{fffd}\u{fffd}"]);
+}
+
+async fn times_are_understood_in_every_zone_and_precision(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let times = [
+        "2023-11-14T22:13:20.397Z",
+        "2023-11-14T22:13:20.397123456+00:00",
+        "2023-11-14T23:13:20.397+01:00",
+        "2023-11-14T22:13:20.397123",
+        "2023-11-14 22:13:20.397",
+    ];
+    let rows: Vec<_> = times.iter().map(|time| json!({ "path": "/", "created_at": time })).collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    let hits = stored(&fresh.store, key).await;
+    assert_eq!(hits.iter().map(|hit| hit.ts).collect::<Vec<_>>(), [1_700_000_000_397; 5]);
+
+    let (key, before) = (Uuid::new_v4(), now_ms());
+    let rows = json!([{ "path": "/" }, { "path": "/", "created_at": "" }, { "path": "/", "created_at": "1700000000" }]);
+    client.post(LOG, &batch(key, &rows)).await.says(201, LOGGED);
+    let hits = stored(&fresh.store, key).await;
+    assert_eq!(hits.len(), 3);
+    assert!(hits.iter().all(|hit| (before..=now_ms()).contains(&hit.ts)), "the time of arrival stands in");
+}
+
+async fn every_framework_of_a_published_client_is_taken(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    for framework in FRAMEWORKS {
+        let mut body = batch(key, &json!([row(0, "/")]));
+        body["framework"] = framework.into();
+        client.post(LOG, &body).await.says(201, LOGGED);
+    }
+    let mut seen: Vec<_> = stored(&fresh.store, key).await.into_iter().filter_map(|hit| hit.framework).collect();
+    seen.sort();
+    let mut all = FRAMEWORKS.map(str::to_owned);
+    all.sort();
+    assert_eq!(seen, all);
+}
+
+async fn compressed_bodies_are_taken_many_at_once(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let body = gzip(batch(key, &json!([row(0, "/zipped")])).to_string().as_bytes());
+    let mut posts = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let (client, body) = (client.clone(), body.clone());
+        posts.spawn(async move { client.call("POST", LOG, &[("content-encoding", "gzip")], body).await });
+    }
+    for answer in posts.join_all().await {
+        answer.says(201, LOGGED);
+    }
+    assert_eq!(stored(&fresh.store, key).await.len(), 40);
+    let torn = client.call("POST", LOG, &[("content-encoding", "gzip")], &b"not gzip"[..]).await;
+    assert_eq!(torn.status, 400, "{}", torn.text());
+}
+
+async fn what_is_too_large_is_refused_before_and_after_decompression(fresh: Fresh) {
+    let bounds = Bounds { body: 10_000, ..Bounds::default() };
+    let client = client_with(&fresh.store, Signup::Open, 0, bounds).await;
+    let body = batch(Uuid::new_v4(), &json!([row(0, &"x".repeat(10_000))])).to_string();
+    let message = "The body may have 10000 bytes; send the batch in parts.";
+    client.call("POST", LOG, &[], body.clone()).await.says(413, message);
+    let small = gzip(body.as_bytes());
+    assert!(small.len() < 1_000);
+    client.call("POST", LOG, &[("content-encoding", "gzip")], small).await.says(413, message);
+    assert_eq!(fresh.store.stored().await.expect("stored").projects, 0);
+}
+
+async fn too_many_rows_are_refused_and_the_limit_itself_is_not(fresh: Fresh) {
+    let bounds = Bounds { rows: 3, ..Bounds::default() };
+    let client = client_with(&fresh.store, Signup::Open, 0, bounds).await;
+    let key = Uuid::new_v4();
+    let rows: Vec<_> = (0..4).map(|n| row(n, "/")).collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.blames(413, "requests");
+    client.post(LOG, &batch(key, &json!(rows[..3]))).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await.len(), 3);
+}
+
+async fn posts_are_limited_per_key_and_failed_ones_count(fresh: Fresh) {
+    let bounds = Bounds { posts_per_minute: NonZeroU32::new(3).expect("not zero"), ..Bounds::default() };
+    let client = client_with(&fresh.store, Signup::Open, 0, bounds).await;
+    let (key, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let good = |key| batch(key, &json!([row(0, "/")]));
+    client.post(LOG, &good(key)).await.says(201, LOGGED);
+    client.post(LOG, &batch(key, &json!([]))).await.says(400, "Payload contains no logged requests.");
+    client.post("/api/requests", &good(key)).await.says(201, LOGGED);
+    for _ in 0..2 {
+        let refused = client.post(LOG, &good(key)).await;
+        refused.says(429, "Too many requests.");
+        assert!(refused.header("retry-after").is_some());
+    }
+    client.post(LOG, &good(other)).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await.len(), 2);
+}
+
+async fn a_closed_installation_takes_known_keys_only(fresh: Fresh) {
+    let client = client_with(&fresh.store, Signup::Closed, 0, Bounds::default()).await;
+    let (known, unknown) = (Uuid::new_v4(), Uuid::new_v4());
+    fresh.store.put_project("shop", known).await.expect("put");
+    client.post(LOG, &batch(known, &json!([row(0, "/")]))).await.says(201, LOGGED);
+    let refused = client.post(LOG, &batch(unknown, &json!([row(0, "/")]))).await;
+    refused.blames(400, "api_key");
+    assert_eq!(refused.json()["message"], "Invalid API key.");
+    assert!(!refused.text().contains(&unknown.to_string()));
+    assert_eq!(fresh.store.stored().await.expect("stored").projects, 1);
+    // A key that becomes known may write at once.
+    fresh.store.put_project("blog", unknown).await.expect("put");
+    client.post(LOG, &batch(unknown, &json!([row(0, "/")]))).await.says(201, LOGGED);
+}
+
+async fn the_stricter_privacy_level_decides_what_is_kept(fresh: Fresh) {
+    for (configured, asked, kept) in
+        [(0, json!(0), true), (0, json!(null), true), (0, json!(-1), true), (0, json!(1), false), (0, json!(2), false),
+         (0, json!(99), false), (1, json!(0), false), (2, json!(0), false), (1, json!(2), false)]
+    {
+        let client = client_with(&fresh.store, Signup::Open, configured, Bounds::default()).await;
+        let key = Uuid::new_v4();
+        let mut body = batch(key, &json!([row(0, "/")]));
+        body["privacy_level"] = asked.clone();
+        client.post(LOG, &body).await.says(201, LOGGED);
+        let hit = stored(&fresh.store, key).await.remove(0);
+        assert_eq!(hit.ip.is_some(), kept, "configured {configured}, asked {asked}");
+        assert!(hit.visitor.is_some(), "visitors are counted at every level");
+    }
+}
+
+async fn a_key_whose_project_was_deleted_starts_anew(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let body = batch(key, &json!([row(0, "/")]));
+    client.post(LOG, &body).await.says(201, LOGGED);
+    let project = fresh.store.project_by_key(key).await.expect("find").expect("is there");
+    fresh.store.delete_project(project.id).await.expect("delete");
+    client.post(LOG, &body).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await.len(), 1);
+}
+
+async fn browsers_of_every_origin_may_post(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    for path in [LOG, "/api/requests", "/api/health"] {
+        let answer = client.preflight(path, "POST").await;
+        assert_eq!(answer.status, 204, "{path}");
+        for (name, value) in [
+            ("access-control-allow-origin", "*"),
+            ("access-control-allow-methods", "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"),
+            ("access-control-max-age", "43200"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        let allowed = answer.header("access-control-allow-headers").expect("allowed headers");
+        assert!(allowed.starts_with("Origin,Content-Length,Content-Type"), "{allowed}");
+    }
+    let body = batch(Uuid::new_v4(), &json!([row(0, "/")])).to_string();
+    let with = client.call("POST", LOG, &[("origin", "https://elsewhere.example")], body.clone()).await;
+    assert_eq!((with.status, with.header("access-control-allow-origin")), (201, Some("*")));
+    let without = client.call("POST", LOG, &[], body).await;
+    assert_eq!((without.status, without.header("access-control-allow-origin")), (201, None));
+    let refused = client.call("POST", LOG, &[("origin", "https://elsewhere.example")], "{").await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (400, Some("*")));
+}
+
+async fn what_is_not_there_answers_as_gin_does(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    client.get("/api/nope").await.is_no_route();
+    client.get("/").await.is_no_route();
+    for method in ["GET", "PUT", "DELETE", "PATCH"] {
+        client.call(method, LOG, &[], Body::empty()).await.is_no_route();
+    }
+    let post = client.call("POST", "/api/log-request/?a=1", &[], Body::empty()).await;
+    assert_eq!((post.status, post.header("location")), (307, Some("/api/log-request?a=1")));
+    let get = client.get("/api/health/").await;
+    assert_eq!((get.status, get.header("location")), (301, Some("/api/health")));
+}
+
+async fn health_tells_whether_the_store_answers(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let healthy = client.get("/api/health").await;
+    assert_eq!((healthy.status, healthy.text()), (200, r#"{"status":"healthy"}"#));
+    assert_eq!(healthy.header("content-type"), Some("application/json; charset=utf-8"));
+    fresh.store.close().await;
+    let ill = client.get("/api/health").await;
+    let body = r#"{"error":"Database connection failed","status":"unhealthy"}"#;
+    assert_eq!((ill.status, ill.text()), (500, body));
+}
+
+async fn while_the_store_is_away_posts_are_to_be_sent_again(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let body = batch(Uuid::new_v4(), &json!([row(0, "/")]));
+    client.post(LOG, &body).await.says(201, LOGGED);
+    fresh.store.close().await;
+    for body in [body, batch(Uuid::new_v4(), &json!([row(0, "/")]))] {
+        let answer = client.post(LOG, &body).await;
+        answer.says(503, "Database connection failed.");
+        assert!(answer.header("retry-after").is_some());
+    }
+}
