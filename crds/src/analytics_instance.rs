@@ -95,10 +95,7 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self {
-            managed: Some(ManagedDatabase::default()),
-            external: None,
-        }
+        Self { managed: Some(ManagedDatabase::default()), external: None }
     }
 }
 
@@ -151,11 +148,7 @@ pub struct Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self {
-            size: default_size(),
-            class_name: None,
-            reclaim: Reclaim::default(),
-        }
+        Self { size: default_size(), class_name: None, reclaim: Reclaim::default() }
     }
 }
 
@@ -229,16 +222,10 @@ impl Signup {
 #[serde(rename_all = "camelCase")]
 pub struct Project {
     /// Name of the project.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Name of the Secret that receives the key under `api-key`.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub key_secret_name: String,
 }
 

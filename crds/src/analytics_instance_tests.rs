@@ -11,10 +11,7 @@ fn refusal(spec: Value) -> String {
 }
 
 fn update_refusal(old: Value, new: Value) -> String {
-    instance(new)
-        .validate_cel_update(&instance(old))
-        .unwrap_err()
-        .to_string()
+    instance(new).validate_cel_update(&instance(old)).unwrap_err().to_string()
 }
 
 fn managed(storage: Value) -> Value {
@@ -40,25 +37,17 @@ fn a_name_that_cannot_begin_a_service_name_is_refused() {
     for name in ["1shop", "a.b", &"a".repeat(41)] {
         let bad = AnalyticsInstance::new(name, AnalyticsInstanceSpec::default());
         let error = bad.validate_cel().unwrap_err().to_string();
-        assert!(
-            error.contains("must start with a letter"),
-            "{name}: {error}"
-        );
+        assert!(error.contains("must start with a letter"), "{name}: {error}");
     }
 }
 
 #[test]
 fn a_database_is_either_managed_or_external() {
     let external = json!({"urlFrom": {"name": "db", "key": "url"}});
-    instance(json!({"database": {"external": external}}))
-        .validate_cel()
-        .unwrap();
+    instance(json!({"database": {"external": external}})).validate_cel().unwrap();
     for bad in [json!({}), json!({"managed": {}, "external": external})] {
         let error = refusal(json!({ "database": bad }));
-        assert!(
-            error.contains("exactly one of managed and external"),
-            "{error}"
-        );
+        assert!(error.contains("exactly one of managed and external"), "{error}");
     }
 }
 
@@ -73,9 +62,7 @@ fn storage_needs_a_size_above_zero() {
 #[test]
 fn storage_grows_and_never_shrinks() {
     let old = managed(json!({"size": "10Gi"}));
-    instance(managed(json!({"size": "20Gi"})))
-        .validate_cel_update(&instance(old.clone()))
-        .unwrap();
+    instance(managed(json!({"size": "20Gi"}))).validate_cel_update(&instance(old.clone())).unwrap();
     let error = update_refusal(old, managed(json!({"size": "9Gi"})));
     assert!(error.contains("can only grow"), "{error}");
 }
@@ -83,16 +70,11 @@ fn storage_grows_and_never_shrinks() {
 #[test]
 fn a_volume_stays_in_its_storage_class() {
     let fast = managed(json!({"size": "1Gi", "className": "fast"}));
-    for new in [
-        json!({"size": "1Gi", "className": "slow"}),
-        json!({"size": "1Gi"}),
-    ] {
+    for new in [json!({"size": "1Gi", "className": "slow"}), json!({"size": "1Gi"})] {
         let error = update_refusal(fast.clone(), managed(new));
         assert!(error.contains("className cannot change"), "{error}");
     }
-    instance(fast.clone())
-        .validate_cel_update(&instance(fast))
-        .unwrap();
+    instance(fast.clone()).validate_cel_update(&instance(fast)).unwrap();
 }
 
 #[test]
@@ -106,19 +88,11 @@ fn database_parameters_are_names_of_settings() {
 
 #[test]
 fn an_ingress_host_is_a_plain_dns_name() {
-    for host in [
-        "https://a.example",
-        "A.example",
-        "a.example:80",
-        "a_b.example",
-        "a.example/x",
-    ] {
+    for host in ["https://a.example", "A.example", "a.example:80", "a_b.example", "a.example/x"] {
         let error = refusal(json!({"ingress": {"host": host}}));
         assert!(error.contains("host must be a DNS name"), "{host}: {error}");
     }
-    instance(json!({"ingress": {"host": "stats.example.com"}}))
-        .validate_cel()
-        .unwrap();
+    instance(json!({"ingress": {"host": "stats.example.com"}})).validate_cel().unwrap();
 }
 
 #[test]
@@ -126,14 +100,9 @@ fn a_certificate_has_exactly_one_source() {
     let issuer = json!({"kind": "ClusterIssuer", "name": "letsencrypt"});
     for tls in [json!({}), json!({"issuerRef": issuer, "secretName": "x"})] {
         let error = refusal(json!({"ingress": {"host": "a.example", "tls": tls}}));
-        assert!(
-            error.contains("exactly one of issuerRef and secretName"),
-            "{error}"
-        );
+        assert!(error.contains("exactly one of issuerRef and secretName"), "{error}");
     }
-    instance(json!({"ingress": {"host": "a.example", "tls": {"issuerRef": issuer}}}))
-        .validate_cel()
-        .unwrap();
+    instance(json!({"ingress": {"host": "a.example", "tls": {"issuerRef": issuer}}})).validate_cel().unwrap();
 }
 
 #[test]

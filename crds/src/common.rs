@@ -150,10 +150,6 @@ mod tests {
     #[test]
     fn a_toggle_is_on_unless_turned_off() {
         assert!(serde_json::from_str::<Toggle>("{}").unwrap().enabled);
-        assert!(
-            !serde_json::from_str::<Toggle>(r#"{"enabled":false}"#)
-                .unwrap()
-                .enabled
-        );
+        assert!(!serde_json::from_str::<Toggle>(r#"{"enabled":false}"#).unwrap().enabled);
     }
 }

@@ -12,13 +12,7 @@ pub const PATTERN_WITH_DAYS: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$";
 /// Longest accepted text, which also bounds the cost of the CEL rules.
 pub const MAX_LENGTH: u32 = 32;
 
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,19 +41,12 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let mut rest = text;
     let mut total_ms: u64 = 0;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(malformed)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(malformed)?;
         let (number, tail) = rest.split_at(digits);
-        let letters = tail
-            .find(|c: char| !c.is_ascii_lowercase())
-            .unwrap_or(tail.len());
+        let letters = tail.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        let scale = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, scale)| *scale)
-            .ok_or_else(malformed)?;
+        let scale =
+            UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale).ok_or_else(malformed)?;
         let ms = scaled(number, scale, malformed, too_long)?;
         total_ms = total_ms.checked_add(ms).ok_or_else(&too_long)?;
         rest = tail;
@@ -86,9 +73,7 @@ fn scaled(
     let mut part = scale;
     for digit in fraction.bytes() {
         part /= 10;
-        ms = ms
-            .checked_add(part * u64::from(digit - b'0'))
-            .ok_or_else(&too_long)?;
+        ms = ms.checked_add(part * u64::from(digit - b'0')).ok_or_else(&too_long)?;
     }
     Ok(ms)
 }
@@ -136,10 +121,7 @@ impl TimeSpan {
     /// A whole number of seconds, written as `<n>s`.
     #[must_use]
     pub fn from_secs(seconds: u64) -> Self {
-        Self {
-            text: format!("{seconds}s"),
-            value: Duration::from_secs(seconds),
-        }
+        Self { text: format!("{seconds}s"), value: Duration::from_secs(seconds) }
     }
 }
 
@@ -147,10 +129,7 @@ impl std::str::FromStr for TimeSpan {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self {
-            value: parse(text)?,
-            text: text.to_owned(),
-        })
+        Ok(Self { value: parse(text)?, text: text.to_owned() })
     }
 }
 
@@ -176,9 +155,7 @@ impl Serialize for TimeSpan {
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -223,15 +200,10 @@ mod tests {
 
     #[test]
     fn a_text_without_a_known_unit_is_refused() {
-        for text in [
-            "", "5", "5y", "s", "1h-5m", "1..5s", ".5s", "5.s", "5 s", "-5s",
-        ] {
+        for text in ["", "5", "5y", "s", "1h-5m", "1..5s", ".5s", "5.s", "5 s", "-5s"] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert!(matches!(
-            parse("99999999999999999999d"),
-            Err(DurationError::TooLong(_))
-        ));
+        assert!(matches!(parse("99999999999999999999d"), Err(DurationError::TooLong(_))));
     }
 
     #[test]

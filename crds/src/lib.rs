@@ -3,6 +3,10 @@
 //!
 //! Doc comments on fields become the descriptions that `kubectl explain` shows.
 
+// Every printer column has a name and a type, which the lint takes for one attribute twice.
+#![allow(clippy::duplicated_attributes)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod analytics_instance;
 pub mod common;
 pub mod durations;

@@ -38,15 +38,8 @@ pub struct Ignored {
 
 impl std::fmt::Display for Ignored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            document,
-            kind,
-            name,
-        } = self;
-        write!(
-            f,
-            "document {document}: {kind} {name} is not read here and was ignored"
-        )
+        let Self { document, kind, name } = self;
+        write!(f, "document {document}: {kind} {name} is not read here and was ignored")
     }
 }
 
@@ -94,34 +87,16 @@ pub fn parse(text: &str) -> Result<Vec<Manifest>, Vec<ManifestError>> {
             }
         }
     }
-    if errors.is_empty() {
-        Ok(manifests)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(manifests) } else { Err(errors) }
 }
 
-fn read(
-    document: usize,
-    value: Value,
-    manifests: &mut Vec<Manifest>,
-    errors: &mut Vec<ManifestError>,
-) {
-    let text = |pointer: &str| {
-        value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
+fn read(document: usize, value: Value, manifests: &mut Vec<Manifest>, errors: &mut Vec<ManifestError>) {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
     let subject = format!("{kind}/{name}");
     let error = |path: &str, message: String, fix: &str| ManifestError {
         document,
-        subject: if kind.is_empty() {
-            String::new()
-        } else {
-            subject.clone()
-        },
+        subject: if kind.is_empty() { String::new() } else { subject.clone() },
         path: path.to_owned(),
         message,
         fix: fix.to_owned(),
@@ -132,11 +107,7 @@ fn read(
         return;
     }
     if version == "v1" && kind == "List" {
-        let items = value
-            .get("items")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let items = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
         for item in items {
             read(document, item, manifests, errors);
         }
@@ -153,8 +124,11 @@ fn read(
         (Some((GROUP, VERSION)), "AnalyticsInstance") => Kind::AnalyticsInstance,
         (Some((GROUP, VERSION)), "MonitoredEndpoint") => Kind::MonitoredEndpoint,
         (Some((GROUP, _)), _) => {
-            errors.push(error("kind", format!("{version} {kind} does not exist"),
-                &format!("use `apiVersion: {GROUP}/{VERSION}` with AnalyticsInstance or MonitoredEndpoint")));
+            errors.push(error(
+                "kind",
+                format!("{version} {kind} does not exist"),
+                &format!("use `apiVersion: {GROUP}/{VERSION}` with AnalyticsInstance or MonitoredEndpoint"),
+            ));
             return;
         }
         _ => {
@@ -167,11 +141,7 @@ fn read(
         }
     };
     if name.is_empty() {
-        errors.push(error(
-            "metadata.name",
-            "a name is missing".to_owned(),
-            "give the object a name",
-        ));
+        errors.push(error("metadata.name", "a name is missing".to_owned(), "give the object a name"));
         return;
     }
     let result = match known {
@@ -182,11 +152,8 @@ fn read(
     };
     match result {
         Ok(manifest) => manifests.push(manifest),
-        Err(mistakes) => errors.extend(
-            mistakes
-                .into_iter()
-                .map(|mistake| error(&mistake.path, mistake.message, &mistake.fix)),
-        ),
+        Err(mistakes) => errors
+            .extend(mistakes.into_iter().map(|mistake| error(&mistake.path, mistake.message, &mistake.fix))),
     }
 }
 
@@ -204,11 +171,7 @@ struct Mistake {
 
 impl Mistake {
     fn plain(message: impl ToString) -> Vec<Self> {
-        vec![Self {
-            path: String::new(),
-            message: message.to_string(),
-            fix: String::new(),
-        }]
+        vec![Self { path: String::new(), message: message.to_string(), fix: String::new() }]
     }
 }
 
@@ -253,9 +216,7 @@ fn compile(
         strict["properties"][name] = part;
     }
     close(&mut strict);
-    let structural = jsonschema::draft202012::options()
-        .build(&strict)
-        .map_err(|error| error.to_string())?;
+    let structural = jsonschema::draft202012::options().build(&strict).map_err(|error| error.to_string())?;
     Ok(Rules { schema, structural })
 }
 
@@ -290,22 +251,15 @@ fn judge<T: DeserializeOwned>(kind: Kind, value: &Value) -> Result<T, Vec<Mistak
         map.shift_remove("status");
     }
     let value = defaulted(&rules.schema, value);
-    let mistakes: Vec<Mistake> = rules
-        .structural
-        .iter_errors(&value)
-        .flat_map(|error| explain(&error))
-        .collect();
+    let mistakes: Vec<Mistake> =
+        rules.structural.iter_errors(&value).flat_map(|error| explain(&error)).collect();
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
     if let Err(errors) = Validator::new().validate(&rules.schema, &value, None) {
         return Err(errors
             .into_iter()
-            .map(|error| Mistake {
-                path: error.field_path,
-                message: error.message,
-                fix: String::new(),
-            })
+            .map(|error| Mistake { path: error.field_path, message: error.message, fix: String::new() })
             .collect());
     }
     serde_json::from_value(value).map_err(Mistake::plain)
@@ -340,9 +294,7 @@ fn prune_nulls(value: &mut Value, schema: &Value) {
         }
         Value::Array(items) => {
             let item_schema = schema.get("items").unwrap_or(&Value::Null);
-            items
-                .iter_mut()
-                .for_each(|item| prune_nulls(item, item_schema));
+            items.iter_mut().for_each(|item| prune_nulls(item, item_schema));
         }
         _ => {}
     }
@@ -351,11 +303,7 @@ fn prune_nulls(value: &mut Value, schema: &Value) {
 fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<Mistake> {
     let path = dotted(error.instance_path().as_str());
     let at = |name: &str| {
-        if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        }
+        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
@@ -372,12 +320,8 @@ fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<Mistake> {
             fix: "add it".to_owned(),
         }],
         ValidationErrorKind::Enum { options } => {
-            let names: Vec<&str> = options
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
+            let names: Vec<&str> =
+                options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             vec![Mistake {
                 path,
                 message: format!("{} is not known", error.instance()),
@@ -392,17 +336,9 @@ fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<Mistake> {
             } else {
                 format!("it must match {pattern}")
             };
-            vec![Mistake {
-                path,
-                message: format!("{} has not the right form", error.instance()),
-                fix,
-            }]
+            vec![Mistake { path, message: format!("{} has not the right form", error.instance()), fix }]
         }
-        _ => vec![Mistake {
-            path,
-            message: error.to_string(),
-            fix: String::new(),
-        }],
+        _ => vec![Mistake { path, message: error.to_string(), fix: String::new() }],
     }
 }
 

@@ -30,12 +30,7 @@ use crate::durations::TimeSpan;
         json_path = ".status.state",
         description = "Up, Down, Unknown or Suspended"
     ),
-    printcolumn(
-        name = "URL",
-        type_ = "string",
-        json_path = ".spec.http.url",
-        description = "What is asked"
-    ),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.http.url", description = "What is asked"),
     printcolumn(
         name = "Uptime",
         type_ = "string",
@@ -68,11 +63,7 @@ use crate::durations::TimeSpan;
         description = "What the newest check that this object knows said",
         priority = 1
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -120,9 +111,7 @@ pub struct MonitoredEndpointSpec {
 }
 
 /// The installation that watches an endpoint.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceRef {
     /// Name of the AnalyticsInstance.
@@ -157,10 +146,7 @@ pub struct Retries {
 
 impl Default for Retries {
     fn default() -> Self {
-        Self {
-            attempts: 0,
-            backoff: default_backoff(),
-        }
+        Self { attempts: 0, backoff: default_backoff() }
     }
 }
 
@@ -190,10 +176,7 @@ pub struct HttpProbe {
     pub body: Option<String>,
     /// Answers that count as up: codes as `200` or classes as `2xx`.
     #[serde(default = "default_expected_status")]
-    #[schemars(
-        length(min = 1, max = 32),
-        inner(length(max = 3), regex(pattern = "^[1-5]([0-9][0-9]|xx)$"))
-    )]
+    #[schemars(length(min = 1, max = 32), inner(length(max = 3), regex(pattern = "^[1-5]([0-9][0-9]|xx)$")))]
     pub expected_status: Vec<String>,
     /// Whether redirects are followed; otherwise they are the answer.
     #[serde(default = "yes")]
@@ -241,10 +224,7 @@ impl HttpMethod {
     .message("set exactly one of value and valueFrom"))]
 pub struct Header {
     /// Name of the header.
-    #[schemars(
-        length(min = 1, max = 256),
-        regex(pattern = r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
-    )]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"))]
     pub name: String,
     /// The value itself; for anything secret use `valueFrom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -39,28 +39,18 @@ impl Installed {
     /// When the script fails; its own output, on this process's stderr, says why.
     pub fn new() -> Result<Self> {
         let script = paths::workspace().join("e2e/clients/setup.sh");
-        let output = Command::new(&script)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output();
+        let output = Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.with_context(|| script.display().to_string())?;
         if !output.status.success() {
             bail!("{}: {}", script.display(), output.status);
         }
         let lines = String::from_utf8(output.stdout)?;
         let places = lines.lines().filter_map(|line| line.split_once('='));
-        Ok(Self(
-            places
-                .map(|(name, path)| (name.to_owned(), path.into()))
-                .collect(),
-        ))
+        Ok(Self(places.map(|(name, path)| (name.to_owned(), path.into())).collect()))
     }
 
     fn place(&self, name: &str) -> Result<&Path> {
-        self.0
-            .get(name)
-            .map(PathBuf::as_path)
-            .with_context(|| format!("setup.sh names no {name}"))
+        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("setup.sh names no {name}"))
     }
 
     /// Starts an application that logs to the server at `server` under `key`; its output goes to
@@ -68,22 +58,13 @@ impl Installed {
     ///
     /// # Errors
     /// When it does not start to listen.
-    pub fn start(
-        &self,
-        name: &str,
-        runtime: Runtime,
-        server: &str,
-        key: &str,
-        logs: &Path,
-    ) -> Result<App> {
+    pub fn start(&self, name: &str, runtime: Runtime, server: &str, key: &str, logs: &Path) -> Result<App> {
         let port = free_port()?;
         let log = logs.join(format!("{name}.log"));
         let spec = match runtime {
             Runtime::Python(file) => {
                 let file = paths::workspace().join("e2e/clients/python").join(file);
-                Spec::new(name, self.place("python")?, log)
-                    .arg("-B")
-                    .arg(file)
+                Spec::new(name, self.place("python")?, log).arg("-B").arg(file)
             }
             Runtime::Node(file) => {
                 Spec::new(name, self.place("node")?, log).arg(self.place("node-apps")?.join(file))

@@ -53,13 +53,9 @@ impl Account {
             Err(error) => return Err(error),
         };
         for row in &rows {
-            let numbers = row
-                .path
-                .strip_prefix('/')
-                .and_then(|path| path.split_once('/'));
-            let place = numbers.and_then(|(post, row)| {
-                Some((post.parse::<usize>().ok()?, row.parse::<usize>().ok()?))
-            });
+            let numbers = row.path.strip_prefix('/').and_then(|path| path.split_once('/'));
+            let place = numbers
+                .and_then(|(post, row)| Some((post.parse::<usize>().ok()?, row.parse::<usize>().ok()?)));
             match place.and_then(|(post, row)| held.get_mut(post)?.get_mut(row)) {
                 Some(count) => *count += 1,
                 None => bail!("{}: a row that nobody sent: {row:?}", self.key),
@@ -74,10 +70,7 @@ impl Account {
                 Fate::Unknown => all || none,
             };
             if !kept {
-                bail!(
-                    "{}: post {post} was {fate:?}, and its rows are there {held:?} times",
-                    self.key
-                );
+                bail!("{}: post {post} was {fate:?}, and its rows are there {held:?} times", self.key);
             }
         }
         Ok(())
@@ -98,11 +91,8 @@ impl Load {
     /// # Errors
     /// When the server does not make a key for each.
     pub async fn start(base: &str, posters: usize, rows_per_post: usize) -> Result<Self> {
-        let mut load = Self {
-            stop: Arc::default(),
-            acknowledged: Arc::default(),
-            posters: Vec::with_capacity(posters),
-        };
+        let mut load =
+            Self { stop: Arc::default(), acknowledged: Arc::default(), posters: Vec::with_capacity(posters) };
         let mut ready = Vec::with_capacity(posters);
         for _ in 0..posters {
             // A client each, so that each has a connection of its own.
@@ -158,9 +148,8 @@ async fn post_until(
     while !stop.load(Ordering::SeqCst) {
         let post = fates.len();
         let now = format!("{:.3}", Timestamp::now());
-        let batch: Vec<_> = (0..rows_per_post)
-            .map(|number| row(&format!("/{post}/{number}"), &now))
-            .collect();
+        let batch: Vec<_> =
+            (0..rows_per_post).map(|number| row(&format!("/{post}/{number}"), &now)).collect();
         let fate = match upstream.post(key, "Axum", &batch).await {
             Ok(StatusCode::CREATED) => {
                 acknowledged.fetch_add(1, Ordering::SeqCst);
@@ -180,7 +169,5 @@ async fn post_until(
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<reqwest::Error>()
-        .is_some_and(reqwest::Error::is_connect)
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
 }

@@ -20,8 +20,6 @@ pub enum Store {
 pub fn start(store: Store) -> Result<Watchkeeper> {
     match store {
         Store::Sqlite => Watchkeeper::local().start(),
-        Store::Postgres => Watchkeeper::local()
-            .database(&Postgres::shared()?.database()?)
-            .start(),
+        Store::Postgres => Watchkeeper::local().database(&Postgres::shared()?.database()?).start(),
     }
 }

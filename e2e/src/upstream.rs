@@ -24,11 +24,7 @@ pub fn http_client() -> Result<Client> {
     static PROVIDER: Once = Once::new();
     // The product's crates choose their TLS provider themselves, and so must the tests.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    Ok(Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .timeout(Duration::from_secs(60))
-        .build()?)
+    Ok(Client::builder().no_proxy().no_gzip().timeout(Duration::from_secs(60)).build()?)
 }
 
 /// One row as the server gives it back. What the server may leave out or leave empty is `None`
@@ -68,10 +64,7 @@ impl Upstream {
     /// # Errors
     /// As [`http_client`].
     pub fn new(base: impl Into<String>) -> Result<Self> {
-        Ok(Self {
-            base: base.into(),
-            http: http_client()?,
-        })
+        Ok(Self { base: base.into(), http: http_client()? })
     }
 
     /// A request to a path of the server, not sent yet.
@@ -100,8 +93,7 @@ impl Upstream {
     /// # Errors
     /// When there is no answer.
     pub async fn post(&self, key: &str, framework: &str, rows: &[Value]) -> Result<StatusCode> {
-        let payload =
-            json!({ "api_key": key, "requests": rows, "framework": framework, "privacy_level": 0 });
+        let payload = json!({ "api_key": key, "requests": rows, "framework": framework, "privacy_level": 0 });
         let url = format!("{}/api/log-request", self.base);
         let answer = self.http.post(url).json(&payload).send().await?;
         let status = answer.status();
@@ -123,11 +115,7 @@ impl Upstream {
             if answer.status() != StatusCode::OK {
                 bail!("{path}: {}", answer.status());
             }
-            if answer
-                .headers()
-                .get(CONTENT_ENCODING)
-                .is_none_or(|coding| coding != "gzip")
-            {
+            if answer.headers().get(CONTENT_ENCODING).is_none_or(|coding| coding != "gzip") {
                 bail!("{path}: not gzip, which the dashboard's answers always are");
             }
             let mut body = String::new();
@@ -195,21 +183,13 @@ pub fn row(path: &str, created_at: &str) -> Value {
 
 fn dashboard_rows(body: &Value) -> Result<Vec<Row>> {
     let agents: BTreeMap<String, String> = serde_json::from_value(body["user_agents"].clone())?;
-    let rows = body["requests"]
-        .as_array()
-        .context("requests is no array")?;
-    rows.iter()
-        .map(|row| dashboard_row(row, &agents).with_context(|| row.to_string()))
-        .collect()
+    let rows = body["requests"].as_array().context("requests is no array")?;
+    rows.iter().map(|row| dashboard_row(row, &agents).with_context(|| row.to_string())).collect()
 }
 
 fn dashboard_row(row: &Value, agents: &BTreeMap<String, String>) -> Result<Row> {
     let agent = match row[3].as_i64() {
-        Some(id) => Some(
-            agents
-                .get(&id.to_string())
-                .context("a user agent that is not in the page's map")?,
-        ),
+        Some(id) => Some(agents.get(&id.to_string()).context("a user agent that is not in the page's map")?),
         None => None,
     };
     Ok(Row {
@@ -240,10 +220,7 @@ fn data_row(row: &Value) -> Result<Row> {
 }
 
 fn text(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn number(value: &Value) -> Result<i64> {

@@ -27,10 +27,7 @@ async fn an_awkward_batch_is_stored_whole(store: Store) {
     let key = upstream.generate().await.unwrap();
     let batch = awkward_batch();
 
-    assert_eq!(
-        upstream.post(&key, "Express", &batch).await.unwrap(),
-        StatusCode::CREATED
-    );
+    assert_eq!(upstream.post(&key, "Express", &batch).await.unwrap(), StatusCode::CREATED);
 
     let rows = upstream.dashboard(&key).await.unwrap();
     assert_whole(&rows, batch.len());
@@ -50,21 +47,11 @@ fn awkward_batch() -> Vec<Value> {
         row
     };
     let mut batch: Vec<Value> = (0..AGENTS)
-        .map(|number| {
-            awkward(
-                &format!("/agent/{number}"),
-                "user_agent",
-                json!(agent(number)),
-            )
-        })
+        .map(|number| awkward(&format!("/agent/{number}"), "user_agent", json!(agent(number))))
         .collect();
     batch.push(awkward("/junk-ip", "ip_address", json!("junk")));
     batch.push(awkward("/slow", "response_time", json!(40_000)));
-    batch.push(awkward(
-        "/apostrophe",
-        "user_agent",
-        json!("O'Reilly's reader/2.0"),
-    ));
+    batch.push(awkward("/apostrophe", "user_agent", json!("O'Reilly's reader/2.0")));
     batch.push(awkward("/users/update", "method", json!("PUT")));
     batch
 }
@@ -79,30 +66,17 @@ fn agent(number: usize) -> String {
 
 fn assert_whole(rows: &[Row], count: usize) {
     assert_eq!(rows.len(), count);
-    let agents: BTreeSet<_> = rows
-        .iter()
-        .filter(|row| row.path.starts_with("/agent/"))
-        .map(|row| &row.user_agent)
-        .collect();
+    let agents: BTreeSet<_> =
+        rows.iter().filter(|row| row.path.starts_with("/agent/")).map(|row| &row.user_agent).collect();
     assert_eq!(agents.len(), AGENTS);
     for number in 0..AGENTS {
-        assert_eq!(
-            only(rows, &format!("/agent/{number}")).user_agent,
-            Some(agent(number))
-        );
+        assert_eq!(only(rows, &format!("/agent/{number}")).user_agent, Some(agent(number)));
     }
     assert_eq!(only(rows, "/junk-ip").ip, None);
     assert_eq!(only(rows, "/agent/0").ip.as_deref(), Some("203.0.113.9"));
     assert_eq!(only(rows, "/slow").response_time, 40_000);
-    assert_eq!(
-        only(rows, "/apostrophe").user_agent.as_deref(),
-        Some("O'Reilly's reader/2.0")
-    );
-    assert_eq!(
-        only(rows, "/users/update").method,
-        2,
-        "PUT is number 2 in this protocol"
-    );
+    assert_eq!(only(rows, "/apostrophe").user_agent.as_deref(), Some("O'Reilly's reader/2.0"));
+    assert_eq!(only(rows, "/users/update").method, 2, "PUT is number 2 in this protocol");
 }
 
 fn only<'a>(rows: &'a [Row], path: &str) -> &'a Row {

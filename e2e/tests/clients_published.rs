@@ -54,11 +54,7 @@ const USUAL: Library = Library {
     forwarded_ip: "203.0.113.7",
 };
 
-const NODE: Library = Library {
-    query_in_path: true,
-    decodes_path: false,
-    ..USUAL
-};
+const NODE: Library = Library { query_in_path: true, decodes_path: false, ..USUAL };
 
 const LIBRARIES: [Library; 8] = [
     Library {
@@ -69,18 +65,8 @@ const LIBRARIES: [Library; 8] = [
         forwarded_ip: "198.51.100.2",
         ..USUAL
     },
-    Library {
-        name: "Flask",
-        runtime: Runtime::Python("flask_app.py"),
-        forwarded_ip: "127.0.0.1",
-        ..USUAL
-    },
-    Library {
-        name: "Django",
-        runtime: Runtime::Python("django_app.py"),
-        forwarded_ip: "127.0.0.1",
-        ..USUAL
-    },
+    Library { name: "Flask", runtime: Runtime::Python("flask_app.py"), forwarded_ip: "127.0.0.1", ..USUAL },
+    Library { name: "Django", runtime: Runtime::Python("django_app.py"), forwarded_ip: "127.0.0.1", ..USUAL },
     Library {
         name: "Express",
         runtime: Runtime::Node("express_app.mjs"),
@@ -89,27 +75,10 @@ const LIBRARIES: [Library; 8] = [
         awaits_handler: false,
         ..NODE
     },
-    Library {
-        name: "Fastify",
-        runtime: Runtime::Node("fastify_app.mjs"),
-        ..NODE
-    },
-    Library {
-        name: "Koa",
-        runtime: Runtime::Node("koa_app.mjs"),
-        ..NODE
-    },
-    Library {
-        name: "Actix",
-        runtime: Runtime::Rust,
-        decodes_path: false,
-        ..USUAL
-    },
-    Library {
-        name: "Gin",
-        runtime: Runtime::Go,
-        ..USUAL
-    },
+    Library { name: "Fastify", runtime: Runtime::Node("fastify_app.mjs"), ..NODE },
+    Library { name: "Koa", runtime: Runtime::Node("koa_app.mjs"), ..NODE },
+    Library { name: "Actix", runtime: Runtime::Rust, decodes_path: false, ..USUAL },
+    Library { name: "Gin", runtime: Runtime::Go, ..USUAL },
 ];
 
 /// A request to an application. Its user agent is its name among the hits that come back.
@@ -132,25 +101,14 @@ fn visits() -> Vec<Visit> {
     vec![
         visit(Method::GET, "/ok", "plain/1.0", 200),
         visit(Method::POST, "/items", "O'Reilly's reader/2.0", 201),
-        visit(
-            Method::PUT,
-            "/users/update",
-            "select-insert/1.0 -- DROP TABLE",
-            200,
-        ),
+        visit(Method::PUT, "/users/update", "select-insert/1.0 -- DROP TABLE", 200),
         visit(Method::DELETE, "/items/7", "deleting/1.0", 204),
         visit(Method::GET, "/missing", "lost/1.0", 404),
         visit(Method::GET, "/search?q=a%20b&page=2", "searching/1.0", 200),
         visit(Method::GET, "/slow", "waiting/1.0", 200),
         visit(Method::GET, "/caf%C3%A9", "drinking/1.0", 404),
-        Visit {
-            forwarded: true,
-            ..visit(Method::GET, "/ok", "proxied/1.0", 200)
-        },
-        Visit {
-            agent: None,
-            ..visit(Method::GET, "/ok", "", 200)
-        },
+        Visit { forwarded: true, ..visit(Method::GET, "/ok", "proxied/1.0", 200) },
+        Visit { agent: None, ..visit(Method::GET, "/ok", "", 200) },
     ]
 }
 
@@ -208,13 +166,8 @@ fn gin_hits_read_back_as_sent() {
 }
 
 fn assert_read_back(name: &str) {
-    let library = LIBRARIES
-        .iter()
-        .find(|library| library.name == name)
-        .unwrap();
-    let outcome = outcomes()[name]
-        .as_ref()
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let library = LIBRARIES.iter().find(|library| library.name == name).unwrap();
+    let outcome = outcomes()[name].as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
 
     // Nothing but what was sent: the script, and the pokes until one of them carried the post.
     let poked: Vec<&str> = outcome
@@ -223,17 +176,10 @@ fn assert_read_back(name: &str) {
         .filter(|row| row.user_agent.as_deref() == Some(POKE))
         .map(|row| row.path.as_str())
         .collect();
-    let expected: Vec<String> = (1..=poked.len())
-        .map(|number| format!("/poke/{number}"))
-        .collect();
+    let expected: Vec<String> = (1..=poked.len()).map(|number| format!("/poke/{number}")).collect();
     assert_eq!(poked, expected, "{name}: pokes are there once and in order");
     assert!(poked.len() <= outcome.pokes);
-    assert_eq!(
-        outcome.dashboard.len(),
-        visits().len() + poked.len(),
-        "{name}: {:#?}",
-        outcome.dashboard
-    );
+    assert_eq!(outcome.dashboard.len(), visits().len() + poked.len(), "{name}: {:#?}", outcome.dashboard);
 
     for visit in visits() {
         assert_visit(library, outcome, &visit);
@@ -242,77 +188,36 @@ fn assert_read_back(name: &str) {
     let (mut dashboard, mut data) = (outcome.dashboard.clone(), outcome.data.clone());
     dashboard.sort();
     data.sort();
-    assert_eq!(
-        data, dashboard,
-        "{name}: the raw data and the dashboard show the same"
-    );
+    assert_eq!(data, dashboard, "{name}: the raw data and the dashboard show the same");
 }
 
 fn assert_visit(library: &Library, outcome: &Outcome, visit: &Visit) {
     let what = format!("{}: {} {}", library.name, visit.method, visit.target);
-    let found: Vec<_> = outcome
-        .dashboard
-        .iter()
-        .filter(|row| row.user_agent.as_deref() == visit.agent)
-        .collect();
+    let found: Vec<_> =
+        outcome.dashboard.iter().filter(|row| row.user_agent.as_deref() == visit.agent).collect();
     assert_eq!(found.len(), 1, "{what}: {:#?}", outcome.dashboard);
     let row = found[0];
 
-    let target = if library.query_in_path {
-        visit.target
-    } else {
-        visit.target.split('?').next().unwrap()
-    };
-    let path = if library.decodes_path {
-        target.replace("%C3%A9", "é")
-    } else {
-        target.to_owned()
-    };
+    let target = if library.query_in_path { visit.target } else { visit.target.split('?').next().unwrap() };
+    let path = if library.decodes_path { target.replace("%C3%A9", "é") } else { target.to_owned() };
     assert_eq!(row.path, path, "{what}");
-    let number = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        .iter()
-        .position(|name| *name == visit.method.as_str());
-    assert_eq!(
-        row.method,
-        i64::try_from(number.unwrap()).unwrap(),
-        "{what}"
-    );
-    let status = if visit.status == 404 {
-        library.not_found
-    } else {
-        visit.status.into()
-    };
+    let number =
+        ["GET", "POST", "PUT", "PATCH", "DELETE"].iter().position(|name| *name == visit.method.as_str());
+    assert_eq!(row.method, i64::try_from(number.unwrap()).unwrap(), "{what}");
+    let status = if visit.status == 404 { library.not_found } else { visit.status.into() };
     assert_eq!(row.status, status, "{what}");
-    let host = if library.port_in_hostname {
-        outcome.host.as_str()
-    } else {
-        "127.0.0.1"
-    };
+    let host = if library.port_in_hostname { outcome.host.as_str() } else { "127.0.0.1" };
     assert_eq!(row.hostname.as_deref(), Some(host), "{what}");
-    let ip = if visit.forwarded {
-        library.forwarded_ip
-    } else {
-        "127.0.0.1"
-    };
+    let ip = if visit.forwarded { library.forwarded_ip } else { "127.0.0.1" };
     assert_eq!(row.ip.as_deref(), Some(ip), "{what}");
     assert_eq!(row.user_id, None, "{what}");
 
-    let least = if visit.target == "/slow" && library.awaits_handler {
-        120
-    } else {
-        0
-    };
-    assert!(
-        (least..5_000).contains(&row.response_time),
-        "{what}: {row:?}"
-    );
+    let least = if visit.target == "/slow" && library.awaits_handler { 120 } else { 0 };
+    assert!((least..5_000).contains(&row.response_time), "{what}: {row:?}");
     // Gin writes whole seconds.
     let second = SignedDuration::from_secs(1);
     let at: Timestamp = row.created_at.parse().unwrap();
-    assert!(
-        (outcome.began - second..=outcome.ended).contains(&at),
-        "{what}: {row:?} in {outcome:?}"
-    );
+    assert!((outcome.began - second..=outcome.ended).contains(&at), "{what}: {row:?} in {outcome:?}");
 }
 
 /// Runs all libraries at once, for the first test that asks.
@@ -322,10 +227,7 @@ fn outcomes() -> &'static BTreeMap<&'static str, Result<Outcome, String>> {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(run_all()).unwrap_or_else(|error| {
             let message = format!("{error:#}");
-            LIBRARIES
-                .iter()
-                .map(|library| (library.name, Err(message.clone())))
-                .collect()
+            LIBRARIES.iter().map(|library| (library.name, Err(message.clone()))).collect()
         })
     })
 }
@@ -337,12 +239,7 @@ async fn run_all() -> Result<BTreeMap<&'static str, Result<Outcome, String>>> {
     let mut running = JoinSet::new();
     for library in LIBRARIES {
         let run = run_one(&installed, library, &server.base_url(), logs.path()).await?;
-        running.spawn(async move {
-            (
-                library.name,
-                run.await.map_err(|error| format!("{error:#}")),
-            )
-        });
+        running.spawn(async move { (library.name, run.await.map_err(|error| format!("{error:#}"))) });
     }
     Ok(running.join_all().await.into_iter().collect())
 }
@@ -367,22 +264,12 @@ async fn run_one(
         let dashboard = upstream.dashboard(&key).await?;
         let data = upstream.data(&key).await?;
         let host = app.host();
-        Ok(Outcome {
-            host,
-            began,
-            ended: Timestamp::now(),
-            pokes,
-            dashboard,
-            data,
-        })
+        Ok(Outcome { host, began, ended: Timestamp::now(), pokes, dashboard, data })
     })
 }
 
 async fn send(http: &Client, app: &App, visit: &Visit) -> Result<()> {
-    let mut request = http.request(
-        visit.method.clone(),
-        format!("http://{}{}", app.host(), visit.target),
-    );
+    let mut request = http.request(visit.method.clone(), format!("http://{}{}", app.host(), visit.target));
     if let Some(agent) = visit.agent {
         request = request.header(USER_AGENT, agent);
     }
@@ -394,24 +281,14 @@ async fn send(http: &Client, app: &App, visit: &Visit) -> Result<()> {
     }
     let status = request.send().await?.status().as_u16();
     if status != visit.status {
-        bail!(
-            "{} {} answered {status}\n{}",
-            visit.method,
-            visit.target,
-            app.log_tail()
-        );
+        bail!("{} {} answered {status}\n{}", visit.method, visit.target, app.log_tail());
     }
     Ok(())
 }
 
 /// Sends a request every now and then, since most libraries post only on the occasion of one, until
 /// the server has something. Gives the number of those requests.
-async fn poke_until_posted(
-    http: &Client,
-    app: &App,
-    upstream: &Upstream,
-    key: &str,
-) -> Result<usize> {
+async fn poke_until_posted(http: &Client, app: &App, upstream: &Upstream, key: &str) -> Result<usize> {
     let deadline = Instant::now() + PATIENCE;
     let mut pokes = 0;
     while Instant::now() < deadline {
@@ -421,11 +298,7 @@ async fn poke_until_posted(
         }
         pokes += 1;
         let url = format!("http://{}/poke/{pokes}", app.host());
-        http.get(url)
-            .header(USER_AGENT, POKE)
-            .send()
-            .await?
-            .error_for_status()?;
+        http.get(url).header(USER_AGENT, POKE).send().await?.error_for_status()?;
     }
     bail!("nothing was posted within {PATIENCE:?}\n{}", app.log_tail())
 }

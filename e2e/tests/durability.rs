@@ -28,14 +28,10 @@ async fn kill_9_loses_no_acknowledged_hit(store: Store) {
     let upstream = Upstream::new(server.base_url()).unwrap();
     let mut accounts: Vec<Account> = Vec::new();
     for enough in ROUNDS {
-        let load = Load::start(&server.base_url(), POSTERS, ROWS)
-            .await
-            .unwrap();
-        wait::until_async(
-            "posts are acknowledged",
-            Duration::from_secs(30),
-            async || Ok((load.acknowledged() >= enough).then_some(())),
-        )
+        let load = Load::start(&server.base_url(), POSTERS, ROWS).await.unwrap();
+        wait::until_async("posts are acknowledged", Duration::from_secs(30), async || {
+            Ok((load.acknowledged() >= enough).then_some(()))
+        })
         .await
         .unwrap();
         server.kill9().unwrap();
@@ -48,12 +44,6 @@ async fn kill_9_loses_no_acknowledged_hit(store: Store) {
             account.settle(&upstream, ROWS).await.unwrap();
         }
     }
-    let cut_off: usize = accounts
-        .iter()
-        .map(|account| account.count(Fate::Unknown))
-        .sum();
-    assert!(
-        cut_off > 0,
-        "the server was killed in the middle of posting"
-    );
+    let cut_off: usize = accounts.iter().map(|account| account.count(Fate::Unknown)).sum();
+    assert!(cut_off > 0, "the server was killed in the middle of posting");
 }

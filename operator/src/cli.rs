@@ -45,31 +45,19 @@ struct RunArgs {
     #[arg(long, env = "WATCHKEEPER_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     leader_elect: bool,
     /// Name of the Lease.
-    #[arg(
-        long,
-        env = "WATCHKEEPER_LEASE_NAME",
-        default_value = "watchkeeper-operator"
-    )]
+    #[arg(long, env = "WATCHKEEPER_LEASE_NAME", default_value = "watchkeeper-operator")]
     lease_name: String,
     /// Namespace of the Lease; the operator's own when left out.
     #[arg(long, env = "WATCHKEEPER_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
     /// Where /metrics, /livez and /readyz answer.
-    #[arg(
-        long,
-        env = "WATCHKEEPER_METRICS_LISTEN",
-        default_value = "0.0.0.0:9090"
-    )]
+    #[arg(long, env = "WATCHKEEPER_METRICS_LISTEN", default_value = "0.0.0.0:9090")]
     metrics_listen: SocketAddr,
     /// Image of the services where an instance names none; the operator's own.
     #[arg(long, env = "WATCHKEEPER_IMAGE", default_value = concat!("watchkeeper:", env!("CARGO_PKG_VERSION")))]
     image: String,
     /// Image of a managed database where an instance names none.
-    #[arg(
-        long,
-        env = "WATCHKEEPER_POSTGRES_IMAGE",
-        default_value = "postgres:17"
-    )]
+    #[arg(long, env = "WATCHKEEPER_POSTGRES_IMAGE", default_value = "postgres:17")]
     postgres_image: String,
     /// Where an instance's API answers, with {name} and {namespace} to fill in; for an
     /// operator outside the cluster, which cannot resolve Services.
@@ -115,20 +103,14 @@ enum RbacMode {
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run(args) => operate(*args).await,
-        Command::Crds(args) => {
-            print_or_write(&watchkeeper_crds::schema::files()?, args.output.as_deref())
-        }
+        Command::Crds(args) => print_or_write(&watchkeeper_crds::schema::files()?, args.output.as_deref()),
         Command::Rbac(args) => {
             let files = rbac::files()?;
             let wanted = match args.mode {
                 RbacMode::Cluster => 0,
                 RbacMode::Namespaced => 1,
             };
-            let files = if args.output.is_some() {
-                &files[..]
-            } else {
-                &files[wanted..=wanted]
-            };
+            let files = if args.output.is_some() { &files[..] } else { &files[wanted..=wanted] };
             print_or_write(files, args.output.as_deref())
         }
     }
@@ -154,17 +136,13 @@ async fn operate(args: RunArgs) -> Result<(), Failure> {
     telemetry::init(args.log_format, &args.log)?;
     telemetry::install_crypto();
     let config = kube::Config::infer().await?;
-    let namespace = args
-        .lease_namespace
-        .unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = args.lease_namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = kube::Client::try_from(config)?;
     let metrics = Arc::new(Metrics::new()?);
     let health = Health::default();
     let options = Options {
         scope: args.namespaces,
-        lease: args
-            .leader_elect
-            .then(|| LeaseOptions::new(&namespace, &args.lease_name)),
+        lease: args.leader_elect.then(|| LeaseOptions::new(&namespace, &args.lease_name)),
         settings: Settings {
             image: args.image,
             postgres_image: args.postgres_image,
@@ -175,12 +153,7 @@ async fn operate(args: RunArgs) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let listener = tokio::net::TcpListener::bind(args.metrics_listen).await?;
     tracing::info!(address = %args.metrics_listen, "serving metrics and health");
-    let server = tokio::spawn(health::serve(
-        listener,
-        metrics.clone(),
-        health.clone(),
-        stop.clone(),
-    ));
+    let server = tokio::spawn(health::serve(listener, metrics.clone(), health.clone(), stop.clone()));
     let signal_stop = stop.clone();
     tokio::spawn(async move {
         telemetry::termination().await;

@@ -20,12 +20,7 @@ impl Finding {
     /// A finding with all its parts.
     #[must_use]
     pub fn new(kind: &'static str, status: bool, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            status,
-            reason: reason.to_owned(),
-            message: message.into(),
-        }
+        Self { kind, status, reason: reason.to_owned(), message: message.into() }
     }
 }
 
@@ -45,10 +40,7 @@ pub fn settle(
             let since = previous
                 .iter()
                 .find(|condition| condition.type_ == finding.kind && condition.status == status)
-                .map_or_else(
-                    || Time(whole_seconds(now)),
-                    |condition| condition.last_transition_time.clone(),
-                );
+                .map_or_else(|| Time(whole_seconds(now)), |condition| condition.last_transition_time.clone());
             Condition {
                 type_: finding.kind.to_owned(),
                 status: status.to_owned(),
@@ -71,11 +63,7 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
 pub fn transitions<'a>(previous: &[Condition], current: &'a [Condition]) -> Vec<&'a Condition> {
     current
         .iter()
-        .filter(|now| {
-            !previous
-                .iter()
-                .any(|before| before.type_ == now.type_ && before.status == now.status)
-        })
+        .filter(|now| !previous.iter().any(|before| before.type_ == now.type_ && before.status == now.status))
         .collect()
 }
 
@@ -87,27 +75,12 @@ mod tests {
     fn the_transition_time_moves_only_with_the_status() {
         let early = Timestamp::from_second(1_000).unwrap();
         let late = Timestamp::from_second(2_000).unwrap();
-        let first = settle(
-            &[],
-            &[Finding::new("Ready", false, "Waiting", "a")],
-            Some(1),
-            early,
-        );
-        let same = settle(
-            &first,
-            &[Finding::new("Ready", false, "Waiting", "b")],
-            Some(2),
-            late,
-        );
+        let first = settle(&[], &[Finding::new("Ready", false, "Waiting", "a")], Some(1), early);
+        let same = settle(&first, &[Finding::new("Ready", false, "Waiting", "b")], Some(2), late);
         assert_eq!(same[0].last_transition_time.0, early);
         assert_eq!(same[0].observed_generation, Some(2));
         assert!(transitions(&first, &same).is_empty());
-        let other = settle(
-            &same,
-            &[Finding::new("Ready", true, "Fine", "c")],
-            Some(2),
-            late,
-        );
+        let other = settle(&same, &[Finding::new("Ready", true, "Fine", "c")], Some(2), late);
         assert_eq!(other[0].last_transition_time.0, late);
         assert_eq!(transitions(&same, &other).len(), 1);
     }

@@ -49,9 +49,7 @@ impl Settings {
     #[must_use]
     pub fn api_url(&self, namespace: &str, name: &str) -> String {
         match &self.api_url {
-            Some(template) => template
-                .replace("{name}", name)
-                .replace("{namespace}", namespace),
+            Some(template) => template.replace("{name}", name).replace("{namespace}", namespace),
             None => format!("http://{name}-api.{namespace}.svc:3000"),
         }
     }
@@ -169,10 +167,7 @@ mod tests {
     #[test]
     fn an_override_reaches_instances_where_services_do_not_resolve() {
         let mut settings = Settings::default();
-        assert_eq!(
-            settings.api_url("ns", "shop"),
-            "http://shop-api.ns.svc:3000"
-        );
+        assert_eq!(settings.api_url("ns", "shop"), "http://shop-api.ns.svc:3000");
         settings.api_url = Some("http://127.0.0.1:1/{namespace}/{name}".to_owned());
         assert_eq!(settings.api_url("ns", "shop"), "http://127.0.0.1:1/ns/shop");
     }

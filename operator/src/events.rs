@@ -19,31 +19,14 @@ impl Events {
     /// Writes through the given client while the gate is open.
     #[must_use]
     pub fn new(client: Client, gate: Gate) -> Self {
-        let reporter = Reporter {
-            controller: MANAGER.to_owned(),
-            instance: std::env::var("HOSTNAME").ok(),
-        };
-        Self {
-            recorder: Recorder::new(client, reporter),
-            gate,
-        }
+        let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
+        Self { recorder: Recorder::new(client, reporter), gate }
     }
 
     /// Says that something happened to an object.
-    pub async fn say(
-        &self,
-        about: &ObjectReference,
-        warning: bool,
-        action: &str,
-        reason: &str,
-        note: &str,
-    ) {
+    pub async fn say(&self, about: &ObjectReference, warning: bool, action: &str, reason: &str, note: &str) {
         let event = Event {
-            type_: if warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.chars().take(128).collect(),
             note: Some(note.chars().take(1_000).collect()),
             action: action.to_owned(),
@@ -61,23 +44,13 @@ impl Events {
             let holds = condition.status == "True";
             // Degraded is bad news when it holds, the others when they do not.
             let bad = matches!(condition.type_.as_str(), "Degraded");
-            let quiet = matches!(
-                condition.type_.as_str(),
-                "Paused" | "Progressing" | "Degraded"
-            ) && !holds;
+            let quiet = matches!(condition.type_.as_str(), "Paused" | "Progressing" | "Degraded") && !holds;
             if quiet {
                 continue;
             }
             let waiting = matches!(condition.reason.as_str(), "Progressing" | "Waiting");
             let warning = if bad { holds } else { !holds && !waiting };
-            self.say(
-                about,
-                warning,
-                &condition.type_,
-                &condition.reason,
-                &condition.message,
-            )
-            .await;
+            self.say(about, warning, &condition.type_, &condition.reason, &condition.message).await;
         }
     }
 }

@@ -51,9 +51,7 @@ pub async fn serve(
     health: Health,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(metrics, health))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, router(metrics, health)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn router(metrics: Arc<Metrics>, health: Health) -> Router {
@@ -70,15 +68,9 @@ async fn ready(State((metrics, health)): State<Shared>) -> (StatusCode, Json<Val
     let pending = health.pending();
     metrics.ready.set(i64::from(pending.is_empty()));
     if pending.is_empty() {
-        (
-            StatusCode::OK,
-            Json(json!({"status": "ready", "pending": []})),
-        )
+        (StatusCode::OK, Json(json!({"status": "ready", "pending": []})))
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({"status": "waiting", "pending": pending})),
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "waiting", "pending": pending})))
     }
 }
 
@@ -103,11 +95,6 @@ mod tests {
         assert_eq!(body["pending"], json!(["watch of AnalyticsInstance"]));
         shared.1.settle("watch of AnalyticsInstance");
         assert_eq!(ready(State(shared.clone())).await.0, StatusCode::OK);
-        assert!(
-            scrape(State(shared))
-                .await
-                .1
-                .contains("watchkeeper_operator_ready 1")
-        );
+        assert!(scrape(State(shared)).await.1.contains("watchkeeper_operator_ready 1"));
     }
 }

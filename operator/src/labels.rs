@@ -31,14 +31,8 @@ pub fn selector(instance: &str, component: &str) -> BTreeMap<String, String> {
 #[must_use]
 pub fn object(instance: &str, component: &str) -> BTreeMap<String, String> {
     let mut labels = selector(instance, component);
-    labels.insert(
-        "app.kubernetes.io/part-of".to_owned(),
-        "watchkeeper".to_owned(),
-    );
-    labels.insert(
-        "app.kubernetes.io/managed-by".to_owned(),
-        MANAGER.to_owned(),
-    );
+    labels.insert("app.kubernetes.io/part-of".to_owned(), "watchkeeper".to_owned());
+    labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
     labels
 }
 

@@ -93,13 +93,7 @@ pub async fn elect(
     stop: CancellationToken,
 ) {
     let api = Api::namespaced(client, &options.namespace);
-    let mut elector = Elector {
-        api,
-        options,
-        leading,
-        seen: None,
-        confirmed_at: None,
-    };
+    let mut elector = Elector { api, options, leading, seen: None, confirmed_at: None };
     while !stop.is_cancelled() {
         elector.step().await;
         let pause = elector.options.retry;
@@ -150,15 +144,9 @@ impl Elector {
         if !holds {
             self.confirmed_at = None;
         }
-        let changed = self
-            .leading
-            .send_if_modified(|leads| std::mem::replace(leads, holds) != holds);
+        let changed = self.leading.send_if_modified(|leads| std::mem::replace(leads, holds) != holds);
         if changed {
-            tracing::info!(
-                identity = self.options.identity,
-                leading = holds,
-                "leadership changed"
-            );
+            tracing::info!(identity = self.options.identity, leading = holds, "leadership changed");
         }
     }
 
@@ -183,9 +171,7 @@ impl Elector {
             return;
         }
         let spec = lease.spec.clone().unwrap_or_default();
-        let seconds = spec
-            .lease_duration_seconds
-            .and_then(|seconds| u64::try_from(seconds).ok());
+        let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         self.seen = Some((
             version,
             Observed {
@@ -203,22 +189,13 @@ impl Elector {
         now: Instant,
     ) -> Result<bool, kube::Error> {
         let time = Some(MicroTime(Timestamp::now()));
-        let old = lease
-            .as_ref()
-            .and_then(|lease| lease.spec.clone())
-            .unwrap_or_default();
+        let old = lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
         let spec = LeaseSpec {
             holder_identity: Some(self.options.identity.clone()),
             lease_duration_seconds: Some(
-                i32::try_from(self.options.duration.as_secs())
-                    .unwrap_or(i32::MAX)
-                    .max(1),
+                i32::try_from(self.options.duration.as_secs()).unwrap_or(i32::MAX).max(1),
             ),
-            acquire_time: if acquire {
-                time.clone()
-            } else {
-                old.acquire_time
-            },
+            acquire_time: if acquire { time.clone() } else { old.acquire_time },
             renew_time: time,
             lease_transitions: Some(
                 old.lease_transitions.unwrap_or_default() + i32::from(acquire && lease.is_some()),
@@ -228,10 +205,7 @@ impl Elector {
         let result = match lease {
             None => {
                 let lease = Lease {
-                    metadata: ObjectMeta {
-                        name: Some(self.options.name.clone()),
-                        ..ObjectMeta::default()
-                    },
+                    metadata: ObjectMeta { name: Some(self.options.name.clone()), ..ObjectMeta::default() },
                     spec: Some(spec),
                 };
                 self.api.create(&PostParams::default(), &lease).await
@@ -239,9 +213,7 @@ impl Elector {
             Some(mut lease) => {
                 // The resourceVersion stays in, so that of two writers one fails.
                 lease.spec = Some(spec);
-                self.api
-                    .replace(&self.options.name, &PostParams::default(), &lease)
-                    .await
+                self.api.replace(&self.options.name, &PostParams::default(), &lease).await
             }
         };
         match result {
@@ -273,13 +245,9 @@ impl Elector {
             }
             spec.holder_identity = None;
             spec.renew_time = Some(MicroTime(Timestamp::now()));
-            self.api
-                .replace(&self.options.name, &PostParams::default(), &lease)
-                .await
-                .map(|_| ())
+            self.api.replace(&self.options.name, &PostParams::default(), &lease).await.map(|_| ())
         };
-        match tokio::time::timeout(self.options.retry.max(Duration::from_secs(2)), give_back).await
-        {
+        match tokio::time::timeout(self.options.retry.max(Duration::from_secs(2)), give_back).await {
             Ok(Ok(())) => tracing::info!("lease released"),
             Ok(Err(error)) => tracing::warn!(%error, "the lease was not released and will run out"),
             Err(_) => tracing::warn!("the lease was not released in time and will run out"),
@@ -292,35 +260,22 @@ mod tests {
     use super::*;
 
     fn held(holder: Option<&str>, changed_at: Instant) -> Observed {
-        Observed {
-            holder: holder.map(str::to_owned),
-            duration: Duration::from_secs(15),
-            changed_at,
-        }
+        Observed { holder: holder.map(str::to_owned), duration: Duration::from_secs(15), changed_at }
     }
 
     #[test]
     fn a_missing_or_released_lease_is_taken() {
         let now = Instant::now();
         assert_eq!(evaluate(None, "me", now), Verdict::Acquire);
-        assert_eq!(
-            evaluate(Some(&held(None, now)), "me", now),
-            Verdict::Acquire
-        );
-        assert_eq!(
-            evaluate(Some(&held(Some(""), now)), "me", now),
-            Verdict::Acquire
-        );
+        assert_eq!(evaluate(Some(&held(None, now)), "me", now), Verdict::Acquire);
+        assert_eq!(evaluate(Some(&held(Some(""), now)), "me", now), Verdict::Acquire);
     }
 
     #[test]
     fn our_own_lease_is_renewed_however_old_it_is() {
         let now = Instant::now();
         let later = now + Duration::from_secs(3_600);
-        assert_eq!(
-            evaluate(Some(&held(Some("me"), now)), "me", later),
-            Verdict::Renew
-        );
+        assert_eq!(evaluate(Some(&held(Some("me"), now)), "me", later), Verdict::Renew);
     }
 
     #[test]

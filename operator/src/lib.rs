@@ -3,6 +3,8 @@
 //! Each kind has a folder with one file per phase: dereference, validate, build, apply,
 //! prune, status. `build` never sees a client.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod analytics_instance;
 pub mod cli;
 pub mod conditions;

@@ -57,43 +57,26 @@ impl Metrics {
             Ok::<_, prometheus::Error>(metric)
         };
         let reconcile_seconds = HistogramVec::new(
-            HistogramOpts::new(
-                "watchkeeper_operator_reconcile_duration_seconds",
-                "Duration of reconciles.",
-            )
-            .buckets(vec![
-                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-            ]),
+            HistogramOpts::new("watchkeeper_operator_reconcile_duration_seconds", "Duration of reconciles.")
+                .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
             &["controller"],
         )?;
         registry.register(Box::new(reconcile_seconds.clone()))?;
         Ok(Self {
-            reconciles: counter(
-                "reconcile_total",
-                "Finished reconciles.",
-                &["controller", "outcome"],
-            )?,
+            reconciles: counter("reconcile_total", "Finished reconciles.", &["controller", "outcome"])?,
             reconcile_errors: counter(
                 "reconcile_errors_total",
                 "Failed reconciles by reason.",
                 &["controller", "reason"],
             )?,
             reconcile_seconds,
-            applies: counter(
-                "applies_total",
-                "Writes of child objects.",
-                &["kind", "outcome"],
-            )?,
+            applies: counter("applies_total", "Writes of child objects.", &["kind", "outcome"])?,
             drift_corrections: counter(
                 "drift_corrections_total",
                 "Child objects that somebody else changed and that were put right.",
                 &["kind"],
             )?,
-            status_writes: counter(
-                "status_writes_total",
-                "Writes of status.",
-                &["controller", "result"],
-            )?,
+            status_writes: counter("status_writes_total", "Writes of status.", &["controller", "result"])?,
             api_calls: counter(
                 "api_calls_total",
                 "Calls to the API of an instance.",
@@ -101,11 +84,7 @@ impl Metrics {
             )?,
             watch_errors: counter("watch_errors_total", "Errors of watches.", &["kind"])?,
             objects: gauges("objects", "Objects known to the operator.", &["kind"])?,
-            crd_missing: gauges(
-                "crd_missing",
-                "Whether a kind is unknown to the API server.",
-                &["kind"],
-            )?,
+            crd_missing: gauges("crd_missing", "Whether a kind is unknown to the API server.", &["kind"])?,
             leader: gauge("leader", "Whether this process leads.")?,
             ready: gauge("ready", "Whether everything that is needed is there.")?,
             registry,
@@ -145,10 +124,7 @@ mod tests {
     fn every_name_has_the_prefix_and_counters_end_in_total() {
         let metrics = Metrics::new().unwrap();
         metrics.reconciles.with_label_values(&["a", "ok"]).inc();
-        metrics
-            .applies
-            .with_label_values(&["Secret", "created"])
-            .inc();
+        metrics.applies.with_label_values(&["Secret", "created"]).inc();
         metrics.status_writes.with_label_values(&["a", "ok"]).inc();
         let text = metrics.render().unwrap();
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

@@ -66,9 +66,7 @@ impl Place {
     }
 
     fn name(&self) -> String {
-        self.0
-            .clone()
-            .unwrap_or_else(|| "all namespaces".to_owned())
+        self.0.clone().unwrap_or_else(|| "all namespaces".to_owned())
     }
 }
 
@@ -118,10 +116,7 @@ pub async fn run(
     let (instance_news, mut instance_news_out) = mpsc::unbounded_channel();
     let mut instance_parts = Vec::new();
     let mut endpoint_parts = Vec::new();
-    let mut stores = Stores {
-        instances: Vec::new(),
-        endpoints: Vec::new(),
-    };
+    let mut stores = Stores { instances: Vec::new(), endpoints: Vec::new() };
     for place in options.scope.places() {
         let (reader, writer) = reflector::store();
         stores.instances.push(reader.clone());
@@ -130,11 +125,7 @@ pub async fn run(
         stores.endpoints.push(reader.clone());
         endpoint_parts.push((place, reader, writer));
     }
-    let links = Arc::new(Links::new(
-        options.settings.clone(),
-        stores.clone(),
-        metrics.clone(),
-    )?);
+    let links = Arc::new(Links::new(options.settings.clone(), stores.clone(), metrics.clone())?);
     let context = Arc::new(Context {
         events: Events::new(client.clone(), gate.clone()),
         client,
@@ -148,11 +139,7 @@ pub async fn run(
 
     let mut tasks = JoinSet::new();
     for (place, reader, writer) in instance_parts {
-        let reporting = Reporting {
-            health: health.clone(),
-            metrics: metrics.clone(),
-            place: place.name(),
-        };
+        let reporting = Reporting { health: health.clone(), metrics: metrics.clone(), place: place.name() };
         let stream = watch::primary::<AnalyticsInstance>(
             place.api(&context.client),
             writer,
@@ -176,12 +163,8 @@ pub async fn run(
             metrics: metrics.clone(),
             place: format!("{}, for endpoints", place.name()),
         };
-        let stream = watch::primary::<MonitoredEndpoint>(
-            place.api(&context.client),
-            writer,
-            reporting.clone(),
-            None,
-        );
+        let stream =
+            watch::primary::<MonitoredEndpoint>(place.api(&context.client), writer, reporting.clone(), None);
         tasks.spawn(monitored_endpoint::controller::run(
             place,
             stream,
@@ -204,14 +187,7 @@ pub async fn run(
     let lease_stop = CancellationToken::new();
     let election = options
         .lease
-        .map(|lease| {
-            lease::elect(
-                context.client.clone(),
-                lease,
-                leading.clone(),
-                lease_stop.clone(),
-            )
-        })
+        .map(|lease| lease::elect(context.client.clone(), lease, leading.clone(), lease_stop.clone()))
         // Whoever drops this future ends the election too.
         .map(|election| AbortOnDropHandle::new(tokio::spawn(election)));
     stop.cancelled().await;
@@ -219,10 +195,7 @@ pub async fn run(
     drop(context);
     // Only when no reconcile is under way any more may another process begin.
     let ended = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(std::time::Duration::from_secs(20), ended)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.is_err() {
         tracing::warn!("some reconciles did not end in time");
         tasks.shutdown().await;
     }

@@ -33,11 +33,7 @@ impl InstanceKey {
     pub fn referred(endpoint: &MonitoredEndpoint) -> Self {
         let reference = &endpoint.spec.instance_ref;
         Self {
-            namespace: reference
-                .namespace
-                .clone()
-                .or_else(|| endpoint.namespace())
-                .unwrap_or_default(),
+            namespace: reference.namespace.clone().or_else(|| endpoint.namespace()).unwrap_or_default(),
             name: reference.name.clone(),
         }
     }
@@ -90,12 +86,7 @@ impl Stores {
         self.endpoints
             .iter()
             .flat_map(Store::state)
-            .filter(|object| {
-                object
-                    .0
-                    .as_ref()
-                    .is_ok_and(|endpoint| InstanceKey::referred(endpoint) == *key)
-            })
+            .filter(|object| object.0.as_ref().is_ok_and(|endpoint| InstanceKey::referred(endpoint) == *key))
             .collect()
     }
 }

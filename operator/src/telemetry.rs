@@ -17,10 +17,7 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// When the filter cannot be read or logging runs already.
-pub fn init(
-    format: LogFormat,
-    filter: &str,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub fn init(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_ansi(std::io::stderr().is_terminal())

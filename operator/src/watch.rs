@@ -67,20 +67,10 @@ pub fn primary<K>(
     changed: Option<mpsc::UnboundedSender<InstanceKey>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + 'static
 where
-    K: Resource<DynamicType = ()>
-        + DeserializeOwned
-        + Clone
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static,
 {
     reporting.health.pend(&reporting.pending::<K>());
-    let mut tap = Tap {
-        known: HashMap::new(),
-        arriving: Vec::new(),
-        changed,
-    };
+    let mut tap = Tap { known: HashMap::new(), arriving: Vec::new(), changed };
     let seen = reporting.clone();
     watch(api, watcher::Config::default().page_size(PAGE))
         .inspect(move |event| reporting.see::<K, _>(event))
@@ -90,10 +80,7 @@ where
         .inspect(move |event| {
             tap.see(event);
             let count = i64::try_from(tap.known.len()).unwrap_or(i64::MAX);
-            seen.metrics
-                .objects
-                .with_label_values(&[&*K::kind(&())])
-                .set(count);
+            seen.metrics.objects.with_label_values(&[&*K::kind(&())]).set(count);
         })
         .applied_objects()
         .predicate_filter(essence::<Guarded<K>>, PredicateConfig::default())
@@ -125,9 +112,7 @@ impl Tap {
         match event {
             Ok(Event::Init) => self.arriving.clear(),
             // The store shows the objects of a list only when the list is complete.
-            Ok(Event::InitApply(object)) => self
-                .arriving
-                .push((InstanceKey::of(object), version(object))),
+            Ok(Event::InitApply(object)) => self.arriving.push((InstanceKey::of(object), version(object))),
             Ok(Event::InitDone) => {
                 let now: HashMap<_, _> = self.arriving.drain(..).collect();
                 let before = std::mem::take(&mut self.known);
@@ -176,18 +161,15 @@ where
 {
     reporting.place = format!("{} ({selector})", reporting.place);
     reporting.health.pend(&reporting.pending::<K>());
-    watch(
-        api,
-        watcher::Config::default().labels(selector).page_size(PAGE),
-    )
-    .inspect(move |event| reporting.see::<K, _>(event))
-    .default_backoff()
-    .modify(|object| {
-        object.metadata.managed_fields = None;
-        object.metadata.annotations = None;
-    })
-    .touched_objects()
-    .predicate_filter(predicates::resource_version, PredicateConfig::default())
+    watch(api, watcher::Config::default().labels(selector).page_size(PAGE))
+        .inspect(move |event| reporting.see::<K, _>(event))
+        .default_backoff()
+        .modify(|object| {
+            object.metadata.managed_fields = None;
+            object.metadata.annotations = None;
+        })
+        .touched_objects()
+        .predicate_filter(predicates::resource_version, PredicateConfig::default())
 }
 
 /// Says so each time this process comes to lead.

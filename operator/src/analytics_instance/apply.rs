@@ -51,19 +51,14 @@ impl Live {
 
     /// All objects.
     pub fn iter(&self) -> impl Iterator<Item = (ChildKind, &DynamicObject)> {
-        self.objects
-            .iter()
-            .map(|((kind, _), object)| (*kind, object))
+        self.objects.iter().map(|((kind, _), object)| (*kind, object))
     }
 }
 
 /// Whether an object belongs to the owner of the given uid.
 #[must_use]
 pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
-    object
-        .owner_references()
-        .iter()
-        .any(|owner| owner.uid == uid)
+    object.owner_references().iter().any(|owner| owner.uid == uid)
 }
 
 /// Writes the children that differ and puts their new state into `live`.
@@ -103,16 +98,10 @@ async fn apply_one(
     };
     if let Some(current) = &current {
         let adoptable = current.owner_references().is_empty()
-            && current
-                .labels()
-                .get("app.kubernetes.io/managed-by")
-                .map(String::as_str)
+            && current.labels().get("app.kubernetes.io/managed-by").map(String::as_str)
                 == Some(labels::MANAGER);
         if !owned_by(current, uid) && !adoptable {
-            return Err(Error::NameTaken {
-                kind: kind.name(),
-                name: child.name.clone(),
-            });
+            return Err(Error::NameTaken { kind: kind.name(), name: child.name.clone() });
         }
         let as_value = with_type(to_value(current)?, &wanted);
         if holds(&wanted, &as_value) {
@@ -120,11 +109,7 @@ async fn apply_one(
             return Ok(());
         }
         if current.annotations().get(labels::APPLIED_HASH) == Some(&applied_hash) {
-            context
-                .metrics
-                .drift_corrections
-                .with_label_values(&[kind.name()])
-                .inc();
+            context.metrics.drift_corrections.with_label_values(&[kind.name()]).inc();
             tracing::info!(
                 kind = kind.name(),
                 name = child.name,
@@ -136,46 +121,20 @@ async fn apply_one(
             storage::make_room(context, namespace, &wanted, &as_value).await?;
         }
     }
-    let outcome = if current.is_some() {
-        "updated"
-    } else {
-        "created"
-    };
+    let outcome = if current.is_some() { "updated" } else { "created" };
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(&wanted);
-    match context
-        .gate
-        .write(api.patch(&child.name, &params, &patch))
-        .await
-    {
+    match context.gate.write(api.patch(&child.name, &params, &patch)).await {
         Ok(object) => {
-            tracing::info!(
-                kind = kind.name(),
-                name = child.name,
-                namespace,
-                outcome,
-                "applied"
-            );
-            context
-                .metrics
-                .applies
-                .with_label_values(&[kind.name(), outcome])
-                .inc();
+            tracing::info!(kind = kind.name(), name = child.name, namespace, outcome, "applied");
+            context.metrics.applies.with_label_values(&[kind.name(), outcome]).inc();
             live.put(kind, object);
             Ok(())
         }
         Err(GateError::Closed) => Err(Error::Standby),
         Err(GateError::Kube(error)) => {
-            context
-                .metrics
-                .applies
-                .with_label_values(&[kind.name(), "failed"])
-                .inc();
-            Err(Error::Apply {
-                kind: kind.name(),
-                name: child.name.clone(),
-                message: said(&error),
-            })
+            context.metrics.applies.with_label_values(&[kind.name(), "failed"]).inc();
+            Err(Error::Apply { kind: kind.name(), name: child.name.clone(), message: said(&error) })
         }
     }
 }

@@ -140,11 +140,7 @@ impl Children {
     }
 }
 
-fn add<K>(
-    all: &mut Vec<Child>,
-    kind: ChildKind,
-    objects: impl IntoIterator<Item = K>,
-) -> Result<(), Error>
+fn add<K>(all: &mut Vec<Child>, kind: ChildKind, objects: impl IntoIterator<Item = K>) -> Result<(), Error>
 where
     K: Resource + Serialize,
 {
@@ -152,8 +148,7 @@ where
         all.push(Child {
             kind,
             name: object.meta().name.clone().unwrap_or_default(),
-            object: serde_json::to_value(&object)
-                .map_err(|error| Error::InvalidSpec(error.to_string()))?,
+            object: serde_json::to_value(&object).map_err(|error| Error::InvalidSpec(error.to_string()))?,
         });
     }
     Ok(())

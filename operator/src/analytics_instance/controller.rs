@@ -52,21 +52,15 @@ pub async fn run(
     context: Arc<Context>,
     stop: CancellationToken,
 ) {
-    let config = Config::default()
-        .concurrency(32)
-        .debounce(Duration::from_millis(200));
+    let config = Config::default().concurrency(32).debounce(Duration::from_millis(200));
     let mut controller = Controller::for_stream(stream, reader.clone()).with_config(config);
     for kind in ChildKind::ALL {
         // Exhaustive: a new kind of child does not compile until it is watched.
         controller = match kind {
-            ChildKind::ServiceAccount => {
-                own::<ServiceAccount>(controller, &place, &reporting, &context)
-            }
+            ChildKind::ServiceAccount => own::<ServiceAccount>(controller, &place, &reporting, &context),
             ChildKind::ConfigMap => own::<ConfigMap>(controller, &place, &reporting, &context),
             ChildKind::Secret => own::<Secret>(controller, &place, &reporting, &context),
-            ChildKind::NetworkPolicy => {
-                own::<NetworkPolicy>(controller, &place, &reporting, &context)
-            }
+            ChildKind::NetworkPolicy => own::<NetworkPolicy>(controller, &place, &reporting, &context),
             ChildKind::Service => own::<Service>(controller, &place, &reporting, &context),
             ChildKind::StatefulSet => own::<StatefulSet>(controller, &place, &reporting, &context),
             ChildKind::Deployment => own::<Deployment>(controller, &place, &reporting, &context),
@@ -77,20 +71,12 @@ pub async fn run(
         };
     }
     let referring = reader.clone();
-    let foreign_secrets = watch::children::<Secret>(
-        place.api(&context.client),
-        labels::NOT_MANAGED,
-        reporting.clone(),
-    );
+    let foreign_secrets =
+        watch::children::<Secret>(place.api(&context.client), labels::NOT_MANAGED, reporting.clone());
     let counts = context.links.counts_changed(reader.clone());
-    let work = Arc::new(Work {
-        context: context.clone(),
-        registered: Registered::default(),
-    });
+    let work = Arc::new(Work { context: context.clone(), registered: Registered::default() });
     controller
-        .watches_stream(foreign_secrets, move |secret| {
-            referring_to(&referring, &secret)
-        })
+        .watches_stream(foreign_secrets, move |secret| referring_to(&referring, &secret))
         .reconcile_on(counts)
         .reconcile_all_on(watch::leading(context.gate.subscribe()))
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -101,12 +87,7 @@ pub async fn run(
 
 type Instances = Controller<Guarded<AnalyticsInstance>>;
 
-fn own<K>(
-    controller: Instances,
-    place: &Place,
-    reporting: &Reporting,
-    context: &Context,
-) -> Instances
+fn own<K>(controller: Instances, place: &Place, reporting: &Reporting, context: &Context) -> Instances
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone
@@ -117,11 +98,7 @@ where
     PartialObjectMeta<K>: serde::de::DeserializeOwned,
 {
     let api: Api<PartialObjectMeta<K>> = place.api(&context.client);
-    controller.owns_stream(watch::children::<K>(
-        api,
-        labels::MANAGED,
-        reporting.clone(),
-    ))
+    controller.owns_stream(watch::children::<K>(api, labels::MANAGED, reporting.clone()))
 }
 
 /// Instances whose spec names a Secret that is not ours.
@@ -134,12 +111,7 @@ fn referring_to(
         .state()
         .iter()
         .filter(|object| object.namespace() == namespace)
-        .filter(|object| {
-            object
-                .0
-                .as_ref()
-                .is_ok_and(|instance| refers(instance, &name))
-        })
+        .filter(|object| object.0.as_ref().is_ok_and(|instance| refers(instance, &name)))
         .map(|object| ObjectRef::from_obj(object.as_ref()))
         .collect()
 }
@@ -148,30 +120,18 @@ fn refers(instance: &AnalyticsInstance, secret: &str) -> bool {
     let spec = &instance.spec;
     let external = spec.database.external.as_ref();
     let named = [
-        spec.access
-            .admin_secret_ref
-            .as_ref()
-            .map(|reference| &reference.name),
+        spec.access.admin_secret_ref.as_ref().map(|reference| &reference.name),
         external.map(|external| &external.url_from.name),
-        external
-            .and_then(|external| external.ca.as_ref())
-            .map(|reference| &reference.name),
+        external.and_then(|external| external.ca.as_ref()).map(|reference| &reference.name),
     ];
     named.into_iter().flatten().any(|name| name == secret)
         || certificate_secret(&instance.name_any(), spec).as_deref() == Some(secret)
 }
 
-async fn reconcile(
-    object: Arc<Guarded<AnalyticsInstance>>,
-    work: Arc<Work>,
-) -> Result<Action, Error> {
+async fn reconcile(object: Arc<Guarded<AnalyticsInstance>>, work: Arc<Work>) -> Result<Action, Error> {
     let context = &work.context;
     if !context.gate.is_open() {
-        context
-            .metrics
-            .reconciles
-            .with_label_values(&[NAME, "standby"])
-            .inc();
+        context.metrics.reconciles.with_label_values(&[NAME, "standby"]).inc();
         return Ok(Action::await_change());
     }
     let begun = Instant::now();
@@ -179,39 +139,20 @@ async fn reconcile(
     let result = match &object.0 {
         Ok(instance) => reconcile_instance(instance, &work).await,
         Err(invalid) => {
-            crate::monitored_endpoint::status::report_unreadable::<AnalyticsInstance>(
-                context, invalid,
-            )
-            .await
+            crate::monitored_endpoint::status::report_unreadable::<AnalyticsInstance>(context, invalid).await
         }
     };
-    context
-        .metrics
-        .reconcile_seconds
-        .with_label_values(&[NAME])
-        .observe(begun.elapsed().as_secs_f64());
+    context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
     match result {
         Err(Error::Standby) => Ok(Action::await_change()),
         Ok(()) => {
-            context
-                .metrics
-                .reconciles
-                .with_label_values(&[NAME, "ok"])
-                .inc();
+            context.metrics.reconciles.with_label_values(&[NAME, "ok"]).inc();
             context.retries.succeeded(&retry_key(&object));
             Ok(Action::requeue(jittered(RESYNC)))
         }
         Err(error) => {
-            context
-                .metrics
-                .reconciles
-                .with_label_values(&[NAME, "error"])
-                .inc();
-            context
-                .metrics
-                .reconcile_errors
-                .with_label_values(&[NAME, error.reason()])
-                .inc();
+            context.metrics.reconciles.with_label_values(&[NAME, "error"]).inc();
+            context.metrics.reconcile_errors.with_label_values(&[NAME, error.reason()]).inc();
             tracing::warn!(instance = %InstanceKey::of(object.as_ref()), %error, "an instance is not as it should be");
             Err(error)
         }
@@ -234,30 +175,20 @@ async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result
     }
     let namespace = instance.namespace().unwrap_or_default();
     let mut live = Live::read(&context.client, &namespace, &instance.name_any()).await?;
-    let result = if instance.spec.paused {
-        Ok(())
-    } else {
-        bring_about(instance, work, &mut live).await
-    };
+    let result = if instance.spec.paused { Ok(()) } else { bring_about(instance, work, &mut live).await };
     if matches!(result, Err(Error::Standby)) {
         return result;
     }
     let endpoints = context.links.counts(&InstanceKey::of(instance));
     let seen = status::observe(context, instance, &live, endpoints, result.as_ref().err()).await?;
     let now = Timestamp::now();
-    status::write(context, instance, |live| {
-        status::compute(live, &seen, &context.settings.image, now)
-    })
-    .await?;
+    status::write(context, instance, |live| status::compute(live, &seen, &context.settings.image, now))
+        .await?;
     result
 }
 
 /// The phases from dereference to prune.
-async fn bring_about(
-    instance: &AnalyticsInstance,
-    work: &Work,
-    live: &mut Live,
-) -> Result<(), Error> {
+async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live) -> Result<(), Error> {
     let context = work.context.as_ref();
     let references = dereference(context, instance).await?;
     let token = references.admin_token.clone();

@@ -44,10 +44,7 @@ pub enum DatabaseReferences {
 ///
 /// # Errors
 /// [`Error::SecretMissing`] when a Secret of the user's is not there.
-pub async fn dereference(
-    context: &Context,
-    instance: &AnalyticsInstance,
-) -> Result<References, Error> {
+pub async fn dereference(context: &Context, instance: &AnalyticsInstance) -> Result<References, Error> {
     let namespace = instance.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let name = instance.name_any();
@@ -71,17 +68,12 @@ pub async fn dereference(
     };
     let mut project_keys = BTreeMap::new();
     for project in &spec.access.projects {
-        let key = kept_or(&secrets, &project.key_secret_name, PROJECT_KEY, || {
-            uuid::Uuid::new_v4().to_string()
-        })
-        .await?;
+        let key =
+            kept_or(&secrets, &project.key_secret_name, PROJECT_KEY, || uuid::Uuid::new_v4().to_string())
+                .await?;
         project_keys.insert(project.name.clone(), key);
     }
-    Ok(References {
-        admin_token,
-        database,
-        project_keys,
-    })
+    Ok(References { admin_token, database, project_keys })
 }
 
 async fn required(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<String, Error> {
@@ -90,10 +82,7 @@ async fn required(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<Str
         .await?
         .and_then(|secret| text(&secret, &reference.key))
         .filter(|text| !text.is_empty())
-        .ok_or_else(|| Error::SecretMissing {
-            name: reference.name.clone(),
-            key: reference.key.clone(),
-        })
+        .ok_or_else(|| Error::SecretMissing { name: reference.name.clone(), key: reference.key.clone() })
 }
 
 async fn kept_or(
@@ -102,10 +91,7 @@ async fn kept_or(
     key: &str,
     make: impl FnOnce() -> String,
 ) -> Result<String, Error> {
-    let kept = secrets
-        .get_opt(name)
-        .await?
-        .and_then(|secret| text(&secret, key));
+    let kept = secrets.get_opt(name).await?.and_then(|secret| text(&secret, key));
     Ok(kept.filter(|text| !text.is_empty()).unwrap_or_else(make))
 }
 
@@ -117,11 +103,7 @@ pub fn text(secret: &Secret, key: &str) -> Option<String> {
 
 /// 40 letters and digits: safe in URLs, SQL and files alike.
 fn password() -> String {
-    rand::rng()
-        .sample_iter(Alphanumeric)
-        .take(40)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(Alphanumeric).take(40).map(char::from).collect()
 }
 
 #[cfg(test)]

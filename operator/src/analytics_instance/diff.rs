@@ -7,11 +7,7 @@ use sha2::{Digest, Sha256};
 #[must_use]
 pub fn hash(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether everything that is wanted is there. What the API server or others have added
@@ -19,10 +15,9 @@ pub fn hash(text: &str) -> String {
 #[must_use]
 pub fn holds(wanted: &Value, live: &Value) -> bool {
     match (wanted, live) {
-        (Value::Object(wanted), Value::Object(live)) => wanted.iter().all(|(key, value)| {
-            live.get(key)
-                .map_or_else(|| is_empty(value), |live| holds(value, live))
-        }),
+        (Value::Object(wanted), Value::Object(live)) => wanted
+            .iter()
+            .all(|(key, value)| live.get(key).map_or_else(|| is_empty(value), |live| holds(value, live))),
         (Value::Array(wanted), Value::Array(live)) => all_held(wanted, live),
         (Value::Null, _) => true,
         (wanted, live) => wanted == live || same_quantity(wanted, live),
@@ -44,16 +39,11 @@ fn is_empty(value: &Value) -> bool {
 fn all_held(wanted: &[Value], live: &[Value]) -> bool {
     let named = !wanted.is_empty() && wanted.iter().all(|item| item["name"].is_string());
     if named {
-        return wanted.iter().all(|item| {
-            live.iter()
-                .any(|other| other["name"] == item["name"] && holds(item, other))
-        });
-    }
-    wanted.len() == live.len()
-        && wanted
+        return wanted
             .iter()
-            .zip(live)
-            .all(|(wanted, live)| holds(wanted, live))
+            .all(|item| live.iter().any(|other| other["name"] == item["name"] && holds(item, other)));
+    }
+    wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| holds(wanted, live))
 }
 
 /// `1000m` and `1`, `1024Mi` and `1Gi`, 2 and "2" are the same.
@@ -77,9 +67,7 @@ fn thousandths(value: &Value) -> Option<i128> {
 /// The thousandths of a Kubernetes quantity such as `10Gi`, `250m` or `1.5`.
 #[must_use]
 pub fn quantity(text: &str) -> Option<i128> {
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let scale: i128 = match suffix {
         "" => 1_000,
@@ -123,14 +111,8 @@ mod tests {
             &json!({"spec": {"replicas": 1, "more": 2,
             "list": [{"name": "b"}, {"name": "a", "x": 1, "y": 2}]}, "status": {}})
         ));
-        assert!(!holds(
-            &wanted,
-            &json!({"spec": {"replicas": 2, "list": [{"name": "a", "x": 1}]}})
-        ));
-        assert!(!holds(
-            &wanted,
-            &json!({"spec": {"replicas": 1, "list": []}})
-        ));
+        assert!(!holds(&wanted, &json!({"spec": {"replicas": 2, "list": [{"name": "a", "x": 1}]}})));
+        assert!(!holds(&wanted, &json!({"spec": {"replicas": 1, "list": []}})));
         assert!(!holds(&wanted, &json!({"spec": {"replicas": 1}})));
     }
 
@@ -144,12 +126,7 @@ mod tests {
 
     #[test]
     fn a_quantity_is_the_same_however_it_is_written() {
-        for (a, b) in [
-            ("1000m", "1"),
-            ("1024Mi", "1Gi"),
-            ("0.5", "500m"),
-            ("1500Mi", "1500Mi"),
-        ] {
+        for (a, b) in [("1000m", "1"), ("1024Mi", "1Gi"), ("0.5", "500m"), ("1500Mi", "1500Mi")] {
             assert!(holds(&json!(a), &json!(b)), "{a} {b}");
         }
         assert!(holds(&json!(2), &json!("2")));

@@ -80,7 +80,7 @@ pub enum Database {
     /// A Postgres of ours.
     Managed {
         /// What the spec says.
-        spec: ManagedDatabase,
+        spec: Box<ManagedDatabase>,
         /// Its image.
         image: Image,
         /// The password, letters and digits only.
@@ -171,10 +171,9 @@ impl Plan {
     #[must_use]
     pub fn database_url(&self) -> SecretKeyRef {
         match &self.database {
-            Database::Managed { .. } => SecretKeyRef {
-                name: self.child_name("database"),
-                key: "url".to_owned(),
-            },
+            Database::Managed { .. } => {
+                SecretKeyRef { name: self.child_name("database"), key: "url".to_owned() }
+            }
             Database::External { url, .. } => url.clone(),
         }
     }
@@ -183,10 +182,9 @@ impl Plan {
     #[must_use]
     pub fn admin_secret(&self) -> SecretKeyRef {
         match &self.admin {
-            Admin::Generated { .. } => SecretKeyRef {
-                name: self.child_name("admin"),
-                key: ADMIN_KEY.to_owned(),
-            },
+            Admin::Generated { .. } => {
+                SecretKeyRef { name: self.child_name("admin"), key: ADMIN_KEY.to_owned() }
+            }
             Admin::Existing(reference) => reference.clone(),
         }
     }
@@ -198,8 +196,5 @@ pub fn admin_secret_of(name: &str, spec: &AnalyticsInstanceSpec) -> SecretKeyRef
     spec.access
         .admin_secret_ref
         .clone()
-        .unwrap_or_else(|| SecretKeyRef {
-            name: format!("{name}-admin"),
-            key: ADMIN_KEY.to_owned(),
-        })
+        .unwrap_or_else(|| SecretKeyRef { name: format!("{name}-admin"), key: ADMIN_KEY.to_owned() })
 }

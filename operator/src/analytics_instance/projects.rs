@@ -80,9 +80,5 @@ pub async fn forget(context: &Context, api: &ApiClient, pruned: &[DynamicObject]
 
 fn count(context: &Context, operation: &str, ok: bool) {
     let outcome = if ok { "ok" } else { "error" };
-    context
-        .metrics
-        .api_calls
-        .with_label_values(&[operation, outcome])
-        .inc();
+    context.metrics.api_calls.with_label_values(&[operation, outcome]).inc();
 }

@@ -12,15 +12,9 @@ use crate::gate::GateError;
 
 /// What is left over: owned by this instance, and not among the wanted.
 #[must_use]
-pub fn leftovers<'a>(
-    children: &[Child],
-    live: &'a Live,
-    uid: &str,
-) -> Vec<(ChildKind, &'a DynamicObject)> {
-    let wanted: HashSet<(ChildKind, &str)> = children
-        .iter()
-        .map(|child| (child.kind, child.name.as_str()))
-        .collect();
+pub fn leftovers<'a>(children: &[Child], live: &'a Live, uid: &str) -> Vec<(ChildKind, &'a DynamicObject)> {
+    let wanted: HashSet<(ChildKind, &str)> =
+        children.iter().map(|child| (child.kind, child.name.as_str())).collect();
     let mut left: Vec<_> = live
         .iter()
         .filter(|(kind, _)| !kind.always_there())
@@ -45,30 +39,14 @@ pub async fn prune(
     let mut pruned = Vec::new();
     for (kind, object) in leftovers(children, live, uid) {
         let params = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: object.uid(),
-                resource_version: None,
-            }),
+            preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
             ..DeleteParams::background()
         };
         let api = kind.api(&context.client, namespace);
-        match context
-            .gate
-            .write(api.delete(&object.name_any(), &params))
-            .await
-        {
+        match context.gate.write(api.delete(&object.name_any(), &params)).await {
             Ok(_) => {
-                tracing::info!(
-                    kind = kind.name(),
-                    name = object.name_any(),
-                    namespace,
-                    "pruned"
-                );
-                context
-                    .metrics
-                    .applies
-                    .with_label_values(&[kind.name(), "deleted"])
-                    .inc();
+                tracing::info!(kind = kind.name(), name = object.name_any(), namespace, "pruned");
+                context.metrics.applies.with_label_values(&[kind.name(), "deleted"]).inc();
                 pruned.push(object.clone());
             }
             Err(GateError::Kube(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {}
@@ -99,24 +77,13 @@ mod tests {
         // The same name as a wanted Service, but another kind.
         live.put(ChildKind::Ingress, object("wanted", "me"));
         let mut leaving = object("leaving", "me");
-        leaving.metadata.deletion_timestamp =
-            serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         live.put(ChildKind::Secret, leaving);
-        let children = [Child {
-            kind: ChildKind::Service,
-            name: "wanted".to_owned(),
-            object: json!({}),
-        }];
+        let children = [Child { kind: ChildKind::Service, name: "wanted".to_owned(), object: json!({}) }];
         let left: Vec<_> = leftovers(&children, &live, "me")
             .into_iter()
             .map(|(kind, object)| (kind, object.name_any()))
             .collect();
-        assert_eq!(
-            left,
-            [
-                (ChildKind::Service, "old".to_owned()),
-                (ChildKind::Ingress, "wanted".to_owned())
-            ]
-        );
+        assert_eq!(left, [(ChildKind::Service, "old".to_owned()), (ChildKind::Ingress, "wanted".to_owned())]);
     }
 }

@@ -6,9 +6,7 @@ use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use watchkeeper_crds::AnalyticsInstance;
-use watchkeeper_crds::analytics_instance::{
-    AnalyticsInstanceStatus, ComponentStatus, EndpointCounts,
-};
+use watchkeeper_crds::analytics_instance::{AnalyticsInstanceStatus, ComponentStatus, EndpointCounts};
 
 use super::apply::{FIELD_MANAGER, Live};
 use super::build::{certificate_secret, url};
@@ -55,19 +53,12 @@ impl Workload {
         let empty = json!({});
         let data = object.map_or(&empty, |object| &object.data);
         let number = |pointer: &str| {
-            data.pointer(pointer)
-                .and_then(Value::as_i64)
-                .and_then(|number| i32::try_from(number).ok())
+            data.pointer(pointer).and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok())
         };
         let wanted = number("/spec/replicas").unwrap_or(1);
         let ready = number("/status/readyReplicas").unwrap_or(0);
-        let generation = object
-            .and_then(|object| object.metadata.generation)
-            .unwrap_or_default();
-        let observed = data
-            .pointer("/status/observedGeneration")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
+        let generation = object.and_then(|object| object.metadata.generation).unwrap_or_default();
+        let observed = data.pointer("/status/observedGeneration").and_then(Value::as_i64).unwrap_or_default();
         let updated = number("/status/updatedReplicas").unwrap_or(0);
         let available = number("/status/availableReplicas").unwrap_or(0);
         let total = number("/status/replicas").unwrap_or(0);
@@ -119,13 +110,12 @@ pub async fn observe(
         Some(secret) => {
             // Metadata only: whether a certificate is there needs no look at its key.
             let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-            let wanted = ListParams::default()
-                .fields(&format!("metadata.name={secret},type=kubernetes.io/tls"));
+            let wanted =
+                ListParams::default().fields(&format!("metadata.name={secret},type=kubernetes.io/tls"));
             Some(!secrets.list_metadata(&wanted).await?.items.is_empty())
         }
     };
-    let workload =
-        |part: &str, kind| Workload::read(part, live.get(kind, &format!("{name}-{part}")));
+    let workload = |part: &str, kind| Workload::read(part, live.get(kind, &format!("{name}-{part}")));
     Ok(Observation {
         components: Service::ALL
             .iter()
@@ -163,11 +153,7 @@ pub fn compute(
             now,
         ),
         observed_generation: instance.metadata.generation,
-        url: Some(url(
-            &name,
-            &instance.namespace().unwrap_or_default(),
-            &instance.spec,
-        )),
+        url: Some(url(&name, &instance.namespace().unwrap_or_default(), &instance.spec)),
         version: version(instance, image),
         endpoints: Some(seen.endpoints),
         components: components
@@ -182,82 +168,35 @@ pub fn compute(
 }
 
 fn version(instance: &AnalyticsInstance, image: &str) -> Option<String> {
-    let own = instance
-        .spec
-        .image
-        .as_ref()
-        .and_then(|image| image.tag.clone());
+    let own = instance.spec.image.as_ref().and_then(|image| image.tag.clone());
     own.or_else(|| split_image(image).1.map(str::to_owned))
 }
 
 fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let database = database(seen);
     let certificate = seen.certificate.map(|there| certificate(instance, there));
-    let waiting: Vec<&Workload> = seen
-        .components
-        .iter()
-        .filter(|workload| !workload.answers())
-        .collect();
-    let unsettled: Vec<&Workload> = seen
-        .components
-        .iter()
-        .chain(&seen.database)
-        .filter(|workload| !workload.settled)
-        .collect();
+    let waiting: Vec<&Workload> = seen.components.iter().filter(|workload| !workload.answers()).collect();
+    let unsettled: Vec<&Workload> =
+        seen.components.iter().chain(&seen.database).filter(|workload| !workload.settled).collect();
 
     let ready = if !database.status {
         Finding::new("Ready", false, &database.reason, database.message.clone())
     } else if !waiting.is_empty() {
-        Finding::new(
-            "Ready",
-            false,
-            "ComponentsNotReady",
-            format!("waiting for {}", named(&waiting)),
-        )
+        Finding::new("Ready", false, "ComponentsNotReady", format!("waiting for {}", named(&waiting)))
     } else {
-        Finding::new(
-            "Ready",
-            true,
-            "AllPartsAnswer",
-            "logger, API, checker and database answer",
-        )
+        Finding::new("Ready", true, "AllPartsAnswer", "logger, API, checker and database answer")
     };
     let progressing = if instance.spec.paused {
-        Finding::new(
-            "Progressing",
-            false,
-            "Paused",
-            "nothing changes while spec.paused is set",
-        )
+        Finding::new("Progressing", false, "Paused", "nothing changes while spec.paused is set")
     } else if unsettled.is_empty() {
-        Finding::new(
-            "Progressing",
-            false,
-            "Settled",
-            "everything is as the spec wants it",
-        )
+        Finding::new("Progressing", false, "Settled", "everything is as the spec wants it")
     } else {
-        Finding::new(
-            "Progressing",
-            true,
-            "RollingOut",
-            format!("rolling out {}", named(&unsettled)),
-        )
+        Finding::new("Progressing", true, "RollingOut", format!("rolling out {}", named(&unsettled)))
     };
     let paused = if instance.spec.paused {
-        Finding::new(
-            "Paused",
-            true,
-            "PausedBySpec",
-            "set spec.paused to false to let the operator work on",
-        )
+        Finding::new("Paused", true, "PausedBySpec", "set spec.paused to false to let the operator work on")
     } else {
-        Finding::new(
-            "Paused",
-            false,
-            "Active",
-            "the operator keeps this instance as its spec wants it",
-        )
+        Finding::new("Paused", false, "Active", "the operator keeps this instance as its spec wants it")
     };
     let mut all = vec![ready, progressing, degraded(seen), paused, database];
     all.extend(certificate);
@@ -268,24 +207,12 @@ fn degraded(seen: &Observation) -> Finding {
     if let Some((reason, message)) = &seen.failure {
         return Finding::new("Degraded", true, reason, message.clone());
     }
-    let trouble = seen
-        .components
-        .iter()
-        .chain(&seen.database)
-        .find_map(|workload| {
-            workload
-                .trouble
-                .as_ref()
-                .map(|trouble| format!("{}: {trouble}", workload.name))
-        });
+    let trouble = seen.components.iter().chain(&seen.database).find_map(|workload| {
+        workload.trouble.as_ref().map(|trouble| format!("{}: {trouble}", workload.name))
+    });
     match trouble {
         Some(message) => Finding::new("Degraded", true, "RolloutFailed", message),
-        None => Finding::new(
-            "Degraded",
-            false,
-            "AsExpected",
-            "nothing is known to be wrong",
-        ),
+        None => Finding::new("Degraded", false, "AsExpected", "nothing is known to be wrong"),
     }
 }
 
@@ -303,25 +230,13 @@ fn database(seen: &Observation) -> Finding {
             )
         };
     }
-    if let Some((reason, message)) = seen
-        .failure
-        .as_ref()
-        .filter(|(reason, _)| reason == "SecretMissing")
-    {
+    if let Some((reason, message)) = seen.failure.as_ref().filter(|(reason, _)| reason == "SecretMissing") {
         return Finding::new(KIND, false, reason, message.clone());
     }
     // The API is ready only when its database answers.
-    let api = seen
-        .components
-        .iter()
-        .find(|workload| workload.name == "api");
+    let api = seen.components.iter().find(|workload| workload.name == "api");
     if api.is_some_and(|api| api.ready > 0) {
-        Finding::new(
-            KIND,
-            true,
-            "Answers",
-            "the external database answers the API",
-        )
+        Finding::new(KIND, true, "Answers", "the external database answers the API")
     } else {
         Finding::new(
             KIND,
@@ -336,12 +251,7 @@ fn certificate(instance: &AnalyticsInstance, there: bool) -> Finding {
     const KIND: &str = "CertificateReady";
     let secret = certificate_secret(&instance.name_any(), &instance.spec).unwrap_or_default();
     if there {
-        Finding::new(
-            KIND,
-            true,
-            "Issued",
-            format!("Secret {secret} holds the certificate"),
-        )
+        Finding::new(KIND, true, "Issued", format!("Secret {secret} holds the certificate"))
     } else {
         Finding::new(
             KIND,
@@ -357,12 +267,7 @@ fn certificate(instance: &AnalyticsInstance, there: bool) -> Finding {
 fn named(workloads: &[&Workload]) -> String {
     let parts: Vec<String> = workloads
         .iter()
-        .map(|workload| {
-            format!(
-                "{} ({} of {} pods ready)",
-                workload.name, workload.ready, workload.wanted
-            )
-        })
+        .map(|workload| format!("{} ({} of {} pods ready)", workload.name, workload.ready, workload.wanted))
         .collect();
     parts.join(", ")
 }
@@ -380,10 +285,8 @@ pub async fn write(
         return Ok(());
     }
     // What is in the store may be older than what was written last.
-    let api: Api<AnalyticsInstance> = Api::namespaced(
-        context.client.clone(),
-        &instance.namespace().unwrap_or_default(),
-    );
+    let api: Api<AnalyticsInstance> =
+        Api::namespaced(context.client.clone(), &instance.namespace().unwrap_or_default());
     let Some(live) = api.get_opt(&instance.name_any()).await? else {
         return Ok(());
     };
@@ -399,23 +302,13 @@ pub async fn write(
     });
     let patch = Patch::Apply(&body);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let result = context
-        .gate
-        .write(api.patch_status(&instance.name_any(), &params, &patch))
-        .await;
+    let result = context.gate.write(api.patch_status(&instance.name_any(), &params, &patch)).await;
     let outcome = if result.is_ok() { "ok" } else { "error" };
-    context
-        .metrics
-        .status_writes
-        .with_label_values(&["analyticsinstance", outcome])
-        .inc();
+    context.metrics.status_writes.with_label_values(&["analyticsinstance", outcome]).inc();
     result?;
     let before = live.status.clone().unwrap_or_default().conditions;
     let changed = conditions::transitions(&before, &status.conditions);
-    context
-        .events
-        .transitions(&live.object_ref(&()), &changed)
-        .await;
+    context.events.transitions(&live.object_ref(&()), &changed).await;
     Ok(())
 }
 

@@ -8,45 +8,24 @@ fn instance(spec: Value) -> AnalyticsInstance {
 }
 
 fn workload(name: &str, wanted: i32, ready: i32) -> Workload {
-    Workload {
-        name: name.to_owned(),
-        wanted,
-        ready,
-        settled: ready >= wanted,
-        trouble: None,
-    }
+    Workload { name: name.to_owned(), wanted, ready, settled: ready >= wanted, trouble: None }
 }
 
 fn healthy() -> Observation {
     Observation {
-        components: ["logger", "api", "checker"]
-            .map(|name| workload(name, 1, 1))
-            .to_vec(),
+        components: ["logger", "api", "checker"].map(|name| workload(name, 1, 1)).to_vec(),
         database: Some(workload("database", 1, 1)),
         ..Observation::default()
     }
 }
 
 fn condition(status: &AnalyticsInstanceStatus, kind: &str) -> (String, String, String) {
-    let found = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == kind)
-        .unwrap();
-    (
-        found.status.clone(),
-        found.reason.clone(),
-        found.message.clone(),
-    )
+    let found = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+    (found.status.clone(), found.reason.clone(), found.message.clone())
 }
 
 fn computed(spec: Value, seen: &Observation) -> AnalyticsInstanceStatus {
-    compute(
-        &instance(spec),
-        seen,
-        "watchkeeper:1.0.0",
-        Timestamp::UNIX_EPOCH,
-    )
+    compute(&instance(spec), seen, "watchkeeper:1.0.0", Timestamp::UNIX_EPOCH)
 }
 
 #[test]
@@ -65,23 +44,13 @@ fn an_instance_is_ready_when_every_part_answers() {
 fn one_missing_part_is_named_and_keeps_it_from_being_ready() {
     for part in ["logger", "api", "checker"] {
         let mut seen = healthy();
-        for component in seen
-            .components
-            .iter_mut()
-            .filter(|component| component.name == part)
-        {
+        for component in seen.components.iter_mut().filter(|component| component.name == part) {
             *component = workload(part, 2, 1);
         }
         let status = computed(json!({}), &seen);
         let (ready, reason, message) = condition(&status, "Ready");
-        assert_eq!(
-            (ready.as_str(), reason.as_str()),
-            ("False", "ComponentsNotReady")
-        );
-        assert!(
-            message.contains(&format!("{part} (1 of 2 pods ready)")),
-            "{message}"
-        );
+        assert_eq!((ready.as_str(), reason.as_str()), ("False", "ComponentsNotReady"));
+        assert!(message.contains(&format!("{part} (1 of 2 pods ready)")), "{message}");
         assert_eq!(condition(&status, "Progressing").0, "True");
     }
 }
@@ -100,34 +69,19 @@ fn an_external_database_is_ready_when_the_api_is() {
     let spec = json!({"database": {"external": {"urlFrom": {"name": "db", "key": "url"}}}});
     let mut seen = healthy();
     seen.database = None;
-    assert_eq!(
-        condition(&computed(spec.clone(), &seen), "DatabaseReady").0,
-        "True"
-    );
+    assert_eq!(condition(&computed(spec.clone(), &seen), "DatabaseReady").0, "True");
     seen.components[1] = workload("api", 1, 0);
-    assert_eq!(
-        condition(&computed(spec, &seen), "DatabaseReady").0,
-        "False"
-    );
+    assert_eq!(condition(&computed(spec, &seen), "DatabaseReady").0, "False");
 }
 
 #[test]
 fn a_failure_is_told_in_its_own_words() {
     let mut seen = healthy();
-    let failure = Error::SecretMissing {
-        name: "db".to_owned(),
-        key: "url".to_owned(),
-    };
+    let failure = Error::SecretMissing { name: "db".to_owned(), key: "url".to_owned() };
     seen.failure = Some((failure.reason().to_owned(), failure.to_string()));
     let (degraded, reason, message) = condition(&computed(json!({}), &seen), "Degraded");
-    assert_eq!(
-        (degraded.as_str(), reason.as_str()),
-        ("True", "SecretMissing")
-    );
-    assert!(
-        message.contains("Secret db has no key url; create it"),
-        "{message}"
-    );
+    assert_eq!((degraded.as_str(), reason.as_str()), ("True", "SecretMissing"));
+    assert!(message.contains("Secret db has no key url; create it"), "{message}");
 }
 
 #[test]
@@ -135,24 +89,14 @@ fn a_certificate_has_a_condition_only_where_one_is_asked_for() {
     let spec = json!({"ingress": {"host": "a.example", "tls": {"issuerRef": {"name": "ca"}}}});
     let mut seen = healthy();
     assert!(
-        computed(json!({}), &seen)
-            .conditions
-            .iter()
-            .all(|condition| condition.type_ != "CertificateReady")
+        computed(json!({}), &seen).conditions.iter().all(|condition| condition.type_ != "CertificateReady")
     );
     seen.certificate = Some(false);
     let status = computed(spec.clone(), &seen);
-    assert!(
-        condition(&status, "CertificateReady")
-            .2
-            .contains("shop-tls")
-    );
+    assert!(condition(&status, "CertificateReady").2.contains("shop-tls"));
     assert_eq!(status.url.as_deref(), Some("https://a.example"));
     seen.certificate = Some(true);
-    assert_eq!(
-        condition(&computed(spec, &seen), "CertificateReady").0,
-        "True"
-    );
+    assert_eq!(condition(&computed(spec, &seen), "CertificateReady").0, "True");
 }
 
 #[test]
@@ -172,17 +116,12 @@ fn a_deployment_settles_only_with_all_pods_of_the_newest_template() {
     };
     let done = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2});
     assert!(read(done.clone()).settled);
-    for (key, value) in [
-        ("observedGeneration", 1),
-        ("updatedReplicas", 1),
-        ("availableReplicas", 1),
-    ] {
+    for (key, value) in [("observedGeneration", 1), ("updatedReplicas", 1), ("availableReplicas", 1)] {
         let mut partly = done.clone();
         partly[key] = json!(value);
         assert!(!read(partly).settled, "{key}");
     }
-    let failed =
-        json!({"conditions": [{"type": "Progressing", "status": "False", "message": "too slow"}]});
+    let failed = json!({"conditions": [{"type": "Progressing", "status": "False", "message": "too slow"}]});
     assert_eq!(read(failed).trouble.as_deref(), Some("too slow"));
     assert!(!Workload::read("api", None).settled);
 }

@@ -32,10 +32,7 @@ pub async fn make_room(
     if quantity(&new) <= quantity(&old) {
         return Ok(());
     }
-    let name = live
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let name = live.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let claim = format!("data-{name}-0");
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
     if let Some(current) = claims.get_opt(&claim).await? {
@@ -47,39 +44,22 @@ pub async fn make_room(
         if requested.as_deref().and_then(quantity) < quantity(&new) {
             let patch = json!({"spec": {"resources": {"requests": {"storage": new}}}});
             let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-            match context
-                .gate
-                .write(claims.patch(&claim, &params, &patch))
-                .await
-            {
+            match context.gate.write(claims.patch(&claim, &params, &patch)).await {
                 Ok(_) => {
                     tracing::info!(claim, namespace, size = new, "the volume grows");
-                    context
-                        .metrics
-                        .applies
-                        .with_label_values(&["PersistentVolumeClaim", "updated"])
-                        .inc();
+                    context.metrics.applies.with_label_values(&["PersistentVolumeClaim", "updated"]).inc();
                 }
                 Err(GateError::Closed) => return Err(Error::Standby),
                 Err(GateError::Kube(error)) => {
-                    return Err(Error::StorageNotExpandable {
-                        claim,
-                        message: said(&error),
-                    });
+                    return Err(Error::StorageNotExpandable { claim, message: said(&error) });
                 }
             }
         }
     }
-    let uid = live
-        .pointer("/metadata/uid")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
-        preconditions: Some(Preconditions {
-            uid: uid.clone(),
-            resource_version: None,
-        }),
+        preconditions: Some(Preconditions { uid: uid.clone(), resource_version: None }),
         ..DeleteParams::default()
     };
     let sets: Api<StatefulSet> = Api::namespaced(context.client.clone(), namespace);
@@ -87,11 +67,7 @@ pub async fn make_room(
         Ok(_) | Err(GateError::Kube(kube::Error::Api(_))) => {}
         Err(error) => return Err(error.into()),
     }
-    context
-        .metrics
-        .applies
-        .with_label_values(&["StatefulSet", "deleted"])
-        .inc();
+    context.metrics.applies.with_label_values(&["StatefulSet", "deleted"]).inc();
     // The set is gone only when the garbage collector has let go of its pod.
     let gone = kube::runtime::wait::await_condition(
         sets,

@@ -22,15 +22,8 @@ pub fn validate(
 ) -> Result<Plan, Error> {
     let spec = instance.spec.clone();
     let name = instance.name_any();
-    let secrets_hash = hash(&format!(
-        "{}\n{:?}",
-        references.admin_token, references.database
-    ));
-    let database = match (
-        references.database,
-        &spec.database.managed,
-        &spec.database.external,
-    ) {
+    let secrets_hash = hash(&format!("{}\n{:?}", references.admin_token, references.database));
+    let database = match (references.database, &spec.database.managed, &spec.database.external) {
         (DatabaseReferences::External { url, .. }, _, Some(external)) => Database::External {
             port: port_of(&url, &external.url_from.name)?,
             url: external.url_from.clone(),
@@ -40,21 +33,17 @@ pub fn validate(
             let managed = managed.clone().unwrap_or_default();
             Database::Managed {
                 image: image(managed.image.as_ref(), &settings.postgres_image),
-                spec: managed,
+                spec: Box::new(managed),
                 password,
             }
         }
         _ => {
-            return Err(Error::InvalidSpec(
-                "spec.database changed while it was read".to_owned(),
-            ));
+            return Err(Error::InvalidSpec("spec.database changed while it was read".to_owned()));
         }
     };
     let admin = match &spec.access.admin_secret_ref {
         Some(reference) => Admin::Existing(reference.clone()),
-        None => Admin::Generated {
-            token: references.admin_token,
-        },
+        None => Admin::Generated { token: references.admin_token },
     };
     let mut projects = Vec::new();
     for project in &spec.access.projects {
@@ -65,21 +54,13 @@ pub fn validate(
                 project.name
             )));
         }
-        let key = references
-            .project_keys
-            .get(&project.name)
-            .cloned()
-            .unwrap_or_default();
+        let key = references.project_keys.get(&project.name).cloned().unwrap_or_default();
         if uuid::Uuid::parse_str(&key).is_err() {
             return Err(Error::InvalidSpec(format!(
                 "Secret {secret} holds no UUID under api-key; correct or delete it"
             )));
         }
-        projects.push(ProjectKey {
-            name: project.name.clone(),
-            secret,
-            key,
-        });
+        projects.push(ProjectKey { name: project.name.clone(), secret, key });
     }
     let plan = Plan {
         namespace: instance.namespace().unwrap_or_default(),
@@ -100,15 +81,13 @@ pub fn validate(
 fn check_templates(plan: &Plan) -> Result<(), Error> {
     for service in Service::ALL {
         if let Some(template) = &plan.component(service).pod_template {
-            serde_json::from_value::<PodTemplateSpec>(without_nulls(Value::Object(
-                template.clone(),
-            )))
-            .map_err(|error| {
-                Error::InvalidSpec(format!(
-                    "spec.{}.podTemplate is no part of a pod template: {error}",
-                    service.name()
-                ))
-            })?;
+            serde_json::from_value::<PodTemplateSpec>(without_nulls(Value::Object(template.clone())))
+                .map_err(|error| {
+                    Error::InvalidSpec(format!(
+                        "spec.{}.podTemplate is no part of a pod template: {error}",
+                        service.name()
+                    ))
+                })?;
         }
     }
     Ok(())
@@ -143,11 +122,7 @@ fn image(spec: Option<&ImageSpec>, default: &str) -> Image {
             None => repository,
         },
         pull_policy: spec.pull_policy.map(|policy| policy.as_str().to_owned()),
-        pull_secrets: spec
-            .pull_secrets
-            .into_iter()
-            .map(|secret| secret.name)
-            .collect(),
+        pull_secrets: spec.pull_secrets.into_iter().map(|secret| secret.name).collect(),
     }
 }
 

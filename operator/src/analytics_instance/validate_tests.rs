@@ -6,18 +6,12 @@ fn references(database: DatabaseReferences) -> References {
     References {
         admin_token: "token".to_owned(),
         database,
-        project_keys: [(
-            "web".to_owned(),
-            "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned(),
-        )]
-        .into(),
+        project_keys: [("web".to_owned(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned())].into(),
     }
 }
 
 fn managed() -> References {
-    references(DatabaseReferences::Managed {
-        password: "secret".to_owned(),
-    })
+    references(DatabaseReferences::Managed { password: "secret".to_owned() })
 }
 
 fn instance(spec: Value) -> AnalyticsInstance {
@@ -25,27 +19,19 @@ fn instance(spec: Value) -> AnalyticsInstance {
 }
 
 fn refusal(spec: Value, references: References) -> String {
-    validate(&instance(spec), references, &Settings::default())
-        .unwrap_err()
-        .to_string()
+    validate(&instance(spec), references, &Settings::default()).unwrap_err().to_string()
 }
 
 fn external(url: &str) -> (Value, References) {
     (
         json!({"database": {"external": {"urlFrom": {"name": "db", "key": "url"}}}}),
-        references(DatabaseReferences::External {
-            url: url.to_owned(),
-            ca: None,
-        }),
+        references(DatabaseReferences::External { url: url.to_owned(), ca: None }),
     )
 }
 
 #[test]
 fn the_port_of_an_external_database_comes_from_its_url() {
-    for (url, expected) in [
-        ("postgres://u:p@db.example:6432/x", 6432),
-        ("postgresql://db/x", 5432),
-    ] {
+    for (url, expected) in [("postgres://u:p@db.example:6432/x", 6432), ("postgresql://db/x", 5432)] {
         let (spec, found) = external(url);
         let plan = validate(&instance(spec), found, &Settings::default()).unwrap();
         assert!(matches!(plan.database, Database::External { port, .. } if port == expected));
@@ -62,34 +48,24 @@ fn a_secret_without_a_database_url_is_refused_without_showing_it() {
 
 #[test]
 fn an_image_is_completed_from_the_operators_own() {
-    let settings = Settings {
-        image: "registry:5000/wk:1.2".to_owned(),
-        ..Settings::default()
-    };
+    let settings = Settings { image: "registry:5000/wk:1.2".to_owned(), ..Settings::default() };
     let reference = |spec: Value| {
-        validate(&instance(json!({"image": spec})), managed(), &settings)
-            .unwrap()
-            .image
-            .reference
+        validate(&instance(json!({"image": spec})), managed(), &settings).unwrap().image.reference
     };
     assert_eq!(reference(json!({})), "registry:5000/wk:1.2");
     assert_eq!(reference(json!({"tag": "2"})), "registry:5000/wk:2");
     assert_eq!(reference(json!({"repository": "mine"})), "mine:1.2");
-    assert_eq!(
-        reference(json!({"tag": "sha256:ab"})),
-        "registry:5000/wk@sha256:ab"
-    );
+    assert_eq!(reference(json!({"tag": "sha256:ab"})), "registry:5000/wk@sha256:ab");
 }
 
 #[test]
 fn a_template_that_is_no_pod_template_is_refused_by_name() {
-    let error = refusal(
-        json!({"api": {"podTemplate": {"spec": {"containers": 3}}}}),
-        managed(),
-    );
+    let error = refusal(json!({"api": {"podTemplate": {"spec": {"containers": 3}}}}), managed());
     assert!(error.contains("spec.api.podTemplate"), "{error}");
     validate(
-        &instance(json!({"api": {"podTemplate": {"spec": {"priorityClassName": "high", "nodeSelector": null}}}})),
+        &instance(
+            json!({"api": {"podTemplate": {"spec": {"priorityClassName": "high", "nodeSelector": null}}}}),
+        ),
         managed(),
         &Settings::default(),
     )
@@ -98,20 +74,15 @@ fn a_template_that_is_no_pod_template_is_refused_by_name() {
 
 #[test]
 fn a_project_never_writes_into_the_instances_own_secrets() {
-    let error = refusal(
-        json!({"access": {"projects": [{"name": "web", "keySecretName": "shop-admin"}]}}),
-        managed(),
-    );
+    let error =
+        refusal(json!({"access": {"projects": [{"name": "web", "keySecretName": "shop-admin"}]}}), managed());
     assert!(error.contains("choose another keySecretName"), "{error}");
 }
 
 #[test]
 fn the_hash_follows_every_secret_that_pods_use() {
-    let hash = |references| {
-        validate(&instance(json!({})), references, &Settings::default())
-            .unwrap()
-            .secrets_hash
-    };
+    let hash =
+        |references| validate(&instance(json!({})), references, &Settings::default()).unwrap().secrets_hash;
     let first = hash(managed());
     assert_eq!(first, hash(managed()));
     let mut changed = managed();

@@ -45,10 +45,7 @@ pub async fn run(
     let instances = link::heard(instances).flat_map(move |key| {
         let referring = |object: &Arc<Guarded<MonitoredEndpoint>>| {
             key.as_ref().is_none_or(|key| {
-                object
-                    .0
-                    .as_ref()
-                    .is_ok_and(|endpoint| InstanceKey::referred(endpoint) == *key)
+                object.0.as_ref().is_ok_and(|endpoint| InstanceKey::referred(endpoint) == *key)
             })
         };
         let found: Vec<_> = of_instance
@@ -60,11 +57,8 @@ pub async fn run(
         futures::stream::iter(found)
     });
     let of_secret = reader.clone();
-    let secrets =
-        watch::children::<Secret>(place.api(&context.client), labels::NOT_MANAGED, reporting);
-    let config = Config::default()
-        .concurrency(32)
-        .debounce(Duration::from_millis(50));
+    let secrets = watch::children::<Secret>(place.api(&context.client), labels::NOT_MANAGED, reporting);
+    let config = Config::default().concurrency(32).debounce(Duration::from_millis(50));
     Controller::for_stream(stream, reader.clone())
         .with_config(config)
         .watches_stream(secrets, move |secret| referring_to(&of_secret, &secret))
@@ -83,11 +77,8 @@ fn referring_to(
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Guarded<MonitoredEndpoint>>> {
     let (name, namespace) = (secret.name_any(), secret.namespace());
-    let names = |endpoint: &MonitoredEndpoint| {
-        secret_keys(endpoint)
-            .iter()
-            .any(|(secret, _)| *secret == name)
-    };
+    let names =
+        |endpoint: &MonitoredEndpoint| secret_keys(endpoint).iter().any(|(secret, _)| *secret == name);
     store
         .state()
         .iter()
@@ -96,16 +87,9 @@ fn referring_to(
         .collect()
 }
 
-async fn reconcile(
-    object: Arc<Guarded<MonitoredEndpoint>>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
+async fn reconcile(object: Arc<Guarded<MonitoredEndpoint>>, context: Arc<Context>) -> Result<Action, Error> {
     if !context.gate.is_open() {
-        context
-            .metrics
-            .reconciles
-            .with_label_values(&[NAME, "standby"])
-            .inc();
+        context.metrics.reconciles.with_label_values(&[NAME, "standby"]).inc();
         return Ok(Action::await_change());
     }
     let begun = Instant::now();
@@ -114,33 +98,17 @@ async fn reconcile(
         Ok(endpoint) => reconcile_endpoint(endpoint, &context).await,
         Err(invalid) => status::report_unreadable::<MonitoredEndpoint>(&context, invalid).await,
     };
-    context
-        .metrics
-        .reconcile_seconds
-        .with_label_values(&[NAME])
-        .observe(begun.elapsed().as_secs_f64());
+    context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
     match result {
         Err(Error::Standby) => Ok(Action::await_change()),
         Ok(()) => {
-            context
-                .metrics
-                .reconciles
-                .with_label_values(&[NAME, "ok"])
-                .inc();
+            context.metrics.reconciles.with_label_values(&[NAME, "ok"]).inc();
             context.retries.succeeded(&retry_key(&object));
             Ok(Action::requeue(jittered(RESYNC)))
         }
         Err(error) => {
-            context
-                .metrics
-                .reconciles
-                .with_label_values(&[NAME, "error"])
-                .inc();
-            context
-                .metrics
-                .reconcile_errors
-                .with_label_values(&[NAME, error.reason()])
-                .inc();
+            context.metrics.reconciles.with_label_values(&[NAME, "error"]).inc();
+            context.metrics.reconcile_errors.with_label_values(&[NAME, error.reason()]).inc();
             tracing::debug!(endpoint = %retry_key(&object), %error, "an endpoint is not watched as it should be");
             Err(error)
         }
@@ -152,11 +120,7 @@ fn on_error(object: Arc<Guarded<MonitoredEndpoint>>, _: &Error, context: Arc<Con
 }
 
 fn retry_key(object: &Guarded<MonitoredEndpoint>) -> String {
-    format!(
-        "{NAME} {}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    )
+    format!("{NAME} {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> Result<(), Error> {
@@ -167,21 +131,10 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
     let result = push(endpoint, context).await;
     let findings = match &result {
         Ok(Some(rejected)) => {
-            vec![
-                Finding {
-                    kind: "Ready",
-                    ..rejected.clone()
-                },
-                rejected.clone(),
-            ]
+            vec![Finding { kind: "Ready", ..rejected.clone() }, rejected.clone()]
         }
         Ok(None) => vec![
-            Finding::new(
-                "Ready",
-                true,
-                "Watched",
-                format!("AnalyticsInstance {key} watches this endpoint"),
-            ),
+            Finding::new("Ready", true, "Watched", format!("AnalyticsInstance {key} watches this endpoint")),
             accepted(&key),
         ],
         Err(Error::Standby) => return Err(Error::Standby),
@@ -193,10 +146,7 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
                 // An API that restarts is no news.
                 return result.map(|_| ());
             }
-            vec![
-                Finding::new("Ready", false, error.reason(), error.to_string()),
-                accepted(&key),
-            ]
+            vec![Finding::new("Ready", false, error.reason(), error.to_string()), accepted(&key)]
         }
     };
     let uid = endpoint.uid().unwrap_or_default();
@@ -224,35 +174,22 @@ async fn push(endpoint: &MonitoredEndpoint, context: &Context) -> Result<Option<
         Decision::Reject(finding) => {
             let uid = endpoint.uid().unwrap_or_default();
             // It may have been let in before.
-            if finalizer::is_set(endpoint)
-                && context.stores.instance(&references.instance).is_some()
-            {
-                context
-                    .links
-                    .forget(context, &references.instance, &uid)
-                    .await?;
+            if finalizer::is_set(endpoint) && context.stores.instance(&references.instance).is_some() {
+                context.links.forget(context, &references.instance, &uid).await?;
             }
             Ok(Some(finding))
         }
         Decision::Push(payload) => {
             finalizer::set(context, endpoint).await?;
             let uid = endpoint.uid().unwrap_or_default();
-            context
-                .links
-                .tell(context, &references.instance, &uid, &payload)
-                .await?;
+            context.links.tell(context, &references.instance, &uid, &payload).await?;
             Ok(None)
         }
     }
 }
 
 fn accepted(key: &InstanceKey) -> Finding {
-    Finding::new(
-        "Accepted",
-        true,
-        "Accepted",
-        format!("AnalyticsInstance {key} lets this endpoint in"),
-    )
+    Finding::new("Accepted", true, "Accepted", format!("AnalyticsInstance {key} lets this endpoint in"))
 }
 
 fn is_final(error: &Error) -> bool {
@@ -260,20 +197,10 @@ fn is_final(error: &Error) -> bool {
 }
 
 fn is_watched(endpoint: &MonitoredEndpoint) -> bool {
-    let conditions = endpoint
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    conditions
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let conditions = endpoint.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn retry_key_of(endpoint: &MonitoredEndpoint) -> String {
-    format!(
-        "{NAME} {}/{}",
-        endpoint.namespace().unwrap_or_default(),
-        endpoint.name_any()
-    )
+    format!("{NAME} {}/{}", endpoint.namespace().unwrap_or_default(), endpoint.name_any())
 }

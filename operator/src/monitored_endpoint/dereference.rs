@@ -42,10 +42,7 @@ pub enum Admission {
 ///
 /// # Errors
 /// [`Error::SecretMissing`] when a header's Secret is not there.
-pub async fn dereference(
-    context: &Context,
-    endpoint: &MonitoredEndpoint,
-) -> Result<References, Error> {
+pub async fn dereference(context: &Context, endpoint: &MonitoredEndpoint) -> Result<References, Error> {
     let key = InstanceKey::referred(endpoint);
     let admission = match context.stores.instance(&key) {
         Some(object) => admit(context, endpoint, &object).await?,
@@ -56,21 +53,14 @@ pub async fn dereference(
         let namespace = endpoint.namespace().unwrap_or_default();
         let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
         for (name, key) in secret_keys(endpoint) {
-            let value = api
-                .get_opt(&name)
-                .await?
-                .and_then(|secret| text(&secret, &key));
+            let value = api.get_opt(&name).await?.and_then(|secret| text(&secret, &key));
             let Some(value) = value else {
                 return Err(Error::SecretMissing { name, key });
             };
             secrets.insert((name, key), value);
         }
     }
-    Ok(References {
-        instance: key,
-        admission,
-        secrets,
-    })
+    Ok(References { instance: key, admission, secrets })
 }
 
 /// Secrets and keys that the headers name.
@@ -79,12 +69,7 @@ pub fn secret_keys(endpoint: &MonitoredEndpoint) -> Vec<(String, String)> {
     let headers = endpoint.spec.http.iter().flat_map(|http| &http.headers);
     headers
         .filter_map(|header| header.value_from.as_ref())
-        .map(|source| {
-            (
-                source.secret_key_ref.name.clone(),
-                source.secret_key_ref.key.clone(),
-            )
-        })
+        .map(|source| (source.secret_key_ref.name.clone(), source.secret_key_ref.key.clone()))
         .collect()
 }
 
@@ -109,14 +94,8 @@ async fn admit(
     let namespaces: Api<Namespace> = Api::all(context.client.clone());
     match namespaces.get_metadata_opt(&namespace).await {
         Ok(found) => {
-            let labels = found
-                .map(|found| found.labels().clone())
-                .unwrap_or_default();
-            Ok(if selects(selector, &labels) {
-                Admission::Allowed
-            } else {
-                Admission::NotAllowed
-            })
+            let labels = found.map(|found| found.labels().clone()).unwrap_or_default();
+            Ok(if selects(selector, &labels) { Admission::Allowed } else { Admission::NotAllowed })
         }
         // An operator that serves single namespaces may not look at Namespaces.
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Admission::Unreadable),
@@ -125,15 +104,8 @@ async fn admit(
 }
 
 fn selects_all(selector: &LabelSelector) -> bool {
-    let no_labels = selector
-        .match_labels
-        .as_ref()
-        .is_none_or(BTreeMap::is_empty);
-    no_labels
-        && selector
-            .match_expressions
-            .as_ref()
-            .is_none_or(Vec::is_empty)
+    let no_labels = selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty);
+    no_labels && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
 }
 
 /// Whether a selector matches labels; one that cannot be read matches nothing.
@@ -153,14 +125,8 @@ mod tests {
     fn a_selector_lets_in_the_namespaces_that_it_matches() {
         let selector = |value| serde_json::from_value::<LabelSelector>(value).unwrap();
         let labels: BTreeMap<_, _> = [("team".to_owned(), "a".to_owned())].into();
-        assert!(selects(
-            &selector(json!({"matchLabels": {"team": "a"}})),
-            &labels
-        ));
-        assert!(!selects(
-            &selector(json!({"matchLabels": {"team": "b"}})),
-            &labels
-        ));
+        assert!(selects(&selector(json!({"matchLabels": {"team": "a"}})), &labels));
+        assert!(!selects(&selector(json!({"matchLabels": {"team": "b"}})), &labels));
         assert!(selects(
             &selector(json!({"matchExpressions": [{"key": "team", "operator": "Exists"}]})),
             &labels

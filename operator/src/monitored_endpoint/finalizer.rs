@@ -49,22 +49,13 @@ pub async fn release(context: &Context, endpoint: &MonitoredEndpoint) -> Result<
         if !overdue(context, endpoint) {
             return Err(error);
         }
-        let note = format!(
-            "{error}; the endpoint goes without it, and the API forgets it at the next comparison"
-        );
+        let note =
+            format!("{error}; the endpoint goes without it, and the API forgets it at the next comparison");
         tracing::warn!(endpoint = endpoint.name_any(), %key, note);
         let about = kube::Resource::object_ref(endpoint, &());
-        context
-            .events
-            .say(&about, true, "Delete", "DeletedWithoutApi", &note)
-            .await;
+        context.events.say(&about, true, "Delete", "DeletedWithoutApi", &note).await;
     }
-    let rest: Vec<String> = endpoint
-        .finalizers()
-        .iter()
-        .filter(|name| *name != FINALIZER)
-        .cloned()
-        .collect();
+    let rest: Vec<String> = endpoint.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
     match write(context, endpoint, &rest).await {
         Err(Error::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
         result => result,
@@ -75,22 +66,14 @@ fn overdue(context: &Context, endpoint: &MonitoredEndpoint) -> bool {
     let Some(since) = &endpoint.metadata.deletion_timestamp else {
         return false;
     };
-    let waited = Timestamp::now()
-        .as_millisecond()
-        .saturating_sub(since.0.as_millisecond());
+    let waited = Timestamp::now().as_millisecond().saturating_sub(since.0.as_millisecond());
     u64::try_from(waited)
         .is_ok_and(|waited| u128::from(waited) >= context.settings.deletion_grace.as_millis())
 }
 
-async fn write(
-    context: &Context,
-    endpoint: &MonitoredEndpoint,
-    finalizers: &[String],
-) -> Result<(), Error> {
-    let api: Api<MonitoredEndpoint> = Api::namespaced(
-        context.client.clone(),
-        &endpoint.namespace().unwrap_or_default(),
-    );
+async fn write(context: &Context, endpoint: &MonitoredEndpoint, finalizers: &[String]) -> Result<(), Error> {
+    let api: Api<MonitoredEndpoint> =
+        Api::namespaced(context.client.clone(), &endpoint.namespace().unwrap_or_default());
     // With the resourceVersion, so that a finalizer somebody else has just set survives.
     let patch = json!({"metadata": {
         "resourceVersion": endpoint.resource_version(),
@@ -98,17 +81,9 @@ async fn write(
     }});
     let patch = Patch::Merge(&patch);
     let name = endpoint.name_any();
-    match context
-        .gate
-        .write(api.patch(&name, &PatchParams::default(), &patch))
-        .await
-    {
+    match context.gate.write(api.patch(&name, &PatchParams::default(), &patch)).await {
         Ok(_) => {
-            context
-                .metrics
-                .applies
-                .with_label_values(&["MonitoredEndpoint", "updated"])
-                .inc();
+            context.metrics.applies.with_label_values(&["MonitoredEndpoint", "updated"]).inc();
             Ok(())
         }
         Err(GateError::Closed) => Err(Error::Standby),

@@ -66,11 +66,7 @@ impl Links {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(
-        settings: Settings,
-        stores: Stores,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: Settings, stores: Stores, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("watchkeeper-operator/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
@@ -121,11 +117,7 @@ impl Links {
             }
             // Until its API has spoken, what was written last is the best guess.
             let written = endpoint.status.as_ref().and_then(|status| status.state);
-            let state = known
-                .reports
-                .get(&uid)
-                .map(|report| report.state)
-                .or(written);
+            let state = known.reports.get(&uid).map(|report| report.state).or(written);
             counts.total += 1;
             match state {
                 Some(EndpointState::Up) => counts.up += 1,
@@ -165,12 +157,7 @@ impl Links {
     ///
     /// # Errors
     /// What the API says, or why it cannot be asked.
-    pub async fn forget(
-        &self,
-        context: &Context,
-        key: &InstanceKey,
-        uid: &str,
-    ) -> Result<(), Error> {
+    pub async fn forget(&self, context: &Context, key: &InstanceKey, uid: &str) -> Result<(), Error> {
         let api = self.api(context, key).await?;
         let result = api.delete_endpoint(uid).await;
         self.count("delete_endpoint", result.is_ok());
@@ -193,9 +180,7 @@ impl Links {
     async fn api(&self, context: &Context, key: &InstanceKey) -> Result<ApiClient, Error> {
         let found = self.stores.instance(key);
         let Some(Ok(instance)) = found.as_deref().map(|object| object.0.as_ref()) else {
-            return Err(
-                ApiError::Unreachable(format!("there is no AnalyticsInstance {key}")).into(),
-            );
+            return Err(ApiError::Unreachable(format!("there is no AnalyticsInstance {key}")).into());
         };
         let reference = admin_secret_of(&key.name, &instance.spec);
         let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &key.namespace);
@@ -203,20 +188,14 @@ impl Links {
             .get_opt(&reference.name)
             .await?
             .and_then(|secret| text(&secret, &reference.key))
-            .ok_or(Error::SecretMissing {
-                name: reference.name,
-                key: reference.key,
-            })?;
+            .ok_or(Error::SecretMissing { name: reference.name, key: reference.key })?;
         let url = self.settings.api_url(&key.namespace, &key.name);
         Ok(ApiClient::new(&self.http, &url, &token))
     }
 
     fn count(&self, operation: &str, ok: bool) {
         let outcome = if ok { "ok" } else { "error" };
-        self.metrics
-            .api_calls
-            .with_label_values(&[operation, outcome])
-            .inc();
+        self.metrics.api_calls.with_label_values(&[operation, outcome]).inc();
     }
 
     /// Instances whose counts have changed, as reasons to reconcile them.
@@ -226,8 +205,7 @@ impl Links {
     ) -> impl Stream<Item = ObjectRef<Guarded<AnalyticsInstance>>> + Send + 'static {
         heard(self.counted.subscribe()).flat_map(move |key| {
             let of_key = |object: &Arc<Guarded<AnalyticsInstance>>| {
-                key.as_ref()
-                    .is_none_or(|key| InstanceKey::of(object.as_ref()) == *key)
+                key.as_ref().is_none_or(|key| InstanceKey::of(object.as_ref()) == *key)
             };
             let found: Vec<_> = reader
                 .state()
@@ -246,8 +224,7 @@ impl Links {
     ) -> impl Stream<Item = ObjectRef<Guarded<MonitoredEndpoint>>> + Send + 'static {
         heard(self.touched.subscribe()).flat_map(move |uids| {
             let of_uids = |object: &Arc<Guarded<MonitoredEndpoint>>| {
-                uids.as_ref()
-                    .is_none_or(|uids| object.uid().is_some_and(|uid| uids.contains(&uid)))
+                uids.as_ref().is_none_or(|uids| object.uid().is_some_and(|uid| uids.contains(&uid)))
             };
             let found: Vec<_> = reader
                 .state()
@@ -289,10 +266,7 @@ impl Links {
             }
             tasks.shutdown().await;
             // Another process writes now: what was told before may no longer hold.
-            self.links
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
@@ -309,15 +283,11 @@ impl Links {
                     if failed_before == 0 {
                         tracing::warn!(instance = %key, %error, "the link to an instance's API is down");
                     }
-                    tokio::time::sleep(jittered(backoff(failures).min(Duration::from_secs(30))))
-                        .await;
+                    tokio::time::sleep(jittered(backoff(failures).min(Duration::from_secs(30)))).await;
                 }
             }
         }
-        self.links
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
     /// One full comparison, then transitions until the next one is due or a call fails.
@@ -362,10 +332,8 @@ impl Links {
     ) -> Result<(), Error> {
         let objects = self.stores.endpoints_of(key);
         let wanted: HashSet<String> = objects.iter().filter_map(|object| object.uid()).collect();
-        let listed: HashMap<String, Report> = listed
-            .into_iter()
-            .map(|report| (report.uid.clone(), report))
-            .collect();
+        let listed: HashMap<String, Report> =
+            listed.into_iter().map(|report| (report.uid.clone(), report)).collect();
         let mut touched: HashSet<String> = HashSet::new();
         for uid in listed.keys().filter(|uid| !wanted.contains(*uid)) {
             tracing::info!(instance = %key, uid, "the API forgets an endpoint that no longer exists");
@@ -376,12 +344,8 @@ impl Links {
         let jitter = jittered(self.settings.heartbeat);
         {
             let mut known = link.lock();
-            let lost: Vec<String> = known
-                .told
-                .keys()
-                .filter(|uid| !listed.contains_key(*uid))
-                .cloned()
-                .collect();
+            let lost: Vec<String> =
+                known.told.keys().filter(|uid| !listed.contains_key(*uid)).cloned().collect();
             for uid in lost {
                 known.told.remove(&uid);
                 touched.insert(uid);

@@ -36,13 +36,7 @@ impl ApiError {
     /// Whether the spec itself was refused, so that trying again changes nothing.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                status: 400 | 422,
-                ..
-            }
-        )
+        matches!(self, Self::Refused { status: 400 | 422, .. })
     }
 }
 
@@ -109,11 +103,7 @@ impl ApiClient {
     /// The API at a URL, with the administrator's token.
     #[must_use]
     pub fn new(http: &reqwest::Client, base: &str, token: &str) -> Self {
-        Self {
-            http: http.clone(),
-            base: base.trim_end_matches('/').to_owned(),
-            token: token.to_owned(),
-        }
+        Self { http: http.clone(), base: base.trim_end_matches('/').to_owned(), token: token.to_owned() }
     }
 
     /// Tells the API about an endpoint; telling the same again changes nothing.
@@ -139,9 +129,7 @@ impl ApiClient {
     /// [`ApiError`].
     pub async fn put_project(&self, name: &str, key: &str) -> Result<(), ApiError> {
         let request = self.request(Method::PUT, &format!("/api/v1/projects/{name}"), CALL);
-        self.send(request.json(&json!({ "key": key })))
-            .await
-            .map(|_| ())
+        self.send(request.json(&json!({ "key": key }))).await.map(|_| ())
     }
 
     /// Makes the API forget a project's name.
@@ -157,9 +145,8 @@ impl ApiClient {
     /// # Errors
     /// [`ApiError`].
     pub async fn list(&self) -> Result<Listing, ApiError> {
-        let request = self
-            .request(Method::GET, "/api/v1/endpoints", CALL * 3)
-            .query(&[("origin", "kubernetes")]);
+        let request =
+            self.request(Method::GET, "/api/v1/endpoints", CALL * 3).query(&[("origin", "kubernetes")]);
         parsed(self.send(request).await?).await
     }
 
@@ -183,49 +170,28 @@ impl ApiClient {
     }
 
     fn request(&self, method: Method, path: &str, timeout: Duration) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
-            .timeout(timeout)
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token).timeout(timeout)
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response, ApiError> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| ApiError::Unreachable(cause(&error)))?;
+        let response = request.send().await.map_err(|error| ApiError::Unreachable(cause(&error)))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let body: BTreeMap<String, Value> = response.json().await.unwrap_or_default();
-        let text = |key: &str| {
-            body.get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let message = match (text("field"), text("message")) {
             (field, message) if !field.is_empty() => format!("{field}: {message}"),
             (_, message) if !message.is_empty() => message,
-            _ if status == StatusCode::UNAUTHORIZED => {
-                "the administrator's token is not accepted".to_owned()
-            }
-            _ => status
-                .canonical_reason()
-                .unwrap_or("no reason given")
-                .to_owned(),
+            _ if status == StatusCode::UNAUTHORIZED => "the administrator's token is not accepted".to_owned(),
+            _ => status.canonical_reason().unwrap_or("no reason given").to_owned(),
         };
-        Err(ApiError::Refused {
-            status: status.as_u16(),
-            message,
-        })
+        Err(ApiError::Refused { status: status.as_u16(), message })
     }
 }
 
-async fn parsed<T: serde::de::DeserializeOwned>(
-    response: reqwest::Response,
-) -> Result<T, ApiError> {
+async fn parsed<T: serde::de::DeserializeOwned>(response: reqwest::Response) -> Result<T, ApiError> {
     response.json().await.map_err(|error| {
         if error.is_decode() {
             ApiError::Malformed(error.to_string())
@@ -241,9 +207,5 @@ fn cause(error: &reqwest::Error) -> String {
     while let Some(inner) = source.source() {
         source = inner;
     }
-    if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else {
-        source.to_string()
-    }
+    if error.is_timeout() { "no answer in time".to_owned() } else { source.to_string() }
 }

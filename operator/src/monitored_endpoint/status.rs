@@ -21,11 +21,7 @@ pub const FIELD_MANAGER: &str = "watchkeeper-operator/monitoredendpoint";
 
 /// Whether what was written about an endpoint is too old, or wrong.
 #[must_use]
-pub fn is_stale(
-    written: Option<&MonitoredEndpointStatus>,
-    report: &Report,
-    heartbeat: Duration,
-) -> bool {
+pub fn is_stale(written: Option<&MonitoredEndpointStatus>, report: &Report, heartbeat: Duration) -> bool {
     let Some(written) = written else {
         return true;
     };
@@ -35,15 +31,13 @@ pub fn is_stale(
     match (&written.last_check, &report.last_check) {
         (_, None) => false,
         (None, Some(_)) => true,
-        (Some(old), Some(new)) => {
-            match (old.time.parse::<Timestamp>(), new.time.parse::<Timestamp>()) {
-                (Ok(old), Ok(new)) => {
-                    let age = new.as_millisecond().saturating_sub(old.as_millisecond());
-                    u64::try_from(age).is_ok_and(|age| u128::from(age) >= heartbeat.as_millis())
-                }
-                _ => old != new,
+        (Some(old), Some(new)) => match (old.time.parse::<Timestamp>(), new.time.parse::<Timestamp>()) {
+            (Ok(old), Ok(new)) => {
+                let age = new.as_millisecond().saturating_sub(old.as_millisecond());
+                u64::try_from(age).is_ok_and(|age| u128::from(age) >= heartbeat.as_millis())
             }
-        }
+            _ => old != new,
+        },
     }
 }
 
@@ -58,20 +52,13 @@ pub fn compute(
     now: Timestamp,
 ) -> MonitoredEndpointStatus {
     let previous = endpoint.status.clone().unwrap_or_default();
-    let conditions = conditions::settle(
-        &previous.conditions,
-        findings,
-        endpoint.metadata.generation,
-        now,
-    );
+    let conditions = conditions::settle(&previous.conditions, findings, endpoint.metadata.generation, now);
     let mut status = MonitoredEndpointStatus {
         conditions,
         observed_generation: endpoint.metadata.generation,
         ..previous.clone()
     };
-    let accepted = findings
-        .iter()
-        .all(|finding| finding.kind != "Accepted" || finding.status);
+    let accepted = findings.iter().all(|finding| finding.kind != "Accepted" || finding.status);
     match report {
         Some(report) if accepted => {
             let changed = status.conditions != previous.conditions;
@@ -90,11 +77,8 @@ pub fn compute(
             status.uptime = None;
         }
         _ => {
-            let unheard = if endpoint.spec.suspended {
-                EndpointState::Suspended
-            } else {
-                EndpointState::Unknown
-            };
+            let unheard =
+                if endpoint.spec.suspended { EndpointState::Suspended } else { EndpointState::Unknown };
             status.state = status.state.or(Some(unheard));
         }
     }
@@ -114,10 +98,8 @@ pub async fn write(
         return Ok(());
     }
     // What is in the store may be older than what was written last.
-    let api: Api<MonitoredEndpoint> = Api::namespaced(
-        context.client.clone(),
-        &endpoint.namespace().unwrap_or_default(),
-    );
+    let api: Api<MonitoredEndpoint> =
+        Api::namespaced(context.client.clone(), &endpoint.namespace().unwrap_or_default());
     let Some(live) = api.get_opt(&endpoint.name_any()).await? else {
         return Ok(());
     };
@@ -133,16 +115,9 @@ pub async fn write(
     });
     let patch = Patch::Apply(&body);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let result = context
-        .gate
-        .write(api.patch_status(&endpoint.name_any(), &params, &patch))
-        .await;
+    let result = context.gate.write(api.patch_status(&endpoint.name_any(), &params, &patch)).await;
     let outcome = if result.is_ok() { "ok" } else { "error" };
-    context
-        .metrics
-        .status_writes
-        .with_label_values(&["monitoredendpoint", outcome])
-        .inc();
+    context.metrics.status_writes.with_label_values(&["monitoredendpoint", outcome]).inc();
     result?;
     let before = live.status.clone().unwrap_or_default();
     let about = live.object_ref(&());
@@ -152,18 +127,8 @@ pub async fn write(
         && state != EndpointState::Unknown
     {
         let message = status.last_check.and_then(|check| check.message);
-        let note =
-            message.unwrap_or_else(|| format!("the endpoint is {}", state.as_str().to_lowercase()));
-        context
-            .events
-            .say(
-                &about,
-                state == EndpointState::Down,
-                "Check",
-                state.as_str(),
-                &note,
-            )
-            .await;
+        let note = message.unwrap_or_else(|| format!("the endpoint is {}", state.as_str().to_lowercase()));
+        context.events.say(&about, state == EndpointState::Down, "Check", state.as_str(), &note).await;
     }
     Ok(())
 }
@@ -189,10 +154,8 @@ where
     let before = conditions
         .and_then(|conditions| serde_json::from_value::<Vec<_>>(conditions).ok())
         .unwrap_or_default();
-    let message = format!(
-        "this object cannot be read and is left alone until it is corrected: {}",
-        invalid.error
-    );
+    let message =
+        format!("this object cannot be read and is left alone until it is corrected: {}", invalid.error);
     let findings = [
         Finding::new("Ready", false, "InvalidSpec", message.clone()),
         Finding::new("Degraded", true, "InvalidSpec", message),
@@ -204,20 +167,10 @@ where
     // A merge: of the rest of the status nothing is known.
     let patch = json!({"status": {"conditions": after, "observedGeneration": meta.generation}});
     let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-    context
-        .gate
-        .write(api.patch_status(&name, &params, &patch))
-        .await?;
-    context
-        .metrics
-        .status_writes
-        .with_label_values(&[&*K::kind(&()).to_lowercase(), "ok"])
-        .inc();
+    context.gate.write(api.patch_status(&name, &params, &patch)).await?;
+    context.metrics.status_writes.with_label_values(&[&*K::kind(&()).to_lowercase(), "ok"]).inc();
     let changed = conditions::transitions(&before, &after);
-    context
-        .events
-        .transitions(&live.object_ref(&resource), &changed)
-        .await;
+    context.events.transitions(&live.object_ref(&resource), &changed).await;
     Ok(())
 }
 

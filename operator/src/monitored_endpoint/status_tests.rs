@@ -14,10 +14,8 @@ fn report(state: &str, since: &str, checked: &str) -> Report {
 fn endpoint(status: Value) -> MonitoredEndpoint {
     let mut endpoint = MonitoredEndpoint::new(
         "front",
-        serde_json::from_value(
-            json!({"instanceRef": {"name": "shop"}, "http": {"url": "http://a"}}),
-        )
-        .unwrap(),
+        serde_json::from_value(json!({"instanceRef": {"name": "shop"}, "http": {"url": "http://a"}}))
+            .unwrap(),
     );
     endpoint.metadata.generation = Some(1);
     endpoint.status = serde_json::from_value(status).unwrap();
@@ -32,13 +30,7 @@ fn accepted() -> [Finding; 2] {
 }
 
 fn computed(before: &MonitoredEndpoint, report: Option<&Report>) -> MonitoredEndpointStatus {
-    compute(
-        before,
-        &accepted(),
-        report,
-        HEARTBEAT,
-        Timestamp::UNIX_EPOCH,
-    )
+    compute(before, &accepted(), report, HEARTBEAT, Timestamp::UNIX_EPOCH)
 }
 
 fn settled(report: &Report) -> MonitoredEndpoint {
@@ -62,40 +54,24 @@ fn a_first_report_is_taken_over_whole() {
 fn a_newer_check_alone_changes_nothing_until_the_heartbeat() {
     let before = settled(&report("Up", NOON, NOON));
     let soon = report("Up", NOON, "2026-01-01T12:14:59.000Z");
-    assert_eq!(
-        computed(&before, Some(&soon)),
-        before.status.clone().unwrap()
-    );
+    assert_eq!(computed(&before, Some(&soon)), before.status.clone().unwrap());
     let later = report("Up", NOON, "2026-01-01T12:15:00.000Z");
-    assert_eq!(
-        computed(&before, Some(&later)).last_check.unwrap().time,
-        "2026-01-01T12:15:00.000Z"
-    );
+    assert_eq!(computed(&before, Some(&later)).last_check.unwrap().time, "2026-01-01T12:15:00.000Z");
 }
 
 #[test]
 fn a_transition_is_written_at_once() {
     let before = settled(&report("Up", NOON, NOON));
-    let down = report(
-        "Down",
-        "2026-01-01T12:00:30.000Z",
-        "2026-01-01T12:00:30.000Z",
-    );
+    let down = report("Down", "2026-01-01T12:00:30.000Z", "2026-01-01T12:00:30.000Z");
     assert!(is_stale(before.status.as_ref(), &down, HEARTBEAT));
-    assert_eq!(
-        computed(&before, Some(&down)).state,
-        Some(EndpointState::Down)
-    );
+    assert_eq!(computed(&before, Some(&down)).state, Some(EndpointState::Down));
 }
 
 #[test]
 fn silence_of_the_api_keeps_what_is_known() {
     let before = settled(&report("Up", NOON, NOON));
     assert_eq!(computed(&before, None), before.status.clone().unwrap());
-    assert_eq!(
-        computed(&endpoint(Value::Null), None).state,
-        Some(EndpointState::Unknown)
-    );
+    assert_eq!(computed(&endpoint(Value::Null), None).state, Some(EndpointState::Unknown));
 }
 
 #[test]
@@ -105,13 +81,8 @@ fn an_endpoint_that_is_not_let_in_is_unknown() {
         Finding::new("Ready", false, "NotAllowed", "no"),
         Finding::new("Accepted", false, "NotAllowed", "no"),
     ];
-    let status = compute(
-        &before,
-        &rejected,
-        Some(&report("Up", NOON, NOON)),
-        HEARTBEAT,
-        Timestamp::UNIX_EPOCH,
-    );
+    let status =
+        compute(&before, &rejected, Some(&report("Up", NOON, NOON)), HEARTBEAT, Timestamp::UNIX_EPOCH);
     assert_eq!(status.state, Some(EndpointState::Unknown));
     assert_eq!(status.last_check, None);
 }

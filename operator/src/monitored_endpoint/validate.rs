@@ -26,11 +26,7 @@ pub enum Decision {
 pub fn validate(endpoint: &MonitoredEndpoint, references: &References) -> Result<Decision, Error> {
     let key = &references.instance;
     let namespace = endpoint.namespace().unwrap_or_default();
-    let reject = |reason, message| {
-        Ok(Decision::Reject(Finding::new(
-            "Accepted", false, reason, message,
-        )))
-    };
+    let reject = |reason, message| Ok(Decision::Reject(Finding::new("Accepted", false, reason, message)));
     match references.admission {
         Admission::Allowed => {}
         Admission::NoInstance => {
@@ -93,12 +89,15 @@ mod tests {
     use crate::stores::InstanceKey;
 
     fn endpoint() -> MonitoredEndpoint {
-        let mut endpoint = MonitoredEndpoint::new("front", serde_json::from_value(json!({
+        let mut endpoint = MonitoredEndpoint::new(
+            "front",
+            serde_json::from_value(json!({
             "instanceRef": {"name": "shop", "namespace": "web"},
             "http": {"url": "http://a", "headers": [
                 {"name": "X-Token", "valueFrom": {"secretKeyRef": {"name": "token", "key": "value"}}},
                 {"name": "Accept", "value": "*/*"}]}}))
-        .unwrap());
+            .unwrap(),
+        );
         endpoint.metadata.namespace = Some("team".to_owned());
         endpoint.metadata.generation = Some(7);
         endpoint
@@ -106,32 +105,19 @@ mod tests {
 
     fn references(admission: Admission) -> References {
         References {
-            instance: InstanceKey {
-                namespace: "web".to_owned(),
-                name: "shop".to_owned(),
-            },
+            instance: InstanceKey { namespace: "web".to_owned(), name: "shop".to_owned() },
             admission,
-            secrets: [(
-                ("token".to_owned(), "value".to_owned()),
-                "hush\n".to_owned(),
-            )]
-            .into(),
+            secrets: [(("token".to_owned(), "value".to_owned()), "hush\n".to_owned())].into(),
         }
     }
 
     #[test]
     fn secret_values_stand_in_place_of_their_source() {
-        let Decision::Push(payload) =
-            validate(&endpoint(), &references(Admission::Allowed)).unwrap()
-        else {
+        let Decision::Push(payload) = validate(&endpoint(), &references(Admission::Allowed)).unwrap() else {
             panic!("rejected");
         };
         assert_eq!(
-            (
-                payload.namespace.as_str(),
-                payload.name.as_str(),
-                payload.generation
-            ),
+            (payload.namespace.as_str(), payload.name.as_str(), payload.generation),
             ("team", "front", 7)
         );
         assert_eq!(
@@ -145,26 +131,14 @@ mod tests {
     #[test]
     fn every_rejection_says_what_to_do() {
         for (admission, reason, advice) in [
-            (
-                Admission::NoInstance,
-                "InstanceNotFound",
-                "correct spec.instanceRef",
-            ),
+            (Admission::NoInstance, "InstanceNotFound", "correct spec.instanceRef"),
             (Admission::NotAllowed, "NotAllowed", "namespaceSelector"),
-            (
-                Admission::Unreadable,
-                "NamespaceUnreadable",
-                "let the operator read Namespaces",
-            ),
+            (Admission::Unreadable, "NamespaceUnreadable", "let the operator read Namespaces"),
         ] {
-            let Decision::Reject(finding) = validate(&endpoint(), &references(admission)).unwrap()
-            else {
+            let Decision::Reject(finding) = validate(&endpoint(), &references(admission)).unwrap() else {
                 panic!("pushed");
             };
-            assert_eq!(
-                (finding.kind, finding.reason.as_str()),
-                ("Accepted", reason)
-            );
+            assert_eq!((finding.kind, finding.reason.as_str()), ("Accepted", reason));
             assert!(finding.message.contains(advice), "{}", finding.message);
         }
     }

@@ -197,7 +197,7 @@ impl Inner {
     }
 
     fn limit(&self, key: &Uuid) -> Result<(), Refused> {
-        if self.limited.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+        if self.limited.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
             self.posts.retain_recent();
         }
         self.posts.check_key(key).map_err(|_| {

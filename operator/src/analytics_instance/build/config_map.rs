@@ -15,10 +15,7 @@ pub fn build(plan: &Plan) -> ConfigMap {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
-    data.insert(
-        "WATCHKEEPER_PRIVACY_LEVEL".to_owned(),
-        spec.privacy.level.to_string(),
-    );
+    data.insert("WATCHKEEPER_PRIVACY_LEVEL".to_owned(), spec.privacy.level.to_string());
     for (key, span) in [
         ("WATCHKEEPER_RETENTION_HITS", &spec.retention.hits),
         ("WATCHKEEPER_RETENTION_CHECKS", &spec.retention.checks),

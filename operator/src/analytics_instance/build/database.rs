@@ -51,29 +51,22 @@ pub fn build(plan: &Plan) -> Option<StatefulSet> {
             replicas: Some(1),
             service_name: Some(name),
             revision_history_limit: Some(3),
-            selector: LabelSelector {
-                match_labels: Some(selector.clone()),
-                ..LabelSelector::default()
-            },
-            persistent_volume_claim_retention_policy: Some(
-                StatefulSetPersistentVolumeClaimRetentionPolicy {
-                    when_deleted: Some(
-                        match spec.storage.reclaim {
-                            Reclaim::Retain => "Retain",
-                            Reclaim::Delete => "Delete",
-                        }
-                        .to_owned(),
-                    ),
-                    when_scaled: Some("Retain".to_owned()),
-                },
-            ),
+            selector: LabelSelector { match_labels: Some(selector.clone()), ..LabelSelector::default() },
+            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+                when_deleted: Some(
+                    match spec.storage.reclaim {
+                        Reclaim::Retain => "Retain",
+                        Reclaim::Delete => "Delete",
+                    }
+                    .to_owned(),
+                ),
+                when_scaled: Some("Retain".to_owned()),
+            }),
             volume_claim_templates: Some(vec![claim(spec, selector)]),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels::object(&plan.name, COMPONENT)),
-                    annotations: Some(
-                        [(labels::CONFIG_HASH.to_owned(), password_hash(plan))].into(),
-                    ),
+                    annotations: Some([(labels::CONFIG_HASH.to_owned(), password_hash(plan))].into()),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod_spec(plan, spec, image)),
@@ -103,9 +96,7 @@ fn claim(spec: &ManagedDatabase, selector: BTreeMap<String, String>) -> Persiste
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             storage_class_name: spec.storage.class_name.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some(
-                    [("storage".to_owned(), Quantity(spec.storage.size.clone()))].into(),
-                ),
+                requests: Some([("storage".to_owned(), Quantity(spec.storage.size.clone()))].into()),
                 ..VolumeResourceRequirements::default()
             }),
             ..PersistentVolumeClaimSpec::default()
@@ -126,12 +117,7 @@ fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
         init_containers: Some(vec![Container {
             command: Some(vec!["sh".to_owned(), "-c".to_owned(), ADOPT.to_owned()]),
             env: Some(environment(plan)),
-            resources: Some(pod::resources(
-                spec.resources.as_ref(),
-                "100m",
-                "256Mi",
-                "1Gi",
-            )),
+            resources: Some(pod::resources(spec.resources.as_ref(), "100m", "256Mi", "1Gi")),
             volume_mounts: Some(mounts()),
             ..pod::container("adopt", image)
         }]),
@@ -139,12 +125,7 @@ fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
             args: Some(arguments(&spec.parameters)),
             env: Some(environment(plan)),
             ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
-            resources: Some(pod::resources(
-                spec.resources.as_ref(),
-                "100m",
-                "256Mi",
-                "1Gi",
-            )),
+            resources: Some(pod::resources(spec.resources.as_ref(), "100m", "256Mi", "1Gi")),
             // Recovery after a crash can take minutes and must not be cut off.
             startup_probe: Some(answers(5, 360)),
             liveness_probe: Some(answers(10, 6)),
@@ -152,10 +133,7 @@ fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
             volume_mounts: Some(mounts()),
             ..pod::container("postgres", image)
         }],
-        volumes: Some(vec![
-            pod::scratch("run", "16Mi"),
-            pod::scratch("tmp", "256Mi"),
-        ]),
+        volumes: Some(vec![pod::scratch("run", "16Mi"), pod::scratch("tmp", "256Mi")]),
         ..PodSpec::default()
     }
 }
@@ -182,37 +160,19 @@ fn environment(plan: &Plan) -> Vec<EnvVar> {
         plain("PGDATA", &format!("{DATA}/pgdata")),
         deployment::secret_value(
             "POSTGRES_PASSWORD",
-            &SecretKeyRef {
-                name: plan.child_name(COMPONENT),
-                key: "password".to_owned(),
-            },
+            &SecretKeyRef { name: plan.child_name(COMPONENT), key: "password".to_owned() },
         ),
     ]
 }
 
 fn mounts() -> Vec<VolumeMount> {
-    vec![
-        pod::mount("data", DATA),
-        pod::mount("run", "/var/run/postgresql"),
-        pod::mount("tmp", "/tmp"),
-    ]
+    vec![pod::mount("data", DATA), pod::mount("run", "/var/run/postgresql"), pod::mount("tmp", "/tmp")]
 }
 
 fn answers(period: i32, failures: i32) -> Probe {
-    let command = [
-        "pg_isready",
-        "-q",
-        "-h",
-        "127.0.0.1",
-        "-U",
-        DATABASE_USER,
-        "-d",
-        DATABASE_USER,
-    ];
+    let command = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", DATABASE_USER, "-d", DATABASE_USER];
     Probe {
-        exec: Some(ExecAction {
-            command: Some(command.map(str::to_owned).to_vec()),
-        }),
+        exec: Some(ExecAction { command: Some(command.map(str::to_owned).to_vec()) }),
         period_seconds: Some(period),
         timeout_seconds: Some(5),
         failure_threshold: Some(failures),

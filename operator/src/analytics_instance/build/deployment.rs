@@ -1,12 +1,10 @@
 //! The Deployments of logger, API and checker.
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     ConfigMapEnvSource, Container, EnvFromSource, EnvVar, EnvVarSource, KeyToPath, Lifecycle,
-    LifecycleHandler, PodSpec, PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction,
-    Volume, VolumeMount,
+    LifecycleHandler, PodSpec, PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -47,16 +45,8 @@ pub fn build(plan: &Plan, service: Service, config_hash: &str) -> Result<Deploym
                     max_surge: Some(IntOrString::Int(1)),
                 }),
             }),
-            selector: LabelSelector {
-                match_labels: Some(selector.clone()),
-                ..LabelSelector::default()
-            },
-            template: overrides::lay_over(
-                template,
-                component.pod_template.as_ref(),
-                &selector,
-                name,
-            )?,
+            selector: LabelSelector { match_labels: Some(selector.clone()), ..LabelSelector::default() },
+            template: overrides::lay_over(template, component.pod_template.as_ref(), &selector, name)?,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
@@ -73,8 +63,7 @@ fn pod_spec(plan: &Plan, service: Service) -> PodSpec {
         enable_service_links: Some(false),
         security_context: Some(pod::pod_security(USER)),
         image_pull_secrets: pod::pull_secrets(&plan.image),
-        node_selector: (!component.node_selector.is_empty())
-            .then(|| component.node_selector.clone()),
+        node_selector: (!component.node_selector.is_empty()).then(|| component.node_selector.clone()),
         tolerations: (!component.tolerations.is_empty()).then(|| component.tolerations.clone()),
         affinity: component.affinity.clone(),
         topology_spread_constraints: Some(pod::spread(
@@ -111,12 +100,7 @@ fn container(plan: &Plan, service: Service, mounts: Vec<VolumeMount>) -> Contain
         }]),
         env: Some(environment(plan, service)),
         ports: Some(ports),
-        resources: Some(pod::resources(
-            plan.component(service).resources.as_ref(),
-            cpu,
-            memory,
-            limit,
-        )),
+        resources: Some(pod::resources(plan.component(service).resources.as_ref(), cpu, memory, limit)),
         // Migrations run before the service is alive: they may take their time.
         startup_probe: Some(pod::http_probe("/livez", 2, 150)),
         liveness_probe: Some(pod::http_probe("/livez", 10, 3)),
@@ -139,25 +123,13 @@ fn environment(plan: &Plan, service: Service) -> Vec<EnvVar> {
     if let Some(port) = service.port() {
         all.push(value("WATCHKEEPER_LISTEN", format!("0.0.0.0:{port}")));
     }
-    all.push(value(
-        "WATCHKEEPER_METRICS_LISTEN",
-        format!("0.0.0.0:{}", pod::METRICS_PORT),
-    ));
-    all.push(secret_value(
-        "WATCHKEEPER_DATABASE_URL",
-        &plan.database_url(),
-    ));
+    all.push(value("WATCHKEEPER_METRICS_LISTEN", format!("0.0.0.0:{}", pod::METRICS_PORT)));
+    all.push(secret_value("WATCHKEEPER_DATABASE_URL", &plan.database_url()));
     if matches!(&plan.database, Database::External { ca: Some(_), .. }) {
-        all.push(value(
-            "WATCHKEEPER_DATABASE_CA",
-            format!("{CA_FOLDER}/ca.pem"),
-        ));
+        all.push(value("WATCHKEEPER_DATABASE_CA", format!("{CA_FOLDER}/ca.pem")));
     }
     if service == Service::Api {
-        all.push(value(
-            "WATCHKEEPER_ADMIN_TOKEN_FILE",
-            format!("{ADMIN_FOLDER}/token"),
-        ));
+        all.push(value("WATCHKEEPER_ADMIN_TOKEN_FILE", format!("{ADMIN_FOLDER}/token")));
     }
     all
 }
@@ -199,11 +171,7 @@ fn secret_file(volume: &str, secret: &SecretKeyRef, file: &str) -> Volume {
 }
 
 fn value(name: &str, value: String) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value: Some(value),
-        ..EnvVar::default()
-    }
+    EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() }
 }
 
 pub fn secret_value(name: &str, secret: &SecretKeyRef) -> EnvVar {

@@ -21,23 +21,15 @@ const LOGGER_PATHS: [(&str, &str); 5] = [
 #[must_use]
 pub fn certificate_secret(name: &str, spec: &AnalyticsInstanceSpec) -> Option<String> {
     let tls = spec.ingress.as_ref()?.tls.as_ref()?;
-    Some(
-        tls.secret_name
-            .clone()
-            .unwrap_or_else(|| format!("{name}-tls")),
-    )
+    Some(tls.secret_name.clone().unwrap_or_else(|| format!("{name}-tls")))
 }
 
 /// Where people find an instance: its Ingress, or else its Service.
 #[must_use]
 pub fn url(name: &str, namespace: &str, spec: &AnalyticsInstanceSpec) -> String {
     match &spec.ingress {
-        Some(Ingress {
-            host, tls: Some(_), ..
-        }) => format!("https://{host}"),
-        Some(Ingress {
-            host, tls: None, ..
-        }) => format!("http://{host}"),
+        Some(Ingress { host, tls: Some(_), .. }) => format!("https://{host}"),
+        Some(Ingress { host, tls: None, .. }) => format!("http://{host}"),
         None => format!("http://{name}-api.{namespace}.svc:3000"),
     }
 }
@@ -68,10 +60,7 @@ pub fn build(plan: &Plan) -> Option<KubeIngress> {
                 http: Some(HTTPIngressRuleValue { paths }),
             }]),
             tls: certificate_secret(&plan.name, &plan.spec).map(|secret| {
-                vec![IngressTLS {
-                    hosts: Some(vec![ingress.host.clone()]),
-                    secret_name: Some(secret),
-                }]
+                vec![IngressTLS { hosts: Some(vec![ingress.host.clone()]), secret_name: Some(secret) }]
             }),
             ..IngressSpec::default()
         }),

@@ -2,8 +2,8 @@
 //! The checker alone may reach everything, for that is its work.
 
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
-    NetworkPolicyPort, NetworkPolicySpec,
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -16,10 +16,7 @@ pub fn build(plan: &Plan) -> Vec<NetworkPolicy> {
     if !plan.spec.network_policy.enabled {
         return Vec::new();
     }
-    let mut all: Vec<_> = Service::ALL
-        .into_iter()
-        .map(|service| of_service(plan, service))
-        .collect();
+    let mut all: Vec<_> = Service::ALL.into_iter().map(|service| of_service(plan, service)).collect();
     if matches!(plan.database, Database::Managed { .. }) {
         all.push(of_database(plan));
     }
@@ -27,16 +24,9 @@ pub fn build(plan: &Plan) -> Vec<NetworkPolicy> {
 }
 
 fn of_service(plan: &Plan, service: Service) -> NetworkPolicy {
-    let ports = service
-        .port()
-        .into_iter()
-        .chain([METRICS_PORT])
-        .map(|port| tcp(port))
-        .collect();
-    let ingress = vec![NetworkPolicyIngressRule {
-        ports: Some(ports),
-        ..NetworkPolicyIngressRule::default()
-    }];
+    let ports = service.port().into_iter().chain([METRICS_PORT]).map(tcp).collect();
+    let ingress =
+        vec![NetworkPolicyIngressRule { ports: Some(ports), ..NetworkPolicyIngressRule::default() }];
     let egress = match service {
         Service::Checker => vec![NetworkPolicyEgressRule::default()],
         Service::Logger | Service::Api => vec![to_database(plan), to_dns()],
@@ -49,28 +39,18 @@ fn of_database(plan: &Plan) -> NetworkPolicy {
         match_expressions: Some(vec![LabelSelectorRequirement {
             key: "app.kubernetes.io/component".to_owned(),
             operator: "In".to_owned(),
-            values: Some(
-                Service::ALL
-                    .map(|service| service.name().to_owned())
-                    .to_vec(),
-            ),
+            values: Some(Service::ALL.map(|service| service.name().to_owned()).to_vec()),
         }]),
         match_labels: Some(
             [
-                (
-                    "app.kubernetes.io/name".to_owned(),
-                    "watchkeeper".to_owned(),
-                ),
+                ("app.kubernetes.io/name".to_owned(), "watchkeeper".to_owned()),
                 ("app.kubernetes.io/instance".to_owned(), plan.name.clone()),
             ]
             .into(),
         ),
     };
     let ingress = vec![NetworkPolicyIngressRule {
-        from: Some(vec![NetworkPolicyPeer {
-            pod_selector: Some(services),
-            ..NetworkPolicyPeer::default()
-        }]),
+        from: Some(vec![NetworkPolicyPeer { pod_selector: Some(services), ..NetworkPolicyPeer::default() }]),
         ports: Some(vec![tcp(DATABASE_PORT)]),
     }];
     policy(plan, "database", ingress, Vec::new())
@@ -89,10 +69,9 @@ fn to_database(plan: &Plan) -> NetworkPolicyEgressRule {
             ports: Some(vec![tcp(DATABASE_PORT)]),
         },
         // A policy knows no host names, so only the port can be named.
-        Database::External { port, .. } => NetworkPolicyEgressRule {
-            ports: Some(vec![tcp(*port)]),
-            ..NetworkPolicyEgressRule::default()
-        },
+        Database::External { port, .. } => {
+            NetworkPolicyEgressRule { ports: Some(vec![tcp(*port)]), ..NetworkPolicyEgressRule::default() }
+        }
     }
 }
 

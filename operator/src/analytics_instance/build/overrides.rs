@@ -19,19 +19,12 @@ pub fn lay_over(
         return Ok(template);
     };
     let wrong = |error: serde_json::Error| {
-        Error::InvalidSpec(format!(
-            "spec.{service}.podTemplate does not fit a pod template: {error}"
-        ))
+        Error::InvalidSpec(format!("spec.{service}.podTemplate does not fit a pod template: {error}"))
     };
     let mut value = serde_json::to_value(&template).map_err(wrong)?;
     merge(&mut value, &Value::Object(over.clone()));
     let mut merged: PodTemplateSpec = serde_json::from_value(value).map_err(wrong)?;
-    merged
-        .metadata
-        .get_or_insert_default()
-        .labels
-        .get_or_insert_default()
-        .extend(selector.clone());
+    merged.metadata.get_or_insert_default().labels.get_or_insert_default().extend(selector.clone());
     Ok(merged)
 }
 
@@ -46,9 +39,7 @@ fn merge(base: &mut Value, over: &Value) {
                 }
             }
         }
-        (Value::Array(base), Value::Array(over))
-            if named(base) && named(over) && !base.is_empty() =>
-        {
+        (Value::Array(base), Value::Array(over)) if named(base) && named(over) && !base.is_empty() => {
             for item in over {
                 match base.iter_mut().find(|known| known["name"] == item["name"]) {
                     Some(known) => merge(known, item),
@@ -90,10 +81,7 @@ mod tests {
     #[test]
     fn null_removes_and_objects_merge() {
         assert_eq!(
-            merged(
-                json!({"a": {"b": 1, "c": 2}}),
-                json!({"a": {"b": null, "d": 3}})
-            ),
+            merged(json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": null, "d": 3}})),
             json!({"a": {"c": 2, "d": 3}})
         );
     }
@@ -102,17 +90,8 @@ mod tests {
     fn labels_that_select_the_pods_cannot_be_changed() {
         let selector: BTreeMap<_, _> = [("app".to_owned(), "watchkeeper".to_owned())].into();
         let over = json!({"metadata": {"labels": {"app": "other", "team": "a"}}});
-        let template = lay_over(
-            PodTemplateSpec::default(),
-            over.as_object(),
-            &selector,
-            "api",
-        )
-        .unwrap();
+        let template = lay_over(PodTemplateSpec::default(), over.as_object(), &selector, "api").unwrap();
         let labels = template.metadata.unwrap().labels.unwrap();
-        assert_eq!(
-            (labels["app"].as_str(), labels["team"].as_str()),
-            ("watchkeeper", "a")
-        );
+        assert_eq!((labels["app"].as_str(), labels["team"].as_str()), ("watchkeeper", "a"));
     }
 }

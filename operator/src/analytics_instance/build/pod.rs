@@ -2,9 +2,9 @@
 //! forbids, and an even spread.
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
-    LocalObjectReference, PodSecurityContext, Probe, ResourceRequirements, SeccompProfile,
-    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, LocalObjectReference,
+    PodSecurityContext, Probe, ResourceRequirements, SeccompProfile, SecurityContext,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -36,10 +36,7 @@ pub fn container_security() -> SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
         run_as_non_root: Some(true),
-        capabilities: Some(Capabilities {
-            drop: Some(vec!["ALL".to_owned()]),
-            ..Capabilities::default()
-        }),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
         ..SecurityContext::default()
     }
 }
@@ -56,13 +53,8 @@ pub fn container(name: &str, image: &Image) -> Container {
 }
 
 pub fn pull_secrets(image: &Image) -> Option<Vec<LocalObjectReference>> {
-    (!image.pull_secrets.is_empty()).then(|| {
-        image
-            .pull_secrets
-            .iter()
-            .map(|name| LocalObjectReference { name: name.clone() })
-            .collect()
-    })
+    (!image.pull_secrets.is_empty())
+        .then(|| image.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect())
 }
 
 /// What was asked for, or small requests and a bound on memory.
@@ -119,18 +111,11 @@ pub fn scratch(name: &str, limit: &str) -> Volume {
 }
 
 pub fn mount(name: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        ..VolumeMount::default()
-    }
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
 pub fn mount_read_only(name: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        read_only: Some(true),
-        ..mount(name, path)
-    }
+    VolumeMount { read_only: Some(true), ..mount(name, path) }
 }
 
 /// What was asked for, or spread over nodes where there is a choice.

@@ -13,21 +13,12 @@ use crate::labels;
 pub fn build(plan: &Plan) -> Vec<Secret> {
     let mut all = Vec::new();
     if let Admin::Generated { token } = &plan.admin {
-        all.push(secret(
-            plan,
-            plan.child_name("admin"),
-            "admin",
-            &[(ADMIN_KEY, token)],
-        ));
+        all.push(secret(plan, plan.child_name("admin"), "admin", &[(ADMIN_KEY, token)]));
     }
     if let Database::Managed { password, .. } = &plan.database {
         all.push(credentials(plan, password));
     }
-    all.extend(
-        plan.projects
-            .iter()
-            .map(|project| project_key(plan, project)),
-    );
+    all.extend(plan.projects.iter().map(|project| project_key(plan, project)));
     all
 }
 
@@ -37,22 +28,13 @@ fn credentials(plan: &Plan, password: &str) -> Secret {
         "postgres://{DATABASE_USER}:{password}@{host}.{}.svc:{DATABASE_PORT}/{DATABASE_USER}",
         plan.namespace
     );
-    let values = [
-        ("username", DATABASE_USER),
-        ("password", password),
-        ("database", DATABASE_USER),
-        ("url", &url),
-    ];
+    let values =
+        [("username", DATABASE_USER), ("password", password), ("database", DATABASE_USER), ("url", &url)];
     secret(plan, host.clone(), "database", &values)
 }
 
 fn project_key(plan: &Plan, project: &ProjectKey) -> Secret {
-    let mut secret = secret(
-        plan,
-        project.secret.clone(),
-        "project",
-        &[(PROJECT_KEY, &project.key)],
-    );
+    let mut secret = secret(plan, project.secret.clone(), "project", &[(PROJECT_KEY, &project.key)]);
     // Tells the API which project is gone when this Secret is pruned.
     secret.metadata.annotations = Some([(labels::PROJECT.to_owned(), project.name.clone())].into());
     secret

@@ -8,10 +8,7 @@ use crate::analytics_instance::plan::{DATABASE_PORT, Database, Plan, Service};
 use crate::labels;
 
 pub fn build(plan: &Plan) -> Vec<KubeService> {
-    let mut all: Vec<_> = Service::ALL
-        .into_iter()
-        .map(|service| of_service(plan, service))
-        .collect();
+    let mut all: Vec<_> = Service::ALL.into_iter().map(|service| of_service(plan, service)).collect();
     if matches!(plan.database, Database::Managed { .. }) {
         all.push(of_database(plan));
     }
@@ -24,14 +21,7 @@ fn of_service(plan: &Plan, service: Service) -> KubeService {
         ports.push(self::port("http", port));
     }
     ports.push(port("metrics", METRICS_PORT));
-    one(
-        plan,
-        service.name(),
-        ServiceSpec {
-            ports: Some(ports),
-            ..ServiceSpec::default()
-        },
-    )
+    one(plan, service.name(), ServiceSpec { ports: Some(ports), ..ServiceSpec::default() })
 }
 
 fn of_database(plan: &Plan) -> KubeService {

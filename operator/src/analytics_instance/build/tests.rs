@@ -20,9 +20,7 @@ fn children(spec: Value) -> Vec<Child> {
             ca: Some("PEM".to_owned()),
         }
     } else {
-        DatabaseReferences::Managed {
-            password: "PASSWORD".to_owned(),
-        }
+        DatabaseReferences::Managed { password: "PASSWORD".to_owned() }
     };
     let references = References {
         admin_token: "TOKEN".to_owned(),
@@ -32,18 +30,10 @@ fn children(spec: Value) -> Vec<Child> {
             .access
             .projects
             .iter()
-            .map(|project| {
-                (
-                    project.name.clone(),
-                    "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned(),
-                )
-            })
+            .map(|project| (project.name.clone(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned()))
             .collect(),
     };
-    let settings = Settings {
-        image: "watchkeeper:1.0.0".to_owned(),
-        ..Settings::default()
-    };
+    let settings = Settings { image: "watchkeeper:1.0.0".to_owned(), ..Settings::default() };
     let plan = validate(&instance, references, &settings).unwrap();
     build(&plan).unwrap().in_order().unwrap()
 }
@@ -114,10 +104,8 @@ fn matrix() -> [(&'static str, Value); 6] {
 #[test]
 fn each_input_gives_the_objects_of_its_snapshot() {
     for (name, spec) in matrix() {
-        let text: Vec<String> = children(spec)
-            .iter()
-            .map(|child| serde_yaml::to_string(&child.object).unwrap())
-            .collect();
+        let text: Vec<String> =
+            children(spec).iter().map(|child| serde_yaml::to_string(&child.object).unwrap()).collect();
         insta::assert_snapshot!(name, text.join("---\n"));
     }
 }
@@ -134,18 +122,9 @@ fn every_child_is_named_labelled_and_owned() {
             );
             assert_eq!(child.object["kind"], child.kind.name(), "{what}");
             assert_eq!(meta["namespace"], "web", "{what}");
-            assert_eq!(
-                meta["labels"]["app.kubernetes.io/managed-by"], "watchkeeper-operator",
-                "{what}"
-            );
-            assert_eq!(
-                meta["labels"]["app.kubernetes.io/instance"], "shop",
-                "{what}"
-            );
-            assert_eq!(
-                meta["ownerReferences"][0]["uid"], "11111111-2222-3333-4444-555555555555",
-                "{what}"
-            );
+            assert_eq!(meta["labels"]["app.kubernetes.io/managed-by"], "watchkeeper-operator", "{what}");
+            assert_eq!(meta["labels"]["app.kubernetes.io/instance"], "shop", "{what}");
+            assert_eq!(meta["ownerReferences"][0]["uid"], "11111111-2222-3333-4444-555555555555", "{what}");
             assert_eq!(meta["ownerReferences"][0]["controller"], true, "{what}");
         }
     }
@@ -156,11 +135,7 @@ fn names_are_unique_within_a_kind() {
     for (input, spec) in matrix() {
         let mut seen = std::collections::HashSet::new();
         for child in children(spec) {
-            assert!(
-                seen.insert((child.kind, child.name.clone())),
-                "{input}: {}",
-                child.name
-            );
+            assert!(seen.insert((child.kind, child.name.clone())), "{input}: {}", child.name);
         }
     }
 }
@@ -176,10 +151,7 @@ fn every_pod_keeps_to_the_restricted_standard_and_has_no_token() {
             }
             assert_eq!(pod["automountServiceAccountToken"], false);
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-            assert_eq!(
-                pod["securityContext"]["seccompProfile"]["type"],
-                "RuntimeDefault"
-            );
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
             let containers = [&pod["containers"], &pod["initContainers"]];
             for container in containers.into_iter().filter_map(Value::as_array).flatten() {
                 let security = &container["securityContext"];
@@ -201,12 +173,7 @@ fn secrets_stand_in_secrets_only() {
                 for secret in ["PASSWORD\"", "TOKEN\"", ":p@"] {
                     // The name of the variable is no secret.
                     let text = text.replace("POSTGRES_PASSWORD\"", "");
-                    assert!(
-                        !text.contains(secret),
-                        "{input}: {} {}",
-                        child.kind.name(),
-                        child.name
-                    );
+                    assert!(!text.contains(secret), "{input}: {} {}", child.kind.name(), child.name);
                 }
             }
         }
@@ -217,12 +184,9 @@ fn secrets_stand_in_secrets_only() {
 fn pods_roll_when_configuration_or_a_secret_changes_and_not_otherwise() {
     let hash = |spec: Value| {
         let all = children(spec);
-        let api = all
-            .iter()
-            .find(|child| child.kind == ChildKind::Deployment && child.name == "shop-api")
-            .unwrap();
-        api.object["spec"]["template"]["metadata"]["annotations"]["watchkeeper.dev/config-hash"]
-            .clone()
+        let api =
+            all.iter().find(|child| child.kind == ChildKind::Deployment && child.name == "shop-api").unwrap();
+        api.object["spec"]["template"]["metadata"]["annotations"]["watchkeeper.dev/config-hash"].clone()
     };
     assert_eq!(hash(minimal()), hash(json!({"logger": {"replicas": 5}})));
     assert_ne!(hash(minimal()), hash(json!({"privacy": {"level": 1}})));
@@ -231,10 +195,7 @@ fn pods_roll_when_configuration_or_a_secret_changes_and_not_otherwise() {
 
 #[test]
 fn what_pods_need_is_applied_before_the_pods() {
-    let order: Vec<ChildKind> = children(everything())
-        .iter()
-        .map(|child| child.kind)
-        .collect();
+    let order: Vec<ChildKind> = children(everything()).iter().map(|child| child.kind).collect();
     let mut sorted = order.clone();
     sorted.sort();
     assert_eq!(order, sorted);

@@ -142,9 +142,12 @@ pub fn batch(key: Uuid, requests: &Value) -> Value {
     json!({ "api_key": key, "framework": "FastAPI", "privacy_level": 0, "requests": requests })
 }
 
-/// A row as the clients send it, `second` seconds after a fixed moment.
+/// The moment of `row(0, …)`, UTC milliseconds.
+pub const START: i64 = 1_700_000_000_397;
+
+/// A row as the clients send it, `second` seconds after [`START`].
 pub fn row(second: i64, path: &str) -> Value {
-    let created_at = format!("2023-11-14T22:{:02}:{:02}.397Z", 13 + second / 60, second % 60);
+    let created_at = jiff::Timestamp::from_millisecond(START + second * 1_000).expect("a time").to_string();
     json!({
         "hostname": "example.com", "ip_address": "1.2.3.4", "user_agent": "curl/8", "path": path, "method": "GET",
         "status": 200, "response_time": 15, "user_id": "u1", "created_at": created_at,

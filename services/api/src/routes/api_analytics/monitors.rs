@@ -127,7 +127,10 @@ fn created(message: &str) -> Response {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|_| refuse("Invalid request body."))
+    // By way of an object: a list of the right values is none.
+    serde_json::from_slice::<Map<String, Value>>(body)
+        .and_then(|object| serde_json::from_value(Value::Object(object)))
+        .map_err(|_| refuse("Invalid request body."))
 }
 
 async fn owner(api: &Api, user: &str) -> Result<Project, ApiError> {
