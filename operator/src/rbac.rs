@@ -34,6 +34,9 @@ const KEPT: &[&str] = &["get", "list", "watch", "create", "patch"];
 /// For kinds that are pruned as well.
 const CHILD: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
+/// API group of Leases.
+const LEASES: &str = "coordination.k8s.io";
+
 /// Everything that the operator needs.
 pub const RULES: [Rule; 16] = [
     rule("watchkeeper.dev", &["analyticsinstances"], &["get", "list", "watch"], "the installations to run"),
@@ -93,13 +96,13 @@ pub const RULES: [Rule; 16] = [
     },
     rule("events.k8s.io", &["events"], &["create", "patch"], "one Event per transition"),
     rule(
-        "coordination.k8s.io",
+        LEASES,
         &["leases"],
         &["create"],
         "the Lease by which replicas agree on a leader; a name cannot restrict create",
     ),
     Rule {
-        group: "coordination.k8s.io",
+        group: LEASES,
         resources: &["leases"],
         verbs: &["get", "update"],
         names: &["watchkeeper-operator"],
@@ -114,7 +117,8 @@ pub const RULES: [Rule; 16] = [
 /// When YAML cannot be written, which only a mistake here can cause.
 pub fn files() -> Result<[(String, String); 2], serde_yaml::Error> {
     Ok([
-        ("clusterrole.yaml".to_owned(), text("ClusterRole", RULES.iter())?),
+        // The Lease is in the operator's own namespace: whoever installs it binds a Role there.
+        ("clusterrole.yaml".to_owned(), text("ClusterRole", RULES.iter().filter(|rule| rule.group != LEASES))?),
         ("role.yaml".to_owned(), text("Role", RULES.iter().filter(|rule| !rule.cluster))?),
     ])
 }

@@ -24,8 +24,8 @@ fn main() -> Result<()> {
 
     let regexes = locate(&crate_dir, &out_dir, &lock)?;
     println!("cargo:rerun-if-changed={}", regexes.display());
-    let text = fs::read(&regexes)
-        .map_err(|error| format!("{} cannot be read: {error}", regexes.display()))?;
+    let text =
+        fs::read(&regexes).map_err(|error| format!("{} cannot be read: {error}", regexes.display()))?;
     fs::write(out_dir.join("regexes.yaml"), text)?;
     Ok(())
 }
@@ -90,11 +90,9 @@ fn locate(crate_dir: &Path, out_dir: &Path, lock: &Path) -> Result<PathBuf> {
         .map(|manifest| Path::new(manifest).with_file_name(REGEXES))
         .ok_or_else(|| format!("`cargo metadata` does not list {PACKAGE}"))?;
     if !found.is_file() {
-        return Err(format!(
-            "{PACKAGE} {version} carries no {REGEXES} (looked for {})",
-            found.display()
-        )
-        .into());
+        return Err(
+            format!("{PACKAGE} {version} carries no {REGEXES} (looked for {})", found.display()).into()
+        );
     }
     Ok(found)
 }

@@ -11,4 +11,5 @@ mod harness;
 mod leadership;
 mod lifecycle;
 mod permissions;
+mod real_api;
 mod storage;

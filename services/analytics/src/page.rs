@@ -34,9 +34,7 @@ pub async fn visit(
     let mut snapshot = store.snapshot(project, from, to).await?;
     let (mut skip, mut take) = (page.skip, page.take);
     for day in snapshot.days().to_vec() {
-        let whole = filter.is_only_time()
-            && from <= day.day.saturating_mul(DAY_MS)
-            && day.day < day_of(to);
+        let whole = filter.is_only_time() && from <= day.day.saturating_mul(DAY_MS) && day.day < day_of(to);
         if whole && skip >= day.rows {
             skip -= day.rows;
             continue;

@@ -57,7 +57,8 @@ impl FromRequestParts<Api> for Admin {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
-        let State(api) = State::<Api>::from_request_parts(parts, api).await.map_err(IntoResponse::into_response)?;
+        let State(api) =
+            State::<Api>::from_request_parts(parts, api).await.map_err(IntoResponse::into_response)?;
         if api.options.auth.is_admin(&parts.headers) {
             return Ok(Self);
         }

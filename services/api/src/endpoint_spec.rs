@@ -25,18 +25,18 @@ pub fn translate(
     name: &str,
     secret: impl Fn(&str, &str) -> Option<String>,
 ) -> Result<EndpointSpec, SpecError> {
-    let http = spec.http.as_ref().ok_or_else(|| SpecError {
-        field: "spec.http".into(),
-        message: "set exactly one probe".into(),
-    })?;
+    let http = spec
+        .http
+        .as_ref()
+        .ok_or_else(|| SpecError { field: "spec.http".into(), message: "set exactly one probe".into() })?;
     let headers = http
         .headers
         .iter()
         .enumerate()
-        .map(|(index, header)| resolve(header, &secret).map_err(|message| SpecError {
-            field: format!("spec.http.headers[{index}]"),
-            message,
-        }))
+        .map(|(index, header)| {
+            resolve(header, &secret)
+                .map_err(|message| SpecError { field: format!("spec.http.headers[{index}]"), message })
+        })
         .collect::<Result<_, _>>()?;
     Ok(EndpointSpec {
         display_name: spec.name.clone().unwrap_or_else(|| name.to_owned()),
@@ -58,7 +58,10 @@ pub fn translate(
     })
 }
 
-fn resolve(header: &Header, secret: impl Fn(&str, &str) -> Option<String>) -> Result<(String, String), String> {
+fn resolve(
+    header: &Header,
+    secret: impl Fn(&str, &str) -> Option<String>,
+) -> Result<(String, String), String> {
     let value = match (&header.value, &header.value_from) {
         (Some(value), None) => value.clone(),
         (None, Some(source)) => {

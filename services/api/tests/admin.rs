@@ -73,10 +73,16 @@ async fn nothing_is_told_or_taken_without_the_token(fresh: Fresh) {
         ("PUT", "/api/v1/projects/shop"),
         ("DELETE", "/api/v1/projects/shop"),
     ] {
-        for wrong in [None, Some("Bearer wrong"), Some("Bearer "), Some("t0ken-of-the-administrator"), Some("Basic !")] {
+        for wrong in
+            [None, Some("Bearer wrong"), Some("Bearer "), Some("t0ken-of-the-administrator"), Some("Basic !")]
+        {
             let headers: Vec<_> = wrong.map(|value| ("authorization", value)).into_iter().collect();
             let answer = client.call(method, path, &headers, body.clone()).await;
-            assert_eq!((answer.status, answer.json()["status"].as_u64()), (401, Some(401)), "{method} {path}");
+            assert_eq!(
+                (answer.status, answer.json()["status"].as_u64()),
+                (401, Some(401)),
+                "{method} {path}"
+            );
             assert!(answer.header("www-authenticate").is_some());
         }
     }
@@ -173,7 +179,9 @@ async fn endpoints_are_listed_by_origin_with_a_cursor(fresh: Fresh) {
     let monitor = json!({ "user_id": user, "url": "m.example", "ping": true, "secure": true });
     client.post("/api/monitor/add", &monitor).await.says(201, "New monitor created successfully.");
     put(&client, "/api/v1/endpoints/u", &endpoint("https://a.example/")).await;
-    for (query, count) in [("", 2), ("?origin=kubernetes", 1), ("?origin=monitor", 1), ("?origin=manifest", 0)] {
+    for (query, count) in
+        [("", 2), ("?origin=kubernetes", 1), ("?origin=monitor", 1), ("?origin=manifest", 0)]
+    {
         let answer = get(&client, &format!("/api/v1/endpoints{query}")).await;
         assert_eq!(uids(&answer, "endpoints").len(), count, "{query}");
         assert!(answer.json()["cursor"].is_string());
@@ -284,9 +292,15 @@ async fn a_key_of_another_project_is_refused_and_never_repeated(fresh: Fresh) {
     for body in [json!({ "key": secret }), json!({ "key": key, "also": secret }), json!(secret), json!({})] {
         let answer = put(&client, "/api/v1/projects/blog", &body).await;
         answer.blames(422, "key");
-        assert!(!answer.text().contains(secret) && !answer.text().contains(&key.to_string()), "{}", answer.text());
+        assert!(
+            !answer.text().contains(secret) && !answer.text().contains(&key.to_string()),
+            "{}",
+            answer.text()
+        );
     }
     assert!(!taken.text().contains(&key.to_string()));
     let name = "n".repeat(256);
-    put(&client, &format!("/api/v1/projects/{name}"), &json!({ "key": Uuid::new_v4() })).await.blames(422, "name");
+    put(&client, &format!("/api/v1/projects/{name}"), &json!({ "key": Uuid::new_v4() }))
+        .await
+        .blames(422, "name");
 }

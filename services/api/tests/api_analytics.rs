@@ -43,7 +43,9 @@ async fn the_seven_steps_of_upstreams_self_hosting_test_pass(fresh: Fresh) {
         })
     };
     log(&client, key, &json!([row("/test", 200, 15, 0), row("/not-found", 404, 10, 1)])).await;
-    let answer = client.call("GET", &format!("/api/requests/{user}"), &[("accept-encoding", "gzip")], Body::empty()).await;
+    let answer = client
+        .call("GET", &format!("/api/requests/{user}"), &[("accept-encoding", "gzip")], Body::empty())
+        .await;
     assert!(unzip(&answer).len() >= 100);
     let answer = data(&client, key, "").await;
     assert!(answer.status == 200 && answer.body.len() >= 100);
@@ -60,7 +62,10 @@ async fn keys_are_uuids_in_quotes_under_both_names(fresh: Fresh) {
     let client = client(&fresh.store).await;
     for path in ["/api/generate", "/api/generate-api-key"] {
         let answer = client.get(path).await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json; charset=utf-8")));
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("application/json; charset=utf-8"))
+        );
         let key: Uuid = answer.text().trim_matches('"').parse().expect("UUID");
         assert_eq!(answer.text(), format!("\"{key}\""));
         let user = client.get(&format!("/api/user-id/{key}")).await;
@@ -179,7 +184,8 @@ async fn dashboard_data_is_compressed_whatever_the_client_accepts(fresh: Fresh) 
 async fn what_is_unknown_reads_as_null_on_the_dashboard_and_as_empty_in_data(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (key, user) = account(&client).await;
-    log(&client, key, &json!([{ "path": "/", "created_at": "2023-11-14T22:13:20Z", "ip_address": null }])).await;
+    log(&client, key, &json!([{ "path": "/", "created_at": "2023-11-14T22:13:20Z", "ip_address": null }]))
+        .await;
     let row = rows(&client.get(&format!("/api/requests/{user}/1")).await).remove(0);
     assert_eq!(row, json!([null, "/", "", null, 0, 0, 0, "", "", "2023-11-14T22:13:20Z"]));
     assert_eq!(
@@ -256,7 +262,8 @@ async fn reading_the_dashboard_is_noted(fresh: Fresh) {
     let client = client(&fresh.store).await;
     for suffix in ["", "/1"] {
         let (key, user) = account(&client).await;
-        let accessed = async || fresh.store.project_by_key(key).await.expect("find").expect("is there").last_accessed;
+        let accessed =
+            async || fresh.store.project_by_key(key).await.expect("find").expect("is there").last_accessed;
         assert_eq!(accessed().await, None);
         client.get(&format!("/api/requests/{user}{suffix}")).await;
         assert!(accessed().await.is_some());
@@ -307,10 +314,11 @@ async fn data_takes_its_key_from_either_header(fresh: Fresh) {
         with(&[(header, "junk")]).await.says(400, "Invalid API key.");
     }
     with(&[]).await.says(400, "Invalid API key.");
-    with(&[("x-auth-token", &stranger), ("api-key", &key)]).await.json().as_array().map_or_else(
-        || panic!("no array"),
-        |rows| assert!(rows.is_empty(), "X-AUTH-TOKEN comes first"),
-    );
+    with(&[("x-auth-token", &stranger), ("api-key", &key)])
+        .await
+        .json()
+        .as_array()
+        .map_or_else(|| panic!("no array"), |rows| assert!(rows.is_empty(), "X-AUTH-TOKEN comes first"));
 }
 
 async fn data_is_filtered_in_every_spelling(fresh: Fresh) {
@@ -334,13 +342,16 @@ async fn data_is_filtered_in_every_spelling(fresh: Fresh) {
         "status=404&hostname=it%27s.example&page=1",
     ] {
         let answer = data(&client, key, &format!("?{query}")).await;
-        let found: Vec<_> = answer.json().as_array().expect("array").iter().map(|row| row["path"].clone()).collect();
+        let found: Vec<_> =
+            answer.json().as_array().expect("array").iter().map(|row| row["path"].clone()).collect();
         assert_eq!(found, ["/wanted"], "{query}");
     }
     for nothing in ["hostname=nobody", "location=DE", "status=500", "status=404&userID=u1"] {
         assert_eq!(data(&client, key, &format!("?{nothing}")).await.text(), "[]", "{nothing}");
     }
-    for ignored in ["status=42", "status=x", "location=DEU", "ip=junk", "date=2023-13-01", "dateFrom=x", "unknown=1"] {
+    for ignored in
+        ["status=42", "status=x", "location=DEU", "ip=junk", "date=2023-13-01", "dateFrom=x", "unknown=1"]
+    {
         let answer = data(&client, key, &format!("?{ignored}")).await;
         assert_eq!(answer.json().as_array().map(Vec::len), Some(3), "{ignored}");
     }
@@ -360,7 +371,8 @@ async fn data_of_one_date_and_of_a_range_of_dates(fresh: Fresh) {
         ("dateFrom=2023-11-16&dateTo=2023-11-15", 0..0),
     ] {
         let answer = data(&client, key, &format!("?{query}")).await;
-        let found: Vec<_> = answer.json().as_array().expect("array").iter().map(|row| row["path"].clone()).collect();
+        let found: Vec<_> =
+            answer.json().as_array().expect("array").iter().map(|row| row["path"].clone()).collect();
         assert_eq!(found, expected.map(|n| format!("/{n}")).collect::<Vec<_>>(), "{query}");
     }
 }
@@ -380,9 +392,15 @@ async fn compact_data_is_a_head_and_rows(fresh: Fresh) {
 async fn pages_of_data(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (key, _) = seven(&fresh, &client).await;
-    for (query, expected) in
-        [("", 7), ("?page=1", 7), ("?page=junk", 7), ("?page=2", 0), ("?page=0", 0), ("?page=-1", 0), ("?page=-9223372036854775808", 0)]
-    {
+    for (query, expected) in [
+        ("", 7),
+        ("?page=1", 7),
+        ("?page=junk", 7),
+        ("?page=2", 0),
+        ("?page=0", 0),
+        ("?page=-1", 0),
+        ("?page=-9223372036854775808", 0),
+    ] {
         let answer = data(&client, key, query).await;
         assert_eq!((answer.status, answer.json().as_array().map(Vec::len)), (200, Some(expected)), "{query}");
     }
@@ -399,17 +417,26 @@ async fn browsers_of_every_origin_may_read(fresh: Fresh) {
         ("POST", "/api/monitor/add".to_owned()),
         ("POST", "/api/regenerate-user-id".to_owned()),
     ] {
-        let with = client.call(method, &path, &[("origin", "https://elsewhere.example")], Body::empty()).await;
+        let with =
+            client.call(method, &path, &[("origin", "https://elsewhere.example")], Body::empty()).await;
         assert_eq!(with.header("access-control-allow-origin"), Some("*"), "{path}");
         let without = client.call(method, &path, &[], Body::empty()).await;
         assert_eq!(without.header("access-control-allow-origin"), None, "{path}");
         let preflight = client.preflight(&path, method).await;
-        assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some("*")), "{path}");
+        assert_eq!(
+            (preflight.status, preflight.header("access-control-allow-origin")),
+            (204, Some("*")),
+            "{path}"
+        );
         let allowed = preflight.header("access-control-allow-headers").expect("allowed headers");
         assert!(allowed.contains("X-AUTH-TOKEN"), "the dashboard sends it from another origin: {allowed}");
     }
     let foreign = client.preflight("/api/v1/endpoints", "GET").await;
-    assert_eq!(foreign.header("access-control-allow-origin"), None, "the administrator's routes are not for browsers");
+    assert_eq!(
+        foreign.header("access-control-allow-origin"),
+        None,
+        "the administrator's routes are not for browsers"
+    );
 }
 
 async fn what_is_not_there_answers_as_gin_does(fresh: Fresh) {
@@ -430,9 +457,16 @@ async fn what_is_not_there_answers_as_gin_does(fresh: Fresh) {
 async fn errors_of_the_dashboards_routes_are_labelled_as_all_are(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (key, user) = account(&client).await;
-    client.post("/api/requests", &batch(key, &json!([]))).await.says(400, "Payload contains no logged requests.");
+    client
+        .post("/api/requests", &batch(key, &json!([])))
+        .await
+        .says(400, "Payload contains no logged requests.");
     fresh.store.close().await;
-    for path in [format!("/api/requests/{user}/1"), format!("/api/user-id/{key}"), format!("/api/monitor/pings/{user}")] {
+    for path in [
+        format!("/api/requests/{user}/1"),
+        format!("/api/user-id/{key}"),
+        format!("/api/monitor/pings/{user}"),
+    ] {
         client.get(&path).await.says(503, "Database connection failed.");
     }
 }

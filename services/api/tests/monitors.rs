@@ -71,12 +71,18 @@ async fn mistakes_have_upstreams_statuses_and_texts(fresh: Fresh) {
 async fn a_ping_is_a_head_and_secure_chooses_the_scheme(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (_, user) = account(&client).await;
-    for (url, ping, secure) in [("a.example", true, true), ("b.example", false, false), ("http://c.example", true, true)] {
-        let body = json!({ "user_id": user.simple().to_string(), "url": url, "ping": ping, "secure": secure });
+    for (url, ping, secure) in
+        [("a.example", true, true), ("b.example", false, false), ("http://c.example", true, true)]
+    {
+        let body =
+            json!({ "user_id": user.simple().to_string(), "url": url, "ping": ping, "secure": secure });
         client.post(ADD, &body).await.says(201, ADDED);
     }
     let endpoints = fresh.store.endpoints().await.expect("endpoints");
-    assert!(endpoints.iter().all(|endpoint| endpoint.origin == Origin::Monitor), "the probe's guard goes by this");
+    assert!(
+        endpoints.iter().all(|endpoint| endpoint.origin == Origin::Monitor),
+        "the probe's guard goes by this"
+    );
     let probes: Vec<_> = endpoints
         .into_iter()
         .map(|endpoint| {
@@ -121,7 +127,10 @@ async fn deleting_a_monitor_takes_its_pings_and_may_be_repeated(fresh: Fresh) {
     client.post(ADD, &monitor(user, "a.example")).await.says(201, ADDED);
     record(&fresh, &[(1, Some(200))]).await;
     let (_, stranger) = account(&client).await;
-    client.post(DELETE, &json!({ "user_id": stranger, "url": "a.example" })).await.says(201, "Monitor deleted successfully.");
+    client
+        .post(DELETE, &json!({ "user_id": stranger, "url": "a.example" }))
+        .await
+        .says(201, "Monitor deleted successfully.");
     assert_eq!(urls(&client, user).await, ["a.example"], "a stranger deletes only what is theirs");
     for _ in 0..2 {
         let body = json!({ "user_id": user, "status": 0, "url": "a.example" });
@@ -141,13 +150,20 @@ async fn pings_come_oldest_first_and_an_outage_has_status_0(fresh: Fresh) {
     record(&fresh, &[(1, Some(200)), (3, None), (2, Some(503)), (long_ago, Some(200))]).await;
     for user in [user.to_string(), user.simple().to_string()] {
         let answer = client.get(&format!("/api/monitor/pings/{user}")).await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json; charset=utf-8")));
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("application/json; charset=utf-8"))
+        );
         let body = answer.json();
         let pings = body["a.example"].as_array().expect("array");
         let statuses: Vec<_> = pings.iter().map(|ping| ping["status"].as_i64()).collect();
         assert_eq!(statuses, [Some(0), Some(503), Some(200)], "60 days are shown");
         let first = pings[0].to_string();
-        assert!(first.starts_with(r#"{"response_time":12,"status":0,"created_at":"20"#) && first.ends_with(r#"Z"}"#), "{first}");
+        assert!(
+            first.starts_with(r#"{"response_time":12,"status":0,"created_at":"20"#)
+                && first.ends_with(r#"Z"}"#),
+            "{first}"
+        );
     }
 }
 

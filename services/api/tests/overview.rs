@@ -9,7 +9,9 @@ use common::{ADMIN, Fresh, batch, client, client_with, options, row};
 use serde_json::json;
 use uuid::Uuid;
 use watchkeeper_api::{ApiOptions, AuthConfig};
-use watchkeeper_store::{Check, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Origin, Probe, ProjectId, now_ms};
+use watchkeeper_store::{
+    Check, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Origin, Probe, ProjectId, now_ms,
+};
 
 on_both_stores! {
     only_the_administrator_sees_it_unless_it_is_open
@@ -52,7 +54,8 @@ async fn hostile(fresh: &Fresh) -> Uuid {
     };
     fresh.store.put_endpoint(&endpoint).await.expect("put");
     let id = fresh.store.endpoints().await.expect("endpoints")[0].id;
-    let result = LastCheck { at: now_ms(), ok: false, status: None, duration_us: 1, message: Some(HOSTILE.into()) };
+    let result =
+        LastCheck { at: now_ms(), ok: false, status: None, duration_us: 1, message: Some(HOSTILE.into()) };
     let check = Check { project: ProjectId::INSTALLATION, endpoint: id, result };
     fresh.store.record_checks(&[check]).await.expect("record");
     key
@@ -83,7 +86,10 @@ async fn names_and_messages_of_strangers_are_text_and_never_markup(fresh: Fresh)
     let key = hostile(&fresh).await;
     let mut sent = row(0, HOSTILE);
     sent["created_at"] = jiff::Timestamp::now().to_string().into();
-    client.post("/api/log-request", &batch(key, &json!([sent]))).await.says(201, "API requests logged successfully.");
+    client
+        .post("/api/log-request", &batch(key, &json!([sent])))
+        .await
+        .says(201, "API requests logged successfully.");
     let page = client.call("GET", "/", &[ADMIN], Body::empty()).await;
     assert_eq!(page.status, 200);
     let html = page.text();
@@ -117,7 +123,10 @@ async fn the_json_twin_tells_the_same(fresh: Fresh) {
         row["created_at"] = jiff::Timestamp::now().to_string().into();
     }
     rows[2]["status"] = 500.into();
-    client.post("/api/log-request", &batch(key, &json!(rows))).await.says(201, "API requests logged successfully.");
+    client
+        .post("/api/log-request", &batch(key, &json!(rows)))
+        .await
+        .says(201, "API requests logged successfully.");
     let twin = client.call("GET", "/api/v1/overview", &[ADMIN], Body::empty()).await.json();
     assert_eq!((&twin["hits"], &twin["projects"]), (&json!(3), &json!(1)));
     assert!(twin["bytes"].as_i64().is_some_and(|bytes| bytes > 0));

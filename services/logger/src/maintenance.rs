@@ -15,7 +15,12 @@ const SEAL: Duration = Duration::from_secs(2);
 const EXPIRE: Duration = Duration::from_secs(3_600);
 
 /// Seals and expires until `shutdown`.
-pub async fn maintain(store: Store, retention: Retention, metrics: LoggerMetrics, shutdown: CancellationToken) {
+pub async fn maintain(
+    store: Store,
+    retention: Retention,
+    metrics: LoggerMetrics,
+    shutdown: CancellationToken,
+) {
     let (mut seal, mut expire) = (interval(SEAL), interval(EXPIRE));
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
     expire.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,8 +1,6 @@
 //! What the logger tells about itself.
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets};
 
 use crate::decode::api_analytics::Repairs;
 
@@ -62,7 +60,10 @@ impl LoggerMetrics {
                 "Time to make a batch durable.",
                 exponential_buckets(0.001, 2.0, 12)?,
             )?,
-            sealed: counter("watchkeeper_logger_sealed_hits_total", "Hits moved from the inbox into segments.")?,
+            sealed: counter(
+                "watchkeeper_logger_sealed_hits_total",
+                "Hits moved from the inbox into segments.",
+            )?,
             expired: counter("watchkeeper_logger_expired_rows_total", "Rows dropped because of their age.")?,
             maintenance_errors: counter(
                 "watchkeeper_logger_maintenance_errors_total",
@@ -73,9 +74,13 @@ impl LoggerMetrics {
 
     pub(crate) fn repaired(&self, repairs: Repairs) {
         let Repairs { ip, created_at, number, text, dropped } = repairs;
-        for (field, count) in
-            [("ip_address", ip), ("created_at", created_at), ("number", number), ("text", text), ("row", dropped)]
-        {
+        for (field, count) in [
+            ("ip_address", ip),
+            ("created_at", created_at),
+            ("number", number),
+            ("text", text),
+            ("row", dropped),
+        ] {
             self.repaired.with_label_values(&[field]).inc_by(count);
         }
     }

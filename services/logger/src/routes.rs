@@ -57,7 +57,11 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { body: 32 << 20, rows: 20_000, posts_per_minute: NonZeroU32::new(6_000).unwrap_or(NonZeroU32::MAX) }
+        Self {
+            body: 32 << 20,
+            rows: 20_000,
+            posts_per_minute: NonZeroU32::new(6_000).unwrap_or(NonZeroU32::MAX),
+        }
     }
 }
 
@@ -80,7 +84,13 @@ struct Inner {
 
 impl Logger {
     /// A logger that writes into `store`.
-    pub fn new(store: Store, signup: Signup, enricher: Enricher, bounds: Bounds, metrics: LoggerMetrics) -> Self {
+    pub fn new(
+        store: Store,
+        signup: Signup,
+        enricher: Enricher,
+        bounds: Bounds,
+        metrics: LoggerMetrics,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 keys: Keys::new(store.clone(), signup),
@@ -159,9 +169,10 @@ impl From<Refusal> for Refused {
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Overloaded => {
-                Self::new("overloaded", ApiError::unavailable("Too many requests wait to be stored; send this again."))
-            }
+            StoreError::Overloaded => Self::new(
+                "overloaded",
+                ApiError::unavailable("Too many requests wait to be stored; send this again."),
+            ),
             other => {
                 tracing::error!(error = %other, "hits could not be stored");
                 Self::new("store", ApiError::unavailable("Database connection failed."))
@@ -185,8 +196,11 @@ impl Inner {
             self.limit(key)?;
         }
         if envelope.len() > self.bounds.rows {
-            let message =
-                format!("A batch may have {} requests; this has {}. Send it in parts.", self.bounds.rows, envelope.len());
+            let message = format!(
+                "A batch may have {} requests; this has {}. Send it in parts.",
+                self.bounds.rows,
+                envelope.len()
+            );
             let error = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message).field("requests");
             return Err(Refused::new("too_large", error));
         }
@@ -237,7 +251,13 @@ impl Inner {
         Refused::new("body", ApiError::bad_request(format!("Invalid request data.\n{error}")))
     }
 
-    async fn store_rows(&self, key: Uuid, framework: &'static str, level: i64, rows: &[Row]) -> Result<(), Refused> {
+    async fn store_rows(
+        &self,
+        key: Uuid,
+        framework: &'static str,
+        level: i64,
+        rows: &[Row],
+    ) -> Result<(), Refused> {
         // Twice at most: the key's project may just have been deleted, and a key may be used again.
         for attempt in 0..2 {
             let Some(project) = self.keys.project(key).await? else {
@@ -263,7 +283,8 @@ impl Inner {
     }
 
     fn hit(&self, project: ProjectId, framework: &'static str, level: i64, row: &Row) -> Hit {
-        let Row { ts, method, host, path, query, status, duration_us, ip, user_agent, user, referrer } = row.clone();
+        let Row { ts, method, host, path, query, status, duration_us, ip, user_agent, user, referrer } =
+            row.clone();
         let location = self.enricher.locate(level, ip);
         let agent = user_agent.as_deref().map(|text| self.enricher.user_agent(text)).unwrap_or_default();
         let visitor =

@@ -51,9 +51,14 @@ async fn both_names_take_a_batch_that_is_there_at_once(fresh: Fresh) {
     let client = client(&fresh.store).await;
     for path in [LOG, "/api/requests"] {
         let key = Uuid::new_v4();
-        let answer = client.post(path, &batch(key, &json!([row(0, "/test"), row(1, "/not-found?a=1")]))).await;
+        let answer =
+            client.post(path, &batch(key, &json!([row(0, "/test"), row(1, "/not-found?a=1")]))).await;
         answer.says(201, LOGGED);
-        assert_eq!(answer.text(), format!(r#"{{"message":"{LOGGED}","status":201}}"#), "upstream's order of keys");
+        assert_eq!(
+            answer.text(),
+            format!(r#"{{"message":"{LOGGED}","status":201}}"#),
+            "upstream's order of keys"
+        );
         let hits = stored(&fresh.store, key).await;
         let paths: Vec<_> = hits.iter().map(|hit| (hit.path.as_deref(), hit.query.as_deref())).collect();
         assert_eq!(paths, [(Some("/test"), None), (Some("/not-found"), Some("a=1"))]);
@@ -139,7 +144,8 @@ async fn null_missing_and_empty_values_are_unknown(fresh: Fresh) {
         let hits = stored(&fresh.store, key).await;
         assert_eq!(hits.len(), 2);
         for hit in hits {
-            let unknown = (&hit.user, &hit.ip, &hit.user_agent, &hit.host, &hit.country, hit.visitor, hit.bot);
+            let unknown =
+                (&hit.user, &hit.ip, &hit.user_agent, &hit.host, &hit.country, hit.visitor, hit.bot);
             assert_eq!(unknown, (&None, &None, &None, &None, &None, None, None));
         }
     }
@@ -155,7 +161,8 @@ async fn a_batch_with_every_oddity_is_stored_whole(fresh: Fresh) {
         }
         row
     };
-    let mut rows: Vec<Value> = (0..200).map(|n| with(json!({ "user_agent": format!("Agent/{n}") }))).collect();
+    let mut rows: Vec<Value> =
+        (0..200).map(|n| with(json!({ "user_agent": format!("Agent/{n}") }))).collect();
     rows.extend([
         with(json!({ "ip_address": "junk" })),
         with(json!({ "response_time": 40_000 })),
@@ -173,7 +180,8 @@ async fn a_batch_with_every_oddity_is_stored_whole(fresh: Fresh) {
 
     let hits = stored(&fresh.store, key).await;
     assert_eq!(hits.len(), sent);
-    let agents: std::collections::BTreeSet<_> = hits.iter().filter_map(|hit| hit.user_agent.as_deref()).collect();
+    let agents: std::collections::BTreeSet<_> =
+        hits.iter().filter_map(|hit| hit.user_agent.as_deref()).collect();
     assert_eq!(agents.len(), 202);
     assert!(agents.contains("it's -- SELECT \u{0} 🐘"));
     assert!(hits.iter().any(|hit| hit.path.as_deref() == Some("/users/update")));
@@ -227,7 +235,8 @@ async fn every_framework_of_a_published_client_is_taken(fresh: Fresh) {
         body["framework"] = framework.into();
         client.post(LOG, &body).await.says(201, LOGGED);
     }
-    let mut seen: Vec<_> = stored(&fresh.store, key).await.into_iter().filter_map(|hit| hit.framework).collect();
+    let mut seen: Vec<_> =
+        stored(&fresh.store, key).await.into_iter().filter_map(|hit| hit.framework).collect();
     seen.sort();
     let mut all = FRAMEWORKS.map(str::to_owned);
     all.sort();
@@ -306,10 +315,17 @@ async fn a_closed_installation_takes_known_keys_only(fresh: Fresh) {
 }
 
 async fn the_stricter_privacy_level_decides_what_is_kept(fresh: Fresh) {
-    for (configured, asked, kept) in
-        [(0, json!(0), true), (0, json!(null), true), (0, json!(-1), true), (0, json!(1), false), (0, json!(2), false),
-         (0, json!(99), false), (1, json!(0), false), (2, json!(0), false), (1, json!(2), false)]
-    {
+    for (configured, asked, kept) in [
+        (0, json!(0), true),
+        (0, json!(null), true),
+        (0, json!(-1), true),
+        (0, json!(1), false),
+        (0, json!(2), false),
+        (0, json!(99), false),
+        (1, json!(0), false),
+        (2, json!(0), false),
+        (1, json!(2), false),
+    ] {
         let client = client_with(&fresh.store, Signup::Open, configured, Bounds::default()).await;
         let key = Uuid::new_v4();
         let mut body = batch(key, &json!([row(0, "/")]));

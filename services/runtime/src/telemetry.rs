@@ -38,7 +38,7 @@ pub fn init(args: &LogArgs) -> Result<(), String> {
         LogFormat::Text => {
             let ansi = std::io::stderr().is_terminal();
             builder.with_target(false).with_ansi(ansi).try_init()
-        },
+        }
     };
     started.map_err(|e| e.to_string())
 }

@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::Row;
 
-use crate::{
-    LastCheck, ProjectId, Result, State, Store,
-    endpoints::next,
-};
+use crate::{LastCheck, ProjectId, Result, State, Store, endpoints::next};
 
 /// One check of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
-    cast::AsArray,
-    types::Int64Type,
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type,
 };
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
@@ -58,13 +56,7 @@ const COLUMNS: &[(&str, Column)] = &[
     text!(path),
     text!(query),
     text!(route),
-    (
-        "status",
-        Column::Integer(
-            |h| h.status.map(i64::from),
-            |h, v| h.status = i32::try_from(v).ok(),
-        ),
-    ),
+    ("status", Column::Integer(|h| h.status.map(i64::from), |h, v| h.status = i32::try_from(v).ok())),
     integer!(duration_us),
     integer!(request_bytes),
     integer!(response_bytes),
@@ -196,7 +188,15 @@ mod tests {
             option::of(any::<bool>()),
         )
             .prop_map(|(ts, (path, host, user_agent, ip, user), status, duration_us, bot)| Hit {
-                ts, path, host, user_agent, ip, user, status, duration_us, bot,
+                ts,
+                path,
+                host,
+                user_agent,
+                ip,
+                user,
+                status,
+                duration_us,
+                bot,
                 ..Hit::default()
             });
         vec(one, 0..200)

@@ -2,10 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{
-    AnyPool, Executor,
-    any::AnyPoolOptions,
-};
+use sqlx::{AnyPool, Executor, any::AnyPoolOptions};
 
 use crate::{Result, StoreError};
 
@@ -146,9 +143,7 @@ impl Db {
     pub async fn rewrite(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
         Ok(match self.dialect {
             Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres => {
-                self.write.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?
-            }
+            Dialect::Postgres => self.write.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?,
         })
     }
 

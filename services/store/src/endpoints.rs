@@ -315,10 +315,8 @@ impl Store {
             .bind(uid)
             .execute(&mut *transaction)
             .await?;
-        let deleted = sqlx::query("DELETE FROM endpoints WHERE uid = $1")
-            .bind(uid)
-            .execute(&mut *transaction)
-            .await?;
+        let deleted =
+            sqlx::query("DELETE FROM endpoints WHERE uid = $1").bind(uid).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(deleted.rows_affected() > 0)
     }
@@ -377,7 +375,11 @@ impl Store {
     }
 }
 
-async fn select<'q, T>(transaction: &mut Transaction<'static, Any>, condition: &str, value: T) -> Result<Vec<Endpoint>>
+async fn select<'q, T>(
+    transaction: &mut Transaction<'static, Any>,
+    condition: &str,
+    value: T,
+) -> Result<Vec<Endpoint>>
 where
     T: sqlx::Encode<'q, Any> + sqlx::Type<Any> + 'q,
 {

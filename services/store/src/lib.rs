@@ -23,8 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use checks::{Check, Uptime};
 pub use db::Options;
 pub use endpoints::{
-    Endpoint, EndpointSpec, EndpointStatus, HttpProbe, LastCheck, NewEndpoint, Origin, Probe,
-    PutOutcome, State,
+    Endpoint, EndpointSpec, EndpointStatus, HttpProbe, LastCheck, NewEndpoint, Origin, Probe, PutOutcome,
+    State,
 };
 pub use error::StoreError;
 pub use hit::{DAY_MS, Hit, day_of};

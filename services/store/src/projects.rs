@@ -111,10 +111,11 @@ impl Store {
             .bind(name)
             .fetch_optional(&mut *transaction)
             .await?;
-        let holder: Option<Option<String>> = sqlx::query_scalar("SELECT name FROM projects WHERE key_hash = $1")
-            .bind(hash(key))
-            .fetch_optional(&mut *transaction)
-            .await?;
+        let holder: Option<Option<String>> =
+            sqlx::query_scalar("SELECT name FROM projects WHERE key_hash = $1")
+                .bind(hash(key))
+                .fetch_optional(&mut *transaction)
+                .await?;
         match holder {
             Some(Some(holder)) if holder == name => return Ok(false),
             // One without a name gets this one, unless there is a project of this name: two cannot become one.

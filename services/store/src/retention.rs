@@ -19,11 +19,14 @@ impl Store {
     /// # Errors
     /// When the database fails; running it again continues.
     pub async fn expire(&self, retention: Retention) -> Result<u64> {
-        let before = |age: Duration| now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let before =
+            |age: Duration| now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         let mut dropped = 0;
         if let Some(age) = retention.hits {
             let day = day_of(before(age));
-            for sql in ["DELETE FROM segments WHERE day < $1 / 86400000", "DELETE FROM inbox WHERE max_ts < $1"] {
+            for sql in
+                ["DELETE FROM segments WHERE day < $1 / 86400000", "DELETE FROM inbox WHERE max_ts < $1"]
+            {
                 dropped += sqlx::query(sql)
                     .bind(day.saturating_mul(DAY_MS))
                     .execute(self.db.write())

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use uuid::Uuid;
 use watchkeeper_store::{
-    Check, DAY_MS, EndpointSpec, Hit, HttpProbe, LastCheck, Lease, NewEndpoint, Options, Origin,
-    Probe, ProjectId, PutOutcome, Retention, State, Store, StoreError, now_ms,
+    Check, DAY_MS, EndpointSpec, Hit, HttpProbe, LastCheck, Lease, NewEndpoint, Options, Origin, Probe,
+    ProjectId, PutOutcome, Retention, State, Store, StoreError, now_ms,
 };
 use watchkeeper_testkit::postgres::Postgres;
 
@@ -121,7 +121,10 @@ async fn hits_are_read_as_they_were_written(fresh: Fresh) {
 async fn hits_come_oldest_first_and_in_order_of_arrival_within_a_millisecond(fresh: Fresh) {
     let store = open(&fresh).await;
     let project = project(&store).await;
-    store.append(project, vec![hit(DAY_MS + 5, "b"), hit(3, "a"), hit(DAY_MS + 5, "c")]).await.expect("append");
+    store
+        .append(project, vec![hit(DAY_MS + 5, "b"), hit(3, "a"), hit(DAY_MS + 5, "c")])
+        .await
+        .expect("append");
     store.seal_all().await.expect("seal");
     store.append(project, vec![hit(DAY_MS + 5, "d"), hit(-1, "before 1970")]).await.expect("append");
     let paths: Vec<_> = read_all(&store, project).await.into_iter().filter_map(|h| h.path).collect();
@@ -133,7 +136,9 @@ async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
     let project = project(&store).await;
     for round in 0..20_i64 {
         for batch in 0..3_i64 {
-            let hits = (0..10).map(|i| hit((i * 7 + batch) % 3 * DAY_MS + round, &format!("{round}/{batch}/{i}"))).collect();
+            let hits = (0..10)
+                .map(|i| hit((i * 7 + batch) % 3 * DAY_MS + round, &format!("{round}/{batch}/{i}")))
+                .collect();
             store.append(project, hits).await.expect("append");
         }
         let before = read_all(&store, project).await;
@@ -159,7 +164,9 @@ async fn writers_at_once_are_all_stored(fresh: Fresh) {
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..50 {
         let store = store.clone();
-        tasks.spawn(async move { store.append(projects[writer % 2], vec![hit(1, &writer.to_string())]).await });
+        tasks.spawn(
+            async move { store.append(projects[writer % 2], vec![hit(1, &writer.to_string())]).await },
+        );
     }
     for result in tasks.join_all().await {
         result.expect("append");
@@ -331,7 +338,8 @@ async fn a_damaged_endpoint_hides_no_other_and_is_mended_by_putting_it(fresh: Fr
     let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
     sqlx::query("UPDATE endpoints SET spec = '{' WHERE uid = 'a'").execute(&pool).await.expect("damage");
     pool.close().await;
-    let uids = async || store.endpoints().await.expect("endpoints").into_iter().map(|e| e.uid).collect::<Vec<_>>();
+    let uids =
+        async || store.endpoints().await.expect("endpoints").into_iter().map(|e| e.uid).collect::<Vec<_>>();
     assert_eq!(uids().await, ["b"]);
     store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put again");
     assert_eq!(uids().await, ["a", "b"]);
@@ -358,11 +366,16 @@ async fn results_move_the_state_once_per_change(fresh: Fresh) {
     for (at, ok) in [(1, true), (2, true), (3, false), (4, false), (5, true)] {
         let before = store.last_transition().await.expect("transition");
         let check = Check { project: ProjectId::INSTALLATION, endpoint: id, result: result(at, ok) };
-        store.record_checks(&[check.clone()]).await.expect("record");
+        store.record_checks(std::slice::from_ref(&check)).await.expect("record");
         // The same result again, as after a lost answer, stores and changes nothing.
         store.record_checks(&[check]).await.expect("record again");
         transitions.extend(
-            store.transitions_after(before).await.expect("transitions").iter().map(|e| (e.status.state, e.status.since)),
+            store
+                .transitions_after(before)
+                .await
+                .expect("transitions")
+                .iter()
+                .map(|e| (e.status.state, e.status.since)),
         );
     }
     assert_eq!(transitions, [(State::Up, 1), (State::Down, 3), (State::Up, 5)]);

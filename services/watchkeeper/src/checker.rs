@@ -19,7 +19,11 @@ pub async fn run(args: CheckerArgs, shutdown: CancellationToken) -> anyhow::Resu
 }
 
 /// What a checker works with in this process.
-pub fn deps(process: &Process, args: &ProbeArgs, changes: ChangeHandle) -> CheckerDeps<watchkeeper_store::Store> {
+pub fn deps(
+    process: &Process,
+    args: &ProbeArgs,
+    changes: ChangeHandle,
+) -> CheckerDeps<watchkeeper_store::Store> {
     let options = CheckerOptions {
         allow: args.probe_allow.clone(),
         concurrency: args.probe_concurrency,

@@ -160,7 +160,11 @@ pub struct IngestArgs {
 
 impl IngestArgs {
     pub fn bounds(&self) -> Bounds {
-        Bounds { body: self.max_body_bytes, rows: self.max_batch_hits, posts_per_minute: self.posts_per_minute }
+        Bounds {
+            body: self.max_body_bytes,
+            rows: self.max_batch_hits,
+            posts_per_minute: self.posts_per_minute,
+        }
     }
 
     pub fn retention(&self) -> Retention {

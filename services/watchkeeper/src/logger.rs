@@ -14,7 +14,13 @@ pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Resul
     let store = process.store.clone();
     let enricher = enricher(&store, args.ingest.geoip.as_deref(), args.ingest.privacy_level).await?;
     let metrics = logger_metrics(&process.registry)?;
-    let logger = Logger::new(store.clone(), args.access.signup.into(), enricher, args.ingest.bounds(), metrics.clone());
+    let logger = Logger::new(
+        store.clone(),
+        args.access.signup.into(),
+        enricher,
+        args.ingest.bounds(),
+        metrics.clone(),
+    );
     let upkeep = tokio::spawn(maintain(store.clone(), args.ingest.retention(), metrics, shutdown.clone()));
     process.serve(args.listen, router(logger).merge(health(store)), shutdown).await?;
     upkeep.await?;

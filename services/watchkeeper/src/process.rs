@@ -7,7 +7,10 @@ use axum::Router;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchkeeper_logger::{LoggerMetrics, enrich::{Enricher, EnricherConfig}};
+use watchkeeper_logger::{
+    LoggerMetrics,
+    enrich::{Enricher, EnricherConfig},
+};
 use watchkeeper_runtime::{
     health::{self, Health},
     http::{HttpMetrics, Limits, bind, serve},
@@ -68,7 +71,12 @@ impl Process {
     }
 
     /// Serves a router with metrics, one log line a request, and bounds.
-    pub async fn serve(&self, listen: SocketAddr, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn serve(
+        &self,
+        listen: SocketAddr,
+        router: Router,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         let listener = bind(listen).await?;
         let router = self.http.wrap(watchkeeper_runtime::http::finish(router));
         self.started();

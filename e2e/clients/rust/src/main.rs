@@ -30,9 +30,7 @@ fn variable(name: &str) -> std::io::Result<String> {
 async fn main() -> std::io::Result<()> {
     let server_url = variable("WATCHKEEPER_URL")?;
     let api_key = variable("API_KEY")?;
-    let port = variable("PORT")?
-        .parse::<u16>()
-        .map_err(std::io::Error::other)?;
+    let port = variable("PORT")?.parse::<u16>().map_err(std::io::Error::other)?;
 
     HttpServer::new(move || {
         App::new()

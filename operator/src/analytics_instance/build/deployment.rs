@@ -137,11 +137,6 @@ fn environment(plan: &Plan, service: Service) -> Vec<EnvVar> {
 fn volumes(plan: &Plan, service: Service) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut volumes = vec![pod::scratch("tmp", "64Mi")];
     let mut mounts = vec![pod::mount("tmp", "/tmp")];
-    if service == Service::Logger {
-        // Where hits wait while the database is away.
-        volumes.push(pod::scratch("spool", "1Gi"));
-        mounts.push(pod::mount("spool", "/var/lib/watchkeeper"));
-    }
     if service == Service::Api {
         volumes.push(secret_file("admin", &plan.admin_secret(), "token"));
         mounts.push(pod::mount_read_only("admin", ADMIN_FOLDER));

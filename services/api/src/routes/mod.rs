@@ -13,11 +13,7 @@ use crate::Api;
 
 /// All routes of the read path, without `/api/health`, which every service has.
 pub fn router(api: Api) -> Router {
-    Router::new()
-        .merge(api_analytics::router())
-        .merge(v1::router())
-        .merge(overview::router())
-        .with_state(api)
+    Router::new().merge(api_analytics::router()).merge(v1::router()).merge(overview::router()).with_state(api)
 }
 
 /// A failing store, to a client: nobody's fault but ours, and worth another try.

@@ -39,7 +39,8 @@ pub async fn client(store: &Store) -> Client {
 
 /// A fresh key with its user id.
 pub async fn account(client: &Client) -> (Uuid, Uuid) {
-    let uuid = |answer: Answer| answer.json().as_str().and_then(|text| text.parse().ok()).expect("a UUID in quotes");
+    let uuid =
+        |answer: Answer| answer.json().as_str().and_then(|text| text.parse().ok()).expect("a UUID in quotes");
     let key: Uuid = uuid(client.get("/api/generate").await);
     (key, uuid(client.get(&format!("/api/user-id/{key}")).await))
 }

@@ -13,10 +13,36 @@ use super::text;
 
 /// Frameworks that the published clients name themselves by.
 pub const FRAMEWORKS: [&str; 30] = [
-    "FastAPI", "Flask", "Gin", "Echo", "Express", "Fastify", "Koa", "Chi", "Fiber", "Actix",
-    "Axum", "Tornado", "Django", "Rails", "Laravel", "Sinatra", "Rocket", "ASP.NET Core", "Hono",
-    "Starlette", "Sanic", "Falcon", "aiohttp", "NestJS", "Elysia", "Bun", "H3", "Oak",
-    "Native PHP", "Middleware",
+    "FastAPI",
+    "Flask",
+    "Gin",
+    "Echo",
+    "Express",
+    "Fastify",
+    "Koa",
+    "Chi",
+    "Fiber",
+    "Actix",
+    "Axum",
+    "Tornado",
+    "Django",
+    "Rails",
+    "Laravel",
+    "Sinatra",
+    "Rocket",
+    "ASP.NET Core",
+    "Hono",
+    "Starlette",
+    "Sanic",
+    "Falcon",
+    "aiohttp",
+    "NestJS",
+    "Elysia",
+    "Bun",
+    "H3",
+    "Oak",
+    "Native PHP",
+    "Middleware",
 ];
 
 /// Longest path and query kept, bytes each.
@@ -126,9 +152,9 @@ impl Envelope {
         };
         let privacy_level = match take(&mut object, "privacy_level") {
             None | Some(Value::Null) => 0,
-            Some(level) => level
-                .as_i64()
-                .ok_or_else(|| malformed("privacy_level must be an integer".into()))?,
+            Some(level) => {
+                level.as_i64().ok_or_else(|| malformed("privacy_level must be an integer".into()))?
+            }
         };
         let requests = match take(&mut object, "requests") {
             None | Some(Value::Null) => Vec::new(),
@@ -172,10 +198,8 @@ impl Envelope {
         if self.requests.is_empty() {
             return Err(Refusal::Empty);
         }
-        let framework = FRAMEWORKS
-            .into_iter()
-            .find(|name| *name == self.framework)
-            .ok_or(Refusal::Framework)?;
+        let framework =
+            FRAMEWORKS.into_iter().find(|name| *name == self.framework).ok_or(Refusal::Framework)?;
         let mut repairs = Repairs::default();
         let mut rows = Vec::with_capacity(self.requests.len());
         for value in self.requests {
@@ -196,10 +220,7 @@ fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
     if let Some(value) = object.get_mut(name) {
         return Some(value.take());
     }
-    object
-        .iter_mut()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.take())
+    object.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.take())
 }
 
 fn row(mut object: Map<String, Value>, now: i64, repairs: &mut Repairs) -> Row {
@@ -296,7 +317,10 @@ mod tests {
             "path": "/a", "user_id": null, "ip_address": null, "user_agent": "", "created_at": "2023-11-14T22:13:20Z"
         }));
         assert_eq!(repairs, Repairs::default());
-        assert_eq!((null.user, null.ip, null.user_agent, null.host, null.status), (None, None, None, None, None));
+        assert_eq!(
+            (null.user, null.ip, null.user_agent, null.host, null.status),
+            (None, None, None, None, None)
+        );
         assert_eq!((null.ts, null.path.as_str(), null.query), (1_700_000_000_000, "/a", None));
     }
 
@@ -308,7 +332,10 @@ mod tests {
             "not an object",
         ]));
         assert_eq!(rows.len(), 2);
-        assert_eq!((rows[0].ip, rows[0].ts, rows[0].status, rows[0].duration_us), (None, 7, Some(200), Some(12_500)));
+        assert_eq!(
+            (rows[0].ip, rows[0].ts, rows[0].status, rows[0].duration_us),
+            (None, 7, Some(200), Some(12_500))
+        );
         assert_eq!((rows[1].status, rows[1].duration_us), (Some(32_767), Some(40_000_000)));
         assert_eq!(rows[1].ip, "1.2.3.4".parse().ok());
         assert_eq!(repairs, Repairs { ip: 1, created_at: 2, number: 2, text: 0, dropped: 1 });
@@ -322,7 +349,9 @@ mod tests {
 
     #[test]
     fn keys_are_understood_in_any_case_and_bytes_after_the_json_are_ignored() {
-        let body = format!(r#"{{"API_Key":"\"{KEY}\"","Framework":"Gin","REQUESTS":[{{"PATH":"/x?y=1"}}]}} trailing"#);
+        let body = format!(
+            r#"{{"API_Key":"\"{KEY}\"","Framework":"Gin","REQUESTS":[{{"PATH":"/x?y=1"}}]}} trailing"#
+        );
         let envelope = Envelope::parse(body.as_bytes()).expect("parse");
         assert_eq!(envelope.key().map(|key| key.to_string()), Ok(KEY.into()));
         let (_, rows, _) = envelope.rows(0).expect("rows");
@@ -331,7 +360,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters() {
-        let (row, repairs) = one(json!({ "path": format!("/a{}", "é".repeat(3_000)), "hostname": "é".repeat(200) }));
+        let (row, repairs) =
+            one(json!({ "path": format!("/a{}", "é".repeat(3_000)), "hostname": "é".repeat(200) }));
         assert_eq!(row.path.len(), 2_048);
         assert_eq!(row.host.map(|host| host.len()), Some(254));
         assert_eq!(repairs.text, 2);

@@ -23,14 +23,8 @@ const ANYWHERE: [&str; 13] = [
 ];
 
 /// HTTP libraries that uap-core calls spiders, as agents begin with them.
-const LIBRARIES: [&str; 6] = [
-    "java/",
-    "python-urllib",
-    "google-http-java-client",
-    "http%20client",
-    "winhttp",
-    "apache-httpclient",
-];
+const LIBRARIES: [&str; 6] =
+    ["java/", "python-urllib", "google-http-java-client", "http%20client", "winhttp", "apache-httpclient"];
 
 /// Decides from uap-core's verdict and the agent's own words.
 pub(super) fn is_bot(spider: bool, ua: &str) -> bool {
@@ -55,9 +49,7 @@ fn names_a_bot(ua: &str) -> bool {
 /// (`Google-HTTP-Java-Client` after `AppName/1`), so both places count.
 fn is_library(ua: &str, library: &str) -> bool {
     ua.starts_with(library)
-        || ua
-            .split(' ')
-            .any(|product| product.starts_with(library) && product.contains('/'))
+        || ua.split(' ').any(|product| product.starts_with(library) && product.contains('/'))
 }
 
 #[cfg(test)]

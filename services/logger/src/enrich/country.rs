@@ -94,10 +94,7 @@ fn is_nowhere(ip: IpAddr) -> bool {
                 || (a == 100 && b & 0xc0 == 64)
         }
         IpAddr::V6(ip) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
+            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
         }
     }
 }
@@ -136,10 +133,7 @@ mod tests {
         assert_eq!(code(&countries, "8.8.8.8").as_deref(), Some("US"));
         assert_eq!(code(&countries, "193.0.6.139").as_deref(), Some("NL"));
         assert_eq!(code(&countries, "200.160.2.3").as_deref(), Some("BR"));
-        assert_eq!(
-            code(&countries, "2001:67c:2e8:22::1").as_deref(),
-            Some("NL")
-        );
+        assert_eq!(code(&countries, "2001:67c:2e8:22::1").as_deref(), Some("NL"));
     }
 
     #[test]
@@ -151,15 +145,7 @@ mod tests {
     #[test]
     fn private_addresses_have_no_country() {
         let countries = public_file();
-        for ip in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "192.168.0.1",
-            "100.64.0.1",
-            "::1",
-            "fe80::1",
-            "fd00::1",
-        ] {
+        for ip in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "::1", "fe80::1", "fd00::1"] {
             assert_eq!(code(&countries, ip), None, "{ip}");
         }
     }

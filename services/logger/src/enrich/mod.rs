@@ -110,8 +110,7 @@ impl Enricher {
 
     /// What may be stored of where a hit came from.
     pub fn locate(&self, client_level: i64, ip: Option<IpAddr>) -> Location {
-        self.privacy_level(client_level)
-            .apply(ip, |ip| self.country(ip))
+        self.privacy_level(client_level).apply(ip, |ip| self.country(ip))
     }
 
     /// The id of the visitor behind a hit, stable within one UTC day and one
@@ -136,12 +135,8 @@ mod tests {
     use super::*;
 
     fn enricher(privacy_level: u8) -> Enricher {
-        Enricher::new(EnricherConfig {
-            geoip: None,
-            privacy_level,
-            visitor_key: [7; 32],
-        })
-        .expect("an enricher without a country file")
+        Enricher::new(EnricherConfig { geoip: None, privacy_level, visitor_key: [7; 32] })
+            .expect("an enricher without a country file")
     }
 
     #[test]

@@ -34,14 +34,8 @@ impl PrivacyLevel {
         country: impl FnOnce(IpAddr) -> Option<CountryCode>,
     ) -> Location {
         match self {
-            Self::Full => Location {
-                ip,
-                country: ip.and_then(country),
-            },
-            Self::Country => Location {
-                ip: None,
-                country: ip.and_then(country),
-            },
+            Self::Full => Location { ip, country: ip.and_then(country) },
+            Self::Country => Location { ip: None, country: ip.and_then(country) },
             Self::Nothing => Location::default(),
         }
     }

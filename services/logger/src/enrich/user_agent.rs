@@ -25,8 +25,7 @@ const ENTRY_BYTES: u64 = 256;
 /// Compiled once per process, for every [`UserAgents`]: it costs about 250 ms
 /// and 31 MB (measured on one slow core at opt-level 1).
 static EXTRACTOR: LazyLock<Result<Extractor<'static>, String>> = LazyLock::new(|| {
-    let regexes: Regexes<'static> =
-        serde_yaml::from_str(REGEXES).map_err(|error| error.to_string())?;
+    let regexes: Regexes<'static> = serde_yaml::from_str(REGEXES).map_err(|error| error.to_string())?;
     Extractor::try_from(regexes).map_err(|error| error.to_string())
 });
 
@@ -62,14 +61,9 @@ impl Weighter<Box<str>, UserAgentFacts> for ByBytes {
 
 impl UserAgents {
     pub(super) fn new() -> Result<Self, EnrichError> {
-        let extractor = EXTRACTOR
-            .as_ref()
-            .map_err(|error| EnrichError::UserAgent(error.clone()))?;
+        let extractor = EXTRACTOR.as_ref().map_err(|error| EnrichError::UserAgent(error.clone()))?;
         let entries = (CACHE_BYTES / (ENTRY_BYTES + 128)) as usize;
-        Ok(Self {
-            extractor,
-            cache: Cache::with_weighter(entries, CACHE_BYTES, ByBytes),
-        })
+        Ok(Self { extractor, cache: Cache::with_weighter(entries, CACHE_BYTES, ByBytes) })
     }
 
     pub(super) fn facts(&self, ua: &str) -> UserAgentFacts {
@@ -87,25 +81,13 @@ impl UserAgents {
 
     fn parse(&self, ua: &str) -> UserAgentFacts {
         let (client, os, device) = self.extractor.extract(ua);
-        let client = client
-            .and_then(|found| known(found.family))
-            .or_else(|| leading_product(ua).map(Cow::Borrowed));
+        let client =
+            client.and_then(|found| known(found.family)).or_else(|| leading_product(ua).map(Cow::Borrowed));
         let os = os.and_then(|found| known(found.os));
-        let device = device.map(|found| Device {
-            family: found.device,
-            brand: found.brand.unwrap_or_default(),
-        });
-        let bot = bot::is_bot(
-            device
-                .as_ref()
-                .is_some_and(|found| found.family == "Spider"),
-            ua,
-        );
-        let class = if bot {
-            Some("Bot")
-        } else {
-            device_class(ua, os.as_deref(), device.as_ref())
-        };
+        let device =
+            device.map(|found| Device { family: found.device, brand: found.brand.unwrap_or_default() });
+        let bot = bot::is_bot(device.as_ref().is_some_and(|found| found.family == "Spider"), ua);
+        let class = if bot { Some("Bot") } else { device_class(ua, os.as_deref(), device.as_ref()) };
         UserAgentFacts {
             client: client.map(Arc::from),
             os: os.map(Arc::from),
@@ -143,9 +125,7 @@ fn leading_product(ua: &str) -> Option<&str> {
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(plain)
         && !name.eq_ignore_ascii_case("mozilla");
-    let versioned = rest
-        .trim_start_matches(['v', 'V'])
-        .starts_with(|c: char| c.is_ascii_digit());
+    let versioned = rest.trim_start_matches(['v', 'V']).starts_with(|c: char| c.is_ascii_digit());
     (fits && versioned).then_some(name)
 }
 
@@ -185,8 +165,8 @@ fn device_class(ua: &str, os: Option<&str>, device: Option<&Device<'_>>) -> Opti
         "iOS" => Some("Mobile"),
         "Android" if has("Mobile") || has("Dalvik/") => Some("Mobile"),
         "Android" if brand == "Generic_Android_Tablet" || device.is_some() => Some("Tablet"),
-        "Windows Phone" | "Windows Mobile" | "BlackBerry OS" | "Symbian OS" | "KaiOS"
-        | "Firefox OS" | "Tizen" | "Bada" => Some("Mobile"),
+        "Windows Phone" | "Windows Mobile" | "BlackBerry OS" | "Symbian OS" | "KaiOS" | "Firefox OS"
+        | "Tizen" | "Bada" => Some("Mobile"),
         // A library on a server names its system too; only something with a
         // browser's manners sits on a desk.
         desktop if DESKTOP_SYSTEMS.contains(&desktop) && (has("Mozilla/") || has("Opera/")) => {

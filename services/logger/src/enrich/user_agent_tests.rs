@@ -140,21 +140,9 @@ const REAL: &[(&str, &str, &str, &str, bool)] = &[
     ("okhttp/4.12.0", "okhttp", "", "", false),
     ("axios/1.7.2", "axios", "", "", false),
     ("Java/17.0.10", "Java", "", "", false),
-    (
-        "Apache-HttpClient/4.5.14 (Java/17.0.10)",
-        "Apache-HttpClient",
-        "",
-        "",
-        false,
-    ),
+    ("Apache-HttpClient/4.5.14 (Java/17.0.10)", "Apache-HttpClient", "", "", false),
     ("Wget/1.21.4", "Wget", "", "", false),
-    (
-        "inventory-sync/2.4 (build 17)",
-        "inventory-sync",
-        "",
-        "",
-        false,
-    ),
+    ("inventory-sync/2.4 (build 17)", "inventory-sync", "", "", false),
     // Bots, by uap-core's list and by our words.
     (
         "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
@@ -163,13 +151,7 @@ const REAL: &[(&str, &str, &str, &str, bool)] = &[
         "Bot",
         true,
     ),
-    (
-        "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
-        "bingbot",
-        "",
-        "Bot",
-        true,
-    ),
+    ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", "bingbot", "", "Bot", true),
     (
         "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
         "GPTBot",
@@ -199,13 +181,7 @@ const REAL: &[(&str, &str, &str, &str, bool)] = &[
         true,
     ),
     ("kube-probe/1.30", "kube-probe", "", "Bot", true),
-    (
-        "Scrapy/2.11.2 (+https://scrapy.org)",
-        "Scrapy",
-        "",
-        "Bot",
-        true,
-    ),
+    ("Scrapy/2.11.2 (+https://scrapy.org)", "Scrapy", "", "Bot", true),
     // Noise.
     ("test", "", "", "", false),
     ("-", "", "", "", false),
@@ -219,12 +195,7 @@ fn real_agents_are_read_as_their_owners_mean_them() {
     let some = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
     let mut wrong = Vec::new();
     for &(ua, client, os, device, bot) in REAL {
-        let expected = UserAgentFacts {
-            client: some(client),
-            os: some(os),
-            device: some(device),
-            bot,
-        };
+        let expected = UserAgentFacts { client: some(client), os: some(os), device: some(device), bot };
         let got = agents.facts(ua);
         if got != expected {
             wrong.push(format!("{ua}\n  expected {expected:?}\n  got      {got:?}"));
@@ -240,8 +211,7 @@ fn unknown_is_never_an_empty_string_or_other() {
         let facts = agents.facts(ua);
         for fact in [&facts.client, &facts.os, &facts.device] {
             assert!(
-                fact.as_deref()
-                    .is_none_or(|text| !text.is_empty() && text != "Other"),
+                fact.as_deref().is_none_or(|text| !text.is_empty() && text != "Other"),
                 "{ua:?} gave {facts:?}"
             );
         }

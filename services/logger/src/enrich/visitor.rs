@@ -20,10 +20,7 @@ pub(super) struct VisitorKey {
 
 impl VisitorKey {
     pub(super) fn new(key: [u8; 32]) -> Self {
-        Self {
-            key,
-            today: RwLock::new((0, daily_salt(&key, 0))),
-        }
+        Self { key, today: RwLock::new((0, daily_salt(&key, 0))) }
     }
 
     /// See [`super::Enricher::visitor`].
@@ -153,10 +150,7 @@ mod tests {
     fn a_mapped_address_is_the_same_visitor_as_the_plain_one() {
         let key = VisitorKey::new([1; 32]);
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
-        assert_eq!(
-            key.id(DAY, 1, ip(1), None, None),
-            key.id(DAY, 1, Some(mapped), None, None)
-        );
+        assert_eq!(key.id(DAY, 1, ip(1), None, None), key.id(DAY, 1, Some(mapped), None, None));
     }
 
     #[test]

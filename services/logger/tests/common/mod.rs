@@ -56,7 +56,8 @@ macro_rules! on_both_stores {
 pub async fn logger(store: &Store, signup: Signup, privacy_level: u8, bounds: Bounds) -> Logger {
     let geoip: Option<PathBuf> = None;
     let config = EnricherConfig { geoip, privacy_level, visitor_key: [1; 32] };
-    let enricher = tokio::task::spawn_blocking(|| Enricher::new(config)).await.expect("join").expect("enricher");
+    let enricher =
+        tokio::task::spawn_blocking(|| Enricher::new(config)).await.expect("join").expect("enricher");
     let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
     Logger::new(store.clone(), signup, enricher, bounds, metrics)
 }
@@ -93,7 +94,11 @@ impl Answer {
     #[track_caller]
     pub fn blames(&self, status: u16, field: &str) {
         let body = self.json();
-        assert_eq!((self.status, &body["status"], &body["field"]), (status, &json!(status), &json!(field)), "{body}");
+        assert_eq!(
+            (self.status, &body["status"], &body["field"]),
+            (status, &json!(status), &json!(field)),
+            "{body}"
+        );
         assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
     }
 
@@ -110,12 +115,20 @@ impl Answer {
 pub struct Client(pub Router);
 
 impl Client {
-    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
-        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).expect("method")).uri(path);
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request =
+            Request::builder().method(Method::from_bytes(method.as_bytes()).expect("method")).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.0.clone().oneshot(request.body(body.into()).expect("request")).await.expect("infallible");
+        let response =
+            self.0.clone().oneshot(request.body(body.into()).expect("request")).await.expect("infallible");
         let (head, body) = response.into_parts();
         let body = body.collect().await.expect("body").to_bytes().to_vec();
         Answer { status: head.status.as_u16(), headers: head.headers, body }

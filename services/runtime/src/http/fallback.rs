@@ -56,8 +56,14 @@ mod tests {
     #[tokio::test]
     async fn a_slash_too_many_is_redirected_and_a_stranger_is_not() {
         let to = |path: &str| Some(path.to_owned());
-        assert_eq!(answer("POST", "/api/requests/?a=1").await, (StatusCode::TEMPORARY_REDIRECT, to("/api/requests?a=1")));
-        assert_eq!(answer("GET", "/api/requests/").await, (StatusCode::MOVED_PERMANENTLY, to("/api/requests")));
+        assert_eq!(
+            answer("POST", "/api/requests/?a=1").await,
+            (StatusCode::TEMPORARY_REDIRECT, to("/api/requests?a=1"))
+        );
+        assert_eq!(
+            answer("GET", "/api/requests/").await,
+            (StatusCode::MOVED_PERMANENTLY, to("/api/requests"))
+        );
         for path in ["//evil.example/", "/api//evil.example/", "/nope/", "/api/nope"] {
             assert_eq!(answer("GET", path).await, (StatusCode::NOT_FOUND, None), "{path}");
         }

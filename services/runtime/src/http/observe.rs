@@ -84,10 +84,7 @@ async fn observe(
     let response = next.run(request).await;
     let elapsed = start.elapsed();
     let status = response.status().as_u16();
-    metrics
-        .duration
-        .with_label_values(&[method, &route, &status.to_string()])
-        .observe(elapsed.as_secs_f64());
+    metrics.duration.with_label_values(&[method, &route, &status.to_string()]).observe(elapsed.as_secs_f64());
     tracing::info!(
         http.request.method = method,
         http.route = route,

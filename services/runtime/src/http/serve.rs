@@ -47,9 +47,9 @@ impl Default for Limits {
 /// # Errors
 /// When the address is taken or not of this machine.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| {
-        std::io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"))
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| std::io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
 }
 
 /// Serves `router` until `shutdown`, then lets requests under way finish.
@@ -72,7 +72,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
         let router = router.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
             let router = router.clone();
-            async move { Ok::<_, Infallible>(router.oneshot(request.map(axum::body::Body::new)).await.unwrap_or_else(|never| match never {})) }
+            async move {
+                Ok::<_, Infallible>(
+                    router
+                        .oneshot(request.map(axum::body::Body::new))
+                        .await
+                        .unwrap_or_else(|never| match never {}),
+                )
+            }
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
         tokio::spawn(async move {

@@ -47,10 +47,7 @@ impl Store {
             return Ok(());
         }
         let (done, written) = oneshot::channel();
-        self.ingest
-            .queue
-            .try_send(Batch { project, hits, done })
-            .map_err(|_| StoreError::Overloaded)?;
+        self.ingest.queue.try_send(Batch { project, hits, done }).map_err(|_| StoreError::Overloaded)?;
         written.await.unwrap_or(Err(StoreError::Overloaded))
     }
 }
@@ -117,7 +114,11 @@ async fn try_commit(db: &Db, rows: &mut [Row]) -> Result<Vec<bool>> {
     Ok(stored)
 }
 
-async fn insert(transaction: &mut Transaction<'static, Any>, project: ProjectId, hits: Vec<Hit>) -> Result<bool> {
+async fn insert(
+    transaction: &mut Transaction<'static, Any>,
+    project: ProjectId,
+    hits: Vec<Hit>,
+) -> Result<bool> {
     let min = hits.iter().map(|hit| hit.ts).min().unwrap_or_default();
     let max = hits.iter().map(|hit| hit.ts).max().unwrap_or_default();
     let count = i64::try_from(hits.len()).unwrap_or(i64::MAX);

@@ -118,7 +118,9 @@ impl Snapshot {
         let unsealed = self.inbox.remove(&day).unwrap_or_default();
         tokio::task::spawn_blocking(move || {
             for file in segments {
-                codec::decode_each(file, Some(columns), |hits| hits.iter().for_each(|hit| add(&mut state, hit)))?;
+                codec::decode_each(file, Some(columns), |hits| {
+                    hits.iter().for_each(|hit| add(&mut state, hit))
+                })?;
             }
             unsealed.iter().for_each(|hit| add(&mut state, hit));
             Ok(state)

@@ -117,7 +117,8 @@ async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, 
         if segments.len() < FAN_IN {
             break;
         }
-        let ids: Vec<i64> = segments.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
+        let ids: Vec<i64> =
+            segments.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
         let files = segments.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
         let hits = decode(files).await?;
         for id in ids {

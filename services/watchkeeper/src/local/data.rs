@@ -34,7 +34,9 @@ impl DataDirectory {
                 "another watchkeeper uses the data directory {}; stop it, or choose another with --data",
                 path.display()
             ),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", lock.display())),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", lock.display()))
+            }
         }
     }
 
@@ -53,7 +55,10 @@ impl DataDirectory {
     pub fn project_key(&self, name: &str) -> anyhow::Result<Uuid> {
         let file = format!("project-{name}.key");
         let secret = self.secret(&file, || Uuid::new_v4().to_string())?;
-        secret.expose().parse().with_context(|| format!("{} does not hold a UUID", self.path.join(file).display()))
+        secret
+            .expose()
+            .parse()
+            .with_context(|| format!("{} does not hold a UUID", self.path.join(file).display()))
     }
 
     fn secret(&self, name: &str, make: impl FnOnce() -> String) -> anyhow::Result<Secret> {

@@ -38,7 +38,8 @@ impl Settings {
 
     fn of(instance: &AnalyticsInstance, fallback: &Self) -> Self {
         let spec = &instance.spec;
-        let signup = if spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open };
+        let signup =
+            if spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open };
         Self {
             signup,
             privacy_level: u8::try_from(spec.privacy.level).unwrap_or(2).max(fallback.privacy_level),
@@ -83,7 +84,8 @@ impl Desired {
                 Manifest::MonitoredEndpoint(endpoint) => {
                     let id = identity(&endpoint.metadata);
                     if endpoints.insert(id, endpoint).is_some() {
-                        errors.push(format!("MonitoredEndpoint {}/{} is there twice; rename one", id.0, id.1));
+                        errors
+                            .push(format!("MonitoredEndpoint {}/{} is there twice; rename one", id.0, id.1));
                     }
                 }
                 Manifest::Secret(secret) => drop(secrets.insert(identity(&secret.metadata), secret)),
@@ -119,10 +121,7 @@ impl Desired {
 }
 
 fn identity(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> (&str, &str) {
-    (
-        metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
+    (metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE), metadata.name.as_deref().unwrap_or_default())
 }
 
 fn new_endpoint(
@@ -155,7 +154,11 @@ fn new_endpoint(
     })
 }
 
-fn projects(instance: &AnalyticsInstance, secrets: &Secrets<'_>, errors: &mut Vec<String>) -> Vec<NamedProject> {
+fn projects(
+    instance: &AnalyticsInstance,
+    secrets: &Secrets<'_>,
+    errors: &mut Vec<String>,
+) -> Vec<NamedProject> {
     let (namespace, _) = identity(&instance.metadata);
     let mut found = Vec::new();
     for project in &instance.spec.access.projects {
@@ -165,10 +168,8 @@ fn projects(instance: &AnalyticsInstance, secrets: &Secrets<'_>, errors: &mut Ve
         match text.map(|text| text.trim().parse()).transpose() {
             Ok(key) => found.push(NamedProject { name: project.name.clone(), key }),
             // The text itself is a secret and stays unsaid.
-            Err(_) => errors.push(format!(
-                "Secret {namespace}/{}: `{API_KEY}` must be a UUID",
-                project.key_secret_name
-            )),
+            Err(_) => errors
+                .push(format!("Secret {namespace}/{}: `{API_KEY}` must be a UUID", project.key_secret_name)),
         }
     }
     found
@@ -239,7 +240,10 @@ spec:
         let errors = derive(&format!("{other}{ENDPOINT}---{ENDPOINT}")).expect_err("mistakes");
         let all = errors.join("\n");
         assert!(all.contains("front is there twice"), "{all}");
-        assert!(all.contains("there is no AnalyticsInstance default/main; the one here is default/other"), "{all}");
+        assert!(
+            all.contains("there is no AnalyticsInstance default/main; the one here is default/other"),
+            "{all}"
+        );
         let errors = derive(ENDPOINT).expect_err("mistake").join("\n");
         assert!(errors.contains("there is no Secret `shop-key` with a key `token`"), "{errors}");
     }

@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn a_file_with_a_mistake_keeps_what_it_said_and_the_others_go_on() {
         let directory = tempfile::tempdir().expect("directory");
-        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("write");
+        let write =
+            |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("write");
         write("a.yaml", &endpoint("a"));
         write("b.yml", &endpoint("b"));
         write("ignored.txt", "::");

@@ -62,7 +62,11 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
     let upkeep = tokio::spawn(keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
     let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed, router, shutdown.clone()));
     let follow = reload::Follow { files, fallback, data, settings, changes, last: desired };
-    let follow = tokio::spawn(follow.run(local.process.store.clone(), local.process.registry.clone(), shutdown.clone())?);
+    let follow = tokio::spawn(follow.run(
+        local.process.store.clone(),
+        local.process.registry.clone(),
+        shutdown.clone(),
+    )?);
     let deps = checker::deps(&local.process, &local.args.probes, local.changes.clone());
     let checker = tokio::spawn(watchkeeper_checker::run(deps, shutdown.clone()));
 
@@ -106,7 +110,8 @@ impl Local {
         let open = settings.signup == crate::cli::SignupArg::Open;
         let changes = self.changes.clone();
         let api = Api::new(store.clone(), ApiOptions::new(self.auth.clone(), open), move || changes.notify());
-        let routes = watchkeeper_logger::router(logger).merge(watchkeeper_api::router(api)).merge(health(store));
+        let routes =
+            watchkeeper_logger::router(logger).merge(watchkeeper_api::router(api)).merge(health(store));
         Ok(self.process.http.wrap(finish(routes)))
     }
 

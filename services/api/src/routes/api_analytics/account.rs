@@ -41,7 +41,10 @@ pub(super) async fn delete(State(api): State<Api>, Path(key): Path<String>) -> R
 
 /// `POST /api/regenerate-user-id`, which upstream's dashboard calls and its
 /// server lacks: the old user id opens nothing any more.
-pub(super) async fn regenerate_user_id(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Uuid>, ApiError> {
+pub(super) async fn regenerate_user_id(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> Result<Json<Uuid>, ApiError> {
     let key = header_key(&headers)?;
     let project = api.store.project_by_key(key).await.map_err(|e| store_error(&e))?;
     let project = project.ok_or_else(|| refuse("Invalid API key."))?;

@@ -6,10 +6,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use http::{
-    HeaderMap, HeaderValue,
-    header::CONTENT_TYPE,
-};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use serde::Serialize;
 use watchkeeper_analytics::{Filter, Page, visit};
 use watchkeeper_runtime::error::ApiError;
@@ -27,8 +24,16 @@ const PAGE: usize = 50_000;
 
 /// Head of the compact form, whose rows follow its order.
 const COMPACT_HEAD: [&str; 10] = [
-    "ip_address", "path", "hostname", "user_agent", "method", "response_time", "status",
-    "location", "user_id", "created_at",
+    "ip_address",
+    "path",
+    "hostname",
+    "user_agent",
+    "method",
+    "response_time",
+    "status",
+    "location",
+    "user_id",
+    "created_at",
 ];
 
 #[derive(Serialize)]
@@ -80,8 +85,16 @@ fn write(body: &mut Vec<u8>, row: &Columns<'_>, compact: bool) {
     let agent = row.user_agent.unwrap_or_default();
     if compact {
         let values = (
-            ip, &row.path, row.hostname, agent, row.method, row.response_time, row.status,
-            row.location, row.user_id, &row.created_at,
+            ip,
+            &row.path,
+            row.hostname,
+            agent,
+            row.method,
+            row.response_time,
+            row.status,
+            row.location,
+            row.user_id,
+            &row.created_at,
         );
         return write_json(body, &values);
     }
@@ -155,7 +168,14 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_is_ignored() {
-        let junk = [("ip", "x"), ("status", "42"), ("location", "DEU"), ("date", "x"), ("dateFrom", ""), ("hostname", "")];
+        let junk = [
+            ("ip", "x"),
+            ("status", "42"),
+            ("location", "DEU"),
+            ("date", "x"),
+            ("dateFrom", ""),
+            ("hostname", ""),
+        ];
         assert_eq!(from(&junk), Filter::default());
     }
 

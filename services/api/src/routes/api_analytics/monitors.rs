@@ -12,9 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use url::Url;
 use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::{
-    DAY_MS, EndpointSpec, HttpProbe, NewEndpoint, Origin, Probe, Project, now_ms,
-};
+use watchkeeper_store::{DAY_MS, EndpointSpec, HttpProbe, NewEndpoint, Origin, Probe, Project, now_ms};
 
 use super::{by_user, refuse, store_error};
 use crate::{Api, routes::payload::Payload, times::rfc3339};

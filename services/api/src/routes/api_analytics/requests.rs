@@ -15,8 +15,9 @@ use watchkeeper_analytics::{Filter, Page, visit};
 use watchkeeper_runtime::error::ApiError;
 
 use super::{
-    by_user, refuse, store_error,
+    by_user, refuse,
     rows::{Columns, UserAgentIds, write_json},
+    store_error,
 };
 use crate::Api;
 
@@ -70,8 +71,16 @@ async fn answer(api: &Api, user: &str, page: Page) -> Result<Response, ApiError>
         write_json(
             &mut rows,
             &(
-                row.ip, &row.path, row.hostname, agent, row.method, row.response_time, row.status,
-                row.location, row.user_id, &row.created_at,
+                row.ip,
+                &row.path,
+                row.hostname,
+                agent,
+                row.method,
+                row.response_time,
+                row.status,
+                row.location,
+                row.user_id,
+                &row.created_at,
             ),
         );
     })

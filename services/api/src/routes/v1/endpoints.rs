@@ -68,10 +68,10 @@ pub(super) async fn put(
     Path(uid): Path<String>,
     Payload(body): Payload,
 ) -> Result<Response, ApiError> {
-    let unprocessable = |field: &str, message: String| {
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field(field)
-    };
-    let put: Put = serde_json::from_slice(&body).map_err(|e| unprocessable("", format!("The body is malformed: {e}")))?;
+    let unprocessable =
+        |field: &str, message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field(field);
+    let put: Put = serde_json::from_slice(&body)
+        .map_err(|e| unprocessable("", format!("The body is malformed: {e}")))?;
     if uid.len() > 255 {
         return Err(unprocessable("uid", "A uid may have 255 bytes.".into()));
     }
@@ -122,9 +122,9 @@ fn judge(put: &Put) -> Result<MonitoredEndpoint, (String, String)> {
 fn tells(message: &str, headers: &Value) -> bool {
     match headers {
         Value::Array(items) => items.iter().any(|item| tells(message, item)),
-        Value::Object(members) => {
-            members.iter().any(|(name, value)| !(name == "name" && value.is_string()) && tells(message, value))
-        }
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| !(name == "name" && value.is_string()) && tells(message, value)),
         Value::Null | Value::Bool(_) => false,
         Value::String(text) if text.is_empty() => false,
         value => message.contains(value.to_string().trim_matches('"')),
@@ -132,7 +132,11 @@ fn tells(message: &str, headers: &Value) -> bool {
 }
 
 /// `DELETE /api/v1/endpoints/{uid}`: also of one that is not there.
-pub(super) async fn delete(_: Admin, State(api): State<Api>, Path(uid): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(
+    _: Admin,
+    State(api): State<Api>,
+    Path(uid): Path<String>,
+) -> Result<StatusCode, ApiError> {
     api.store.delete_endpoint(&uid).await.map_err(|e| store_error(&e))?;
     api.endpoints_changed();
     Ok(StatusCode::NO_CONTENT)

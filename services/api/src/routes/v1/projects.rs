@@ -12,7 +12,11 @@ use uuid::Uuid;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::StoreError;
 
-use crate::{Api, auth::Admin, routes::{payload::Payload, store_error}};
+use crate::{
+    Api,
+    auth::Admin,
+    routes::{payload::Payload, store_error},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +33,8 @@ pub(super) async fn put(
 ) -> Result<Response, ApiError> {
     // The parser's own message could repeat the key.
     let put: Put = serde_json::from_slice(&body).map_err(|_| {
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "The body must be {\"key\": \"<uuid>\"}.").field("key")
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "The body must be {\"key\": \"<uuid>\"}.")
+            .field("key")
     })?;
     if name.is_empty() || name.len() > 255 {
         let message = "A name has 1 to 255 bytes.";
@@ -47,7 +52,11 @@ pub(super) async fn put(
 }
 
 /// Forgets the name; key and data stay.
-pub(super) async fn delete(_: Admin, State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(
+    _: Admin,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
     api.store.forget_project_name(&name).await.map_err(|e| store_error(&e))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -31,9 +31,9 @@ pub(super) async fn after(
 ) -> Result<Json<Value>, ApiError> {
     let mut after: i64 = match query.get("after") {
         None => 0,
-        Some(text) => text
-            .parse()
-            .map_err(|_| ApiError::bad_request("after must be a cursor of an earlier answer.").field("after"))?,
+        Some(text) => text.parse().map_err(|_| {
+            ApiError::bad_request("after must be a cursor of an earlier answer.").field("after")
+        })?,
     };
     let wait = match query.get("wait") {
         None => Duration::ZERO,
