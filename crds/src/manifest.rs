@@ -338,7 +338,8 @@ fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<Mistake> {
             };
             vec![Mistake { path, message: format!("{} has not the right form", error.instance()), fix }]
         }
-        _ => vec![Mistake { path, message: error.to_string(), fix: String::new() }],
+        // Without the value: a header's may be a secret.
+        _ => vec![Mistake { path, message: error.masked().to_string(), fix: String::new() }],
     }
 }
 

@@ -118,7 +118,10 @@ pub const RULES: [Rule; 16] = [
 pub fn files() -> Result<[(String, String); 2], serde_yaml::Error> {
     Ok([
         // The Lease is in the operator's own namespace: whoever installs it binds a Role there.
-        ("clusterrole.yaml".to_owned(), text("ClusterRole", RULES.iter().filter(|rule| rule.group != LEASES))?),
+        (
+            "clusterrole.yaml".to_owned(),
+            text("ClusterRole", RULES.iter().filter(|rule| rule.group != LEASES))?,
+        ),
         ("role.yaml".to_owned(), text("Role", RULES.iter().filter(|rule| !rule.cluster))?),
     ])
 }

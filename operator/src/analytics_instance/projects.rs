@@ -40,7 +40,7 @@ impl Registered {
 /// Registers the projects of an instance, once for each set of projects.
 ///
 /// # Errors
-/// What the API says.
+/// What the API says of the first project that it refuses; the others are registered all the same.
 pub async fn register(
     context: &Context,
     registered: &Registered,
@@ -51,10 +51,14 @@ pub async fn register(
     if plan.projects.is_empty() || registered.has(&plan.uid, &set) {
         return Ok(());
     }
+    let mut refusal = None;
     for project in &plan.projects {
         let result = api.put_project(&project.name, &project.key).await;
         count(context, "put_project", result.is_ok());
-        result?;
+        refusal = refusal.or(result.err());
+    }
+    if let Some(refusal) = refusal {
+        return Err(refusal.into());
     }
     registered.set(&plan.uid, set);
     Ok(())

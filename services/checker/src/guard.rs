@@ -45,10 +45,7 @@ const NOT_PUBLIC: &[(IpNet, &str)] = &[
     (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), "private"),
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "reserved"),
     (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), "reserved"),
-    (
-        v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-        "for documentation",
-    ),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), "for documentation"),
     (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "private"),
     (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), "private"),
 ];
@@ -58,10 +55,7 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> IpNet {
 }
 
 const fn v6(s: [u16; 8], prefix: u8) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(
-        Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]),
-        prefix,
-    ))
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), prefix))
 }
 
 /// How far the author of an endpoint is trusted.
@@ -102,10 +96,7 @@ impl Guard {
     /// `allow` lists networks that strangers may probe although they are not
     /// public. Metadata and link-local addresses cannot be allowed.
     pub fn new(trust: Trust, allow: &[IpNet]) -> Self {
-        Self {
-            trust,
-            allow: allow.into(),
-        }
+        Self { trust, allow: allow.into() }
     }
 
     /// Whether a connection to `ip` may be opened.
@@ -131,9 +122,7 @@ impl Guard {
 }
 
 fn find(list: &[(IpNet, &'static str)], ip: IpAddr) -> Option<&'static str> {
-    list.iter()
-        .find(|(net, _)| net.contains(&ip))
-        .map(|(_, kind)| *kind)
+    list.iter().find(|(net, _)| net.contains(&ip)).map(|(_, kind)| *kind)
 }
 
 /// The IPv4 address inside an IPv6 one, for the forms that a router or a
@@ -146,9 +135,7 @@ fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     match ip.segments() {
         // `::` and `::1` are addresses of their own.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(join(high, low))
-        }
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
         [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
@@ -159,13 +146,8 @@ mod tests {
     use super::*;
 
     fn allowed(trust: Trust, allow: &[&str], ip: &str) -> bool {
-        let allow: Vec<IpNet> = allow
-            .iter()
-            .map(|net| net.parse().expect("a network"))
-            .collect();
-        Guard::new(trust, &allow)
-            .check(ip.parse().expect("an address"))
-            .is_ok()
+        let allow: Vec<IpNet> = allow.iter().map(|net| net.parse().expect("a network")).collect();
+        Guard::new(trust, &allow).check(ip.parse().expect("an address")).is_ok()
     }
 
     #[test]
@@ -190,10 +172,7 @@ mod tests {
             "ff02::1",
         ] {
             for trust in [Trust::Operator, Trust::Stranger] {
-                assert!(
-                    !allowed(trust, &["0.0.0.0/0", "::/0"], ip),
-                    "{ip} for {trust:?}"
-                );
+                assert!(!allowed(trust, &["0.0.0.0/0", "::/0"], ip), "{ip} for {trust:?}");
             }
         }
     }
@@ -223,13 +202,7 @@ mod tests {
 
     #[test]
     fn public_addresses_are_open_to_all() {
-        for ip in [
-            "8.8.8.8",
-            "172.32.0.1",
-            "100.128.0.1",
-            "2606:4700::1111",
-            "64:ff9b::8.8.8.8",
-        ] {
+        for ip in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::8.8.8.8"] {
             assert!(allowed(Trust::Operator, &[], ip), "{ip}");
             assert!(allowed(Trust::Stranger, &[], ip), "{ip}");
         }
@@ -248,10 +221,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_kind_of_address_and_not_the_address() {
         let guard = Guard::new(Trust::Stranger, &[]);
-        let text = guard
-            .check(IpAddr::from([10, 1, 2, 3]))
-            .expect_err("denied")
-            .to_string();
+        let text = guard.check(IpAddr::from([10, 1, 2, 3])).expect_err("denied").to_string();
         assert!(text.contains("private") && !text.contains("10.1"), "{text}");
     }
 }

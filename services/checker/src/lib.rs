@@ -122,16 +122,8 @@ pub enum CheckerError {
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run<B: Backend>(
-    deps: CheckerDeps<B>,
-    shutdown: CancellationToken,
-) -> Result<(), CheckerError> {
-    let CheckerDeps {
-        backend,
-        registry,
-        options,
-        changes,
-    } = deps;
+pub async fn run<B: Backend>(deps: CheckerDeps<B>, shutdown: CancellationToken) -> Result<(), CheckerError> {
+    let CheckerDeps { backend, registry, options, changes } = deps;
     let metrics = Metrics::new(&registry)?;
     let probers = Probers::new(&options.allow)?;
 
@@ -139,22 +131,12 @@ pub async fn run<B: Backend>(
     let (leads, leading) = watch::channel(None);
     let leadership = Leadership {
         backend: backend.clone(),
-        lease: Lease {
-            name: "checker".into(),
-            holder: options.holder,
-            ttl: options.lease_ttl,
-        },
+        lease: Lease { name: "checker".into(), holder: options.holder, ttl: options.lease_ttl },
     };
     let leadership = tokio::spawn(leadership.keep(leads, shutdown.clone()));
 
     let (sets, loaded) = mpsc::channel(1);
-    let reload = tokio::spawn(reload::poll(
-        backend,
-        changes,
-        options.poll,
-        leading.clone(),
-        sets,
-    ));
+    let reload = tokio::spawn(reload::poll(backend, changes, options.poll, leading.clone(), sets));
 
     let runner = Runner::new(probers, metrics, options.concurrency, results);
     runner.run(leading.clone(), loaded, shutdown).await;

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use watchkeeper_store::{Endpoint, Origin};
 
 use crate::result::Outcome;
@@ -38,10 +36,7 @@ impl Metrics {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             checks: IntCounterVec::new(
-                Opts::new(
-                    "watchkeeper_checker_checks_total",
-                    "Checks made, by result.",
-                ),
+                Opts::new("watchkeeper_checker_checks_total", "Checks made, by result."),
                 &["result"],
             )?,
             duration: Histogram::with_opts(
@@ -49,9 +44,7 @@ impl Metrics {
                     "watchkeeper_checker_check_duration_seconds",
                     "Time until a check's final answer or failure.",
                 )
-                .buckets(vec![
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-                ]),
+                .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
             )?,
             lag: Histogram::with_opts(
                 HistogramOpts::new(
@@ -60,28 +53,19 @@ impl Metrics {
                 )
                 .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
             )?,
-            endpoints: IntGauge::new(
-                "watchkeeper_checker_endpoints",
-                "Endpoints that this replica checks.",
-            )?,
+            endpoints: IntGauge::new("watchkeeper_checker_endpoints", "Endpoints that this replica checks.")?,
             leader: IntGauge::new(
                 "watchkeeper_checker_leader",
                 "Whether this replica holds the lease and makes the checks.",
             )?,
-            pending: IntGauge::new(
-                "watchkeeper_checker_pending_results",
-                "Results that wait to be stored.",
-            )?,
+            pending: IntGauge::new("watchkeeper_checker_pending_results", "Results that wait to be stored.")?,
             dropped: IntCounter::new(
                 "watchkeeper_checker_dropped_results_total",
                 "Results dropped because the store was away for too long.",
             )?,
             success: probe("probe_success", "Whether the last check was good.")?,
             seconds: probe("probe_duration_seconds", "Duration of the last check.")?,
-            status: probe(
-                "probe_http_status_code",
-                "HTTP status of the last check, 0 without an answer.",
-            )?,
+            status: probe("probe_http_status_code", "HTTP status of the last check, 0 without an answer.")?,
             exposed: Arc::default(),
         };
         registry.register(Box::new(metrics.checks.clone()))?;
@@ -109,15 +93,9 @@ impl Metrics {
         self.lag.observe(lag.as_secs_f64());
         if let Some(labels) = self.expose(endpoint) {
             let labels = labels.each_ref().map(String::as_str);
-            self.success
-                .with_label_values(&labels)
-                .set(f64::from(u8::from(outcome.ok)));
-            self.seconds
-                .with_label_values(&labels)
-                .set(outcome.duration.as_secs_f64());
-            self.status
-                .with_label_values(&labels)
-                .set(f64::from(outcome.status.unwrap_or(0)));
+            self.success.with_label_values(&labels).set(f64::from(u8::from(outcome.ok)));
+            self.seconds.with_label_values(&labels).set(outcome.duration.as_secs_f64());
+            self.status.with_label_values(&labels).set(f64::from(outcome.status.unwrap_or(0)));
         }
     }
 
@@ -185,9 +163,7 @@ mod tests {
     }
 
     fn exposition(registry: &Registry) -> String {
-        TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .expect("metrics encode")
+        TextEncoder::new().encode_to_string(&registry.gather()).expect("metrics encode")
     }
 
     #[test]
@@ -199,18 +175,9 @@ mod tests {
         let text = exposition(&registry);
         let labels = r#"{endpoint="endpoint-7",group="",namespace="shop"}"#;
         assert!(text.contains(&format!("probe_success{labels} 0")), "{text}");
-        assert!(
-            text.contains(&format!("probe_http_status_code{labels} 503")),
-            "{text}"
-        );
-        assert!(
-            text.contains(&format!("probe_duration_seconds{labels} 0.25")),
-            "{text}"
-        );
-        assert!(
-            text.contains(r#"watchkeeper_checker_checks_total{result="failure"} 1"#),
-            "{text}"
-        );
+        assert!(text.contains(&format!("probe_http_status_code{labels} 503")), "{text}");
+        assert!(text.contains(&format!("probe_duration_seconds{labels} 0.25")), "{text}");
+        assert!(text.contains(r#"watchkeeper_checker_checks_total{result="failure"} 1"#), "{text}");
         metrics.forget(7);
         assert!(!exposition(&registry).contains("endpoint-7"));
     }
@@ -220,16 +187,9 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).expect("metrics");
         for id in 0..1_200 {
-            metrics.observe(
-                &endpoint(id, "http://example.test/"),
-                &outcome(200),
-                Duration::ZERO,
-            );
+            metrics.observe(&endpoint(id, "http://example.test/"), &outcome(200), Duration::ZERO);
         }
-        let count = exposition(&registry)
-            .lines()
-            .filter(|l| l.starts_with("probe_success{"))
-            .count();
+        let count = exposition(&registry).lines().filter(|l| l.starts_with("probe_success{")).count();
         assert_eq!(count, MAX_EXPOSED);
     }
 

@@ -31,12 +31,7 @@ impl<B: Backend> Recorder<B> {
     /// when all senders are gone and everything is stored.
     pub fn start(backend: B, metrics: Metrics) -> (mpsc::Sender<Check>, JoinHandle<()>) {
         let (results, incoming) = mpsc::channel(4 * BATCH);
-        let recorder = Self {
-            backend,
-            metrics,
-            incoming,
-            waiting: Vec::new(),
-        };
+        let recorder = Self { backend, metrics, incoming, waiting: Vec::new() };
         (results, tokio::spawn(recorder.run()))
     }
 
@@ -69,10 +64,7 @@ impl<B: Backend> Recorder<B> {
     /// Stores all that waits, however long the store is away.
     async fn store(&mut self) {
         while !self.waiting.is_empty() {
-            let batch: Vec<Check> = self
-                .waiting
-                .drain(..self.waiting.len().min(BATCH))
-                .collect();
+            let batch: Vec<Check> = self.waiting.drain(..self.waiting.len().min(BATCH)).collect();
             self.store_batch(&batch).await;
         }
         self.metrics.pending.set(0);
@@ -83,9 +75,7 @@ impl<B: Backend> Recorder<B> {
         let mut pause = RETRY.0;
         loop {
             let results = batch.len() + self.waiting.len();
-            self.metrics
-                .pending
-                .set(i64::try_from(results).unwrap_or(i64::MAX));
+            self.metrics.pending.set(i64::try_from(results).unwrap_or(i64::MAX));
             match self.receiving_during(backend.record(batch)).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, results, "results cannot be stored yet"),
@@ -123,18 +113,8 @@ mod tests {
     use crate::testing::{Fake, eventually};
 
     fn check(at: i64) -> Check {
-        let result = LastCheck {
-            at,
-            ok: true,
-            status: Some(200),
-            duration_us: 1,
-            message: None,
-        };
-        Check {
-            project: ProjectId(1),
-            endpoint: 1,
-            result,
-        }
+        let result = LastCheck { at, ok: true, status: Some(200), duration_us: 1, message: None };
+        Check { project: ProjectId(1), endpoint: 1, result }
     }
 
     #[tokio::test]

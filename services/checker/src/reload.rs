@@ -34,9 +34,7 @@ pub(crate) async fn poll<B: Backend>(
             continue;
         };
         // What was sent in an earlier term was forgotten with it.
-        let known = seen
-            .filter(|(then, _)| *then == term)
-            .map(|(_, revision)| revision);
+        let known = seen.filter(|(then, _)| *then == term).map(|(_, revision)| revision);
         match changed(&backend, known).await {
             Ok(Some((revision, endpoints))) => {
                 if sets.send(Loaded { term, endpoints }).await.is_err() {
@@ -97,27 +95,11 @@ mod tests {
         let (_term, leading) = watch::channel(Some(1));
         let (sets, mut loaded) = mpsc::channel(1);
         let every = Duration::from_millis(5);
-        tokio::spawn(poll(
-            store.clone(),
-            ChangeHandle::new(),
-            every,
-            leading,
-            sets,
-        ));
-        assert!(
-            loaded
-                .recv()
-                .await
-                .is_some_and(|set| set.endpoints.is_empty())
-        );
+        tokio::spawn(poll(store.clone(), ChangeHandle::new(), every, leading, sets));
+        assert!(loaded.recv().await.is_some_and(|set| set.endpoints.is_empty()));
         let quiet = tokio::time::timeout(Duration::from_millis(100), loaded.recv()).await;
         assert!(quiet.is_err(), "it was sent again");
         store.set(vec![endpoint(1, "http://example.test/")]);
-        assert!(
-            loaded
-                .recv()
-                .await
-                .is_some_and(|set| set.endpoints.len() == 1)
-        );
+        assert!(loaded.recv().await.is_some_and(|set| set.endpoints.len() == 1));
     }
 }

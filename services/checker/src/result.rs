@@ -20,12 +20,7 @@ pub struct Outcome {
 impl Outcome {
     /// A probe that got no answer.
     pub fn failed(duration: Duration, message: impl Into<String>) -> Self {
-        Self {
-            ok: false,
-            status: None,
-            duration,
-            message: Some(message.into()),
-        }
+        Self { ok: false, status: None, duration, message: Some(message.into()) }
     }
 }
 
@@ -44,29 +39,18 @@ impl ExpectedStatus {
     /// A sentence that names the pattern that cannot be understood.
     pub fn parse<S: AsRef<str>>(patterns: &[S]) -> Result<Self, String> {
         if patterns.is_empty() {
-            return Ok(Self {
-                ranges: vec![200..=299],
-                text: "2xx".into(),
-            });
+            return Ok(Self { ranges: vec![200..=299], text: "2xx".into() });
         }
-        let patterns: Vec<&str> = patterns
-            .iter()
-            .map(|pattern| pattern.as_ref().trim())
-            .collect();
+        let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_ref().trim()).collect();
         let ranges = patterns
             .iter()
             .map(|pattern| {
                 range(pattern).ok_or_else(|| {
-                    format!(
-                        "`{pattern}` is not an expected status: write it as 200, 2xx or 200-299"
-                    )
+                    format!("`{pattern}` is not an expected status: write it as 200, 2xx or 200-299")
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            ranges,
-            text: patterns.join(", "),
-        })
+        Ok(Self { ranges, text: patterns.join(", ") })
     }
 
     /// Judges a status.
@@ -108,10 +92,7 @@ mod tests {
     use super::*;
 
     fn good(patterns: &[&str], status: u16) -> bool {
-        ExpectedStatus::parse(patterns)
-            .expect("patterns")
-            .judge(status)
-            .is_ok()
+        ExpectedStatus::parse(patterns).expect("patterns").judge(status).is_ok()
     }
 
     #[test]
@@ -130,9 +111,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for bad in [
-            "", "abc", "2x", "20", "2000", "6xx", "300-200", "099", "200-", "+20",
-        ] {
+        for bad in ["", "abc", "2x", "20", "2000", "6xx", "300-200", "099", "200-", "+20"] {
             let message = ExpectedStatus::parse(&[bad]).expect_err(bad);
             assert!(message.contains(&format!("`{bad}`")), "{message}");
         }
@@ -141,9 +120,6 @@ mod tests {
     #[test]
     fn a_bad_status_is_told_with_what_was_expected() {
         let expected = ExpectedStatus::parse(&["200", "3xx"]).expect("patterns");
-        assert_eq!(
-            expected.judge(500),
-            Err("status 500, expected 200, 3xx".into())
-        );
+        assert_eq!(expected.judge(500), Err("status 500, expected 200, 3xx".into()));
     }
 }

@@ -7,11 +7,7 @@ use crate::result::Outcome;
 /// Runs `probe` until it succeeds, at most `1 + further` times, waiting
 /// `backoff` in between. The last attempt's outcome is the check's, with a
 /// message that says how many there were when there was more than one.
-pub(crate) async fn attempts<F>(
-    further: u32,
-    backoff: Duration,
-    mut probe: impl FnMut() -> F,
-) -> Outcome
+pub(crate) async fn attempts<F>(further: u32, backoff: Duration, mut probe: impl FnMut() -> F) -> Outcome
 where
     F: Future<Output = Outcome>,
 {
@@ -46,12 +42,7 @@ mod tests {
     const BACKOFF: Duration = Duration::from_millis(20);
 
     fn outcome(ok: bool) -> Outcome {
-        Outcome {
-            ok,
-            status: None,
-            duration: Duration::ZERO,
-            message: (!ok).then(|| "refused".into()),
-        }
+        Outcome { ok, status: None, duration: Duration::ZERO, message: (!ok).then(|| "refused".into()) }
     }
 
     async fn run(further: u32, good_at: u32) -> (Outcome, u32, Duration) {

@@ -45,21 +45,11 @@ struct Watched {
 }
 
 impl Runner {
-    pub fn new(
-        probers: Probers,
-        metrics: Metrics,
-        concurrency: usize,
-        results: mpsc::Sender<Check>,
-    ) -> Self {
+    pub fn new(probers: Probers, metrics: Metrics, concurrency: usize, results: mpsc::Sender<Check>) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency.max(1)));
         Self {
             term: None,
-            tools: Tools {
-                probers,
-                metrics,
-                permits,
-                results,
-            },
+            tools: Tools { probers, metrics, permits, results },
             schedule: Schedule::default(),
             watched: HashMap::new(),
             running: JoinSet::new(),
@@ -113,12 +103,7 @@ impl Runner {
             .filter(|endpoint| !endpoint.spec.suspended)
             .map(|endpoint| (endpoint.id, endpoint))
             .collect();
-        let gone: Vec<i64> = self
-            .watched
-            .keys()
-            .filter(|id| !active.contains_key(id))
-            .copied()
-            .collect();
+        let gone: Vec<i64> = self.watched.keys().filter(|id| !active.contains_key(id)).copied().collect();
         for id in gone {
             self.remove(id);
         }
@@ -132,15 +117,8 @@ impl Runner {
                 None => First::OnGrid,
             };
             self.remove(id);
-            self.schedule
-                .insert(id, endpoint.spec.interval, first, now, unix);
-            self.watched.insert(
-                id,
-                Watched {
-                    endpoint: Arc::new(endpoint),
-                    check: None,
-                },
-            );
+            self.schedule.insert(id, endpoint.spec.interval, first, now, unix);
+            self.watched.insert(id, Watched { endpoint: Arc::new(endpoint), check: None });
         }
         self.count();
     }
@@ -171,10 +149,7 @@ impl Runner {
             let Some(watched) = self.watched.get_mut(&due.id) else {
                 continue;
             };
-            let check = self
-                .tools
-                .clone()
-                .check(Arc::clone(&watched.endpoint), due.at);
+            let check = self.tools.clone().check(Arc::clone(&watched.endpoint), due.at);
             watched.check = Some(self.running.spawn(async move {
                 check.await;
                 due.id
@@ -258,9 +233,7 @@ impl Tools {
             None => self.permits.acquire().await,
         };
         let spec = &endpoint.spec;
-        self.probers
-            .probe(endpoint.origin, &spec.probe, spec.timeout)
-            .await
+        self.probers.probe(endpoint.origin, &spec.probe, spec.timeout).await
     }
 }
 

@@ -57,14 +57,7 @@ impl Schedule {
     /// Adds an endpoint, or replaces it and forgets that it is running.
     ///
     /// `now` and `unix` are the same moment, the latter since the Unix epoch.
-    pub fn insert(
-        &mut self,
-        id: i64,
-        interval: Duration,
-        first: First,
-        now: Instant,
-        unix: Duration,
-    ) {
+    pub fn insert(&mut self, id: i64, interval: Duration, first: First, now: Instant, unix: Duration) {
         self.remove(id);
         let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
         let anchor = now + until_grid(id, interval, unix);
@@ -74,15 +67,7 @@ impl Schedule {
             First::Soon => now + share(id, 2 * MIN_INTERVAL.min(interval)),
         };
         self.queue.insert((due, id));
-        self.slots.insert(
-            id,
-            Slot {
-                interval,
-                anchor,
-                due,
-                running: false,
-            },
-        );
+        self.slots.insert(id, Slot { interval, anchor, due, running: false });
     }
 
     /// Forgets an endpoint.

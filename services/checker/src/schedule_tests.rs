@@ -46,10 +46,7 @@ fn many_endpoints_are_spread_over_the_interval() {
         }
         busiest = busiest.max(in_this_second);
     }
-    assert!(
-        (100..160).contains(&busiest),
-        "{busiest} of 6000 in one second"
-    );
+    assert!((100..160).contains(&busiest), "{busiest} of 6000 in one second");
 }
 
 #[test]
@@ -134,9 +131,5 @@ fn absurd_intervals_are_brought_into_bounds() {
     let starts = starts(&mut schedule, 2);
     assert_eq!(starts[1] - starts[0], MIN_INTERVAL);
     schedule.insert(1, Duration::MAX, First::OnGrid, now, UNIX);
-    assert!(
-        schedule
-            .next_due()
-            .is_some_and(|due| due - now <= MAX_INTERVAL)
-    );
+    assert!(schedule.next_due().is_some_and(|due| due - now <= MAX_INTERVAL));
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use watchkeeper_store::{
-    Check, Endpoint, EndpointSpec, EndpointStatus, HttpProbe, Lease, Origin, Probe, ProjectId,
-    Result, State, StoreError,
+    Check, Endpoint, EndpointSpec, EndpointStatus, HttpProbe, Lease, Origin, Probe, ProjectId, Result, State,
+    StoreError,
 };
 
 use crate::Backend;
@@ -46,11 +46,7 @@ pub(crate) fn endpoint(id: i64, url: &str) -> Endpoint {
         },
         revision: 1,
         transition: 0,
-        status: EndpointStatus {
-            state: State::Unknown,
-            since: 0,
-            last_check: None,
-        },
+        status: EndpointStatus { state: State::Unknown, since: 0, last_check: None },
         created_at: 0,
     }
 }
@@ -81,10 +77,7 @@ impl Fake {
     }
 
     pub fn checks_of(&self, id: i64) -> Vec<Check> {
-        self.checks()
-            .into_iter()
-            .filter(|check| check.endpoint == id)
-            .collect()
+        self.checks().into_iter().filter(|check| check.endpoint == id).collect()
     }
 
     /// Makes everything fail, or work again.
@@ -130,11 +123,7 @@ impl Backend for Fake {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.here()?;
-        self.0
-            .checks
-            .lock()
-            .expect("lock")
-            .extend_from_slice(checks);
+        self.0.checks.lock().expect("lock").extend_from_slice(checks);
         Ok(())
     }
 
@@ -153,10 +142,7 @@ impl Backend for Fake {
 pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !done() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "not within 20 s: {what}"
-        );
+        assert!(tokio::time::Instant::now() < deadline, "not within 20 s: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -40,27 +40,17 @@ impl Running {
             changes: changes.clone(),
         };
         let task = tokio::spawn(run(deps, shutdown.clone()));
-        Self {
-            changes,
-            registry,
-            shutdown,
-            task,
-        }
+        Self { changes, registry, shutdown, task }
     }
 
     fn metrics(&self) -> String {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .expect("metrics encode")
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("metrics encode")
     }
 
     async fn stop(self) {
         self.shutdown.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(20), self.task).await;
-        ended
-            .expect("it ends")
-            .expect("no panic")
-            .expect("no error");
+        ended.expect("it ends").expect("no panic").expect("no error");
     }
 }
 
@@ -104,10 +94,7 @@ async fn good_bad_and_unreachable_endpoints_are_all_stored() {
         endpoint(3, "http://127.0.0.1:1/"),
     ]);
     let checker = Running::start(&store);
-    eventually("each was checked", || {
-        (1..=3).all(|id| !store.checks_of(id).is_empty())
-    })
-    .await;
+    eventually("each was checked", || (1..=3).all(|id| !store.checks_of(id).is_empty())).await;
 
     let result = |id| store.checks_of(id)[0].result.clone();
     assert_eq!((result(1).ok, result(1).status), (true, Some(200)));
@@ -117,14 +104,8 @@ async fn good_bad_and_unreachable_endpoints_are_all_stored() {
     assert!(result(1).duration_us > 0 && result(1).at > 0);
 
     let metrics = checker.metrics();
-    assert!(
-        metrics.contains("watchkeeper_checker_endpoints 3"),
-        "{metrics}"
-    );
-    assert!(
-        metrics.contains("watchkeeper_checker_leader 1"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("watchkeeper_checker_endpoints 3"), "{metrics}");
+    assert!(metrics.contains("watchkeeper_checker_leader 1"), "{metrics}");
     checker.stop().await;
     assert_eq!(store.released(), 1);
 }
@@ -138,15 +119,8 @@ async fn slow_endpoints_delay_no_other() {
     endpoints.push(endpoint(100, &format!("{url}/good")));
     store.set(endpoints);
     let checker = Running::start(&store);
-    eventually("it was checked three times", || {
-        store.checks_of(100).len() >= 3
-    })
-    .await;
-    let at: Vec<i64> = store
-        .checks_of(100)
-        .iter()
-        .map(|check| check.result.at)
-        .collect();
+    eventually("it was checked three times", || store.checks_of(100).len() >= 3).await;
+    let at: Vec<i64> = store.checks_of(100).iter().map(|check| check.result.at).collect();
     let last_gap = at[2] - at[1];
     assert!((800..1_200).contains(&last_gap), "{at:?}");
     checker.stop().await;
@@ -194,10 +168,7 @@ async fn new_changed_suspended_and_deleted_endpoints_are_noticed() {
     store.set(vec![one.clone()]);
     checker.changes.notify();
     eventually("the changed one is bad", || {
-        store
-            .checks_of(1)
-            .iter()
-            .any(|check| check.result.status == Some(503))
+        store.checks_of(1).iter().any(|check| check.result.status == Some(503))
     })
     .await;
 
@@ -206,9 +177,7 @@ async fn new_changed_suspended_and_deleted_endpoints_are_noticed() {
     store.set(vec![one]);
     checker.changes.notify();
     eventually("the suspended one is not watched", || {
-        checker
-            .metrics()
-            .contains("watchkeeper_checker_endpoints 0")
+        checker.metrics().contains("watchkeeper_checker_endpoints 0")
     })
     .await;
     assert!(!checker.metrics().contains("probe_success{"));
@@ -230,15 +199,8 @@ async fn without_the_lease_nothing_is_probed_and_losing_it_stops_probes() {
     eventually("it is checked", || !store.checks().is_empty()).await;
 
     store.set_lease_taken(true);
-    eventually("it stops", || {
-        checker.metrics().contains("watchkeeper_checker_leader 0")
-    })
-    .await;
-    assert!(
-        checker
-            .metrics()
-            .contains("watchkeeper_checker_endpoints 0")
-    );
+    eventually("it stops", || checker.metrics().contains("watchkeeper_checker_leader 0")).await;
+    assert!(checker.metrics().contains("watchkeeper_checker_endpoints 0"));
     checker.stop().await;
 }
 
@@ -252,28 +214,19 @@ async fn a_store_that_is_away_past_the_lease_stops_probes_and_loses_no_result() 
 
     store.set_away(true);
     let before = store.checks().len();
-    eventually("it gives up", || {
-        checker.metrics().contains("watchkeeper_checker_leader 0")
-    })
-    .await;
+    eventually("it gives up", || checker.metrics().contains("watchkeeper_checker_leader 0")).await;
     let made: u64 = counted(&checker.metrics());
-    assert!(
-        made > before as u64,
-        "checks went on while the lease lasted"
-    );
+    assert!(made > before as u64, "checks went on while the lease lasted");
 
     store.set_away(false);
-    eventually("what was found meanwhile is stored", || {
-        store.checks().len() as u64 >= made
-    })
-    .await;
+    eventually("what was found meanwhile is stored", || store.checks().len() as u64 >= made).await;
     checker.stop().await;
 }
 
 fn counted(metrics: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| {
-        line.strip_prefix(r#"watchkeeper_checker_checks_total{result="success"} "#)
-    });
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"watchkeeper_checker_checks_total{result="success"} "#));
     line.and_then(|count| count.parse().ok()).expect("a count")
 }
 
@@ -287,10 +240,7 @@ async fn attempts_are_repeated_and_told() {
     let checker = Running::start(&store);
     eventually("it was checked", || !store.checks().is_empty()).await;
     let message = store.checks()[0].result.message.clone();
-    assert_eq!(
-        message.as_deref(),
-        Some("connection refused (after 3 attempts)")
-    );
+    assert_eq!(message.as_deref(), Some("connection refused (after 3 attempts)"));
     checker.stop().await;
 }
 
@@ -305,11 +255,6 @@ async fn monitors_of_strangers_reach_nothing_inside() {
     eventually("it was checked", || !store.checks().is_empty()).await;
     let result = &store.checks()[0].result;
     assert_eq!((result.ok, result.status), (false, None));
-    assert!(
-        result
-            .message
-            .as_deref()
-            .is_some_and(|message| message.starts_with("refused: "))
-    );
+    assert!(result.message.as_deref().is_some_and(|message| message.starts_with("refused: ")));
     checker.stop().await;
 }

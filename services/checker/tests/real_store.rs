@@ -57,10 +57,7 @@ async fn server() -> (String, Arc<AtomicBool>) {
     let address = listener.local_addr().expect("an address");
     let router = Router::new().route("/", get(answer));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (
-        format!("http://user:{SECRET}@{address}/?token={SECRET}"),
-        healthy,
-    )
+    (format!("http://user:{SECRET}@{address}/?token={SECRET}"), healthy)
 }
 
 fn new_endpoint(uid: &str, project: ProjectId, origin: Origin, url: &str) -> NewEndpoint {
@@ -92,10 +89,7 @@ fn new_endpoint(uid: &str, project: ProjectId, origin: Origin, url: &str) -> New
     }
 }
 
-fn checker(
-    store: &Store,
-    holder: &str,
-) -> (CancellationToken, JoinHandle<Result<(), CheckerError>>) {
+fn checker(store: &Store, holder: &str) -> (CancellationToken, JoinHandle<Result<(), CheckerError>>) {
     let mut options = CheckerOptions::new(holder);
     options.poll = Duration::from_millis(100);
     options.lease_ttl = Duration::from_secs(3);
@@ -111,9 +105,7 @@ fn checker(
 
 async fn endpoint(store: &Store, uid: &str) -> Endpoint {
     let all = store.endpoints().await.expect("endpoints");
-    all.into_iter()
-        .find(|endpoint| endpoint.uid == uid)
-        .expect("the endpoint")
+    all.into_iter().find(|endpoint| endpoint.uid == uid).expect("the endpoint")
 }
 
 async fn becomes(store: &Store, uid: &str, state: State) -> Endpoint {
@@ -123,11 +115,7 @@ async fn becomes(store: &Store, uid: &str, state: State) -> Endpoint {
         if endpoint.status.state == state {
             return endpoint;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{uid} is {:?}, not {state:?}",
-            endpoint.status
-        );
+        assert!(Instant::now() < deadline, "{uid} is {:?}, not {state:?}", endpoint.status);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -144,23 +132,12 @@ async fn states_move_the_lease_passes_on_and_no_log_line_holds_a_secret() {
         .init();
 
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&Options::sqlite(dir.path().join("store.db")))
-        .await
-        .expect("a store");
-    let project = store
-        .register_key(Uuid::new_v4())
-        .await
-        .expect("a project")
-        .id;
+    let store = Store::open(&Options::sqlite(dir.path().join("store.db"))).await.expect("a store");
+    let project = store.register_key(Uuid::new_v4()).await.expect("a project").id;
     let (url, healthy) = server().await;
     for new in [
         new_endpoint("site", project, Origin::Manifest, &url),
-        new_endpoint(
-            "nowhere",
-            project,
-            Origin::Kubernetes,
-            "http://user:s3cret@127.0.0.1:1/?s3cret",
-        ),
+        new_endpoint("nowhere", project, Origin::Kubernetes, "http://user:s3cret@127.0.0.1:1/?s3cret"),
         new_endpoint("monitor", project, Origin::Monitor, &url),
     ] {
         store.put_endpoint(&new).await.expect("put");
@@ -170,23 +147,13 @@ async fn states_move_the_lease_passes_on_and_no_log_line_holds_a_secret() {
     let site = becomes(&store, "site", State::Up).await;
     becomes(&store, "nowhere", State::Down).await;
     let monitor = becomes(&store, "monitor", State::Down).await;
-    let why = monitor
-        .status
-        .last_check
-        .and_then(|check| check.message)
-        .unwrap_or_default();
+    let why = monitor.status.last_check.and_then(|check| check.message).unwrap_or_default();
     assert!(why.starts_with("refused: "), "{why}");
-    assert_eq!(
-        site.status.last_check.and_then(|check| check.status),
-        Some(200)
-    );
+    assert_eq!(site.status.last_check.and_then(|check| check.status), Some(200));
 
     healthy.store(false, Ordering::SeqCst);
     let site = becomes(&store, "site", State::Down).await;
-    assert_eq!(
-        site.status.last_check.and_then(|check| check.status),
-        Some(503)
-    );
+    assert_eq!(site.status.last_check.and_then(|check| check.status), Some(503));
 
     // Another replica waits, and takes over as soon as the first one ends.
     let (stop_second, second) = checker(&store, "second");
@@ -200,13 +167,7 @@ async fn states_move_the_lease_passes_on_and_no_log_line_holds_a_secret() {
     let checks = store.checks(project, site.id, 0).await.expect("checks");
     assert!(checks.iter().any(|check| check.ok) && checks.iter().any(|check| !check.ok));
     for check in &checks {
-        assert!(
-            !check
-                .message
-                .as_deref()
-                .unwrap_or_default()
-                .contains(SECRET)
-        );
+        assert!(!check.message.as_deref().unwrap_or_default().contains(SECRET));
     }
     store.close().await;
 

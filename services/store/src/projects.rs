@@ -1,10 +1,10 @@
 //! Projects: whoever holds the key may write, whoever knows the user id may read.
 
 use sha2::{Digest, Sha256};
-use sqlx::{Row, any::AnyRow};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 use uuid::Uuid;
 
-use crate::{Result, Store, now_ms};
+use crate::{Result, Store, endpoints, hits::seal, now_ms};
 
 /// Number of a project in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,46 +99,63 @@ impl Store {
     }
 
     /// Makes `key` the key of the project called `name`: a new project, or an
-    /// existing one whose key changes, or the nameless one that has the key.
-    /// Returns whether anything changed.
+    /// existing one whose key changes. A nameless project that has the key
+    /// already, because a client was quicker, becomes part of it. Returns whether
+    /// anything changed.
     ///
     /// # Errors
     /// [`StoreError::KeyTaken`](crate::StoreError::KeyTaken) when the key is
-    /// another project's, and when the database fails.
+    /// another named project's, and when the database fails.
     pub async fn put_project(&self, name: &str, key: Uuid) -> Result<bool> {
         let mut transaction = self.db.begin().await?;
         let named: Option<i64> = sqlx::query_scalar("SELECT id FROM projects WHERE name = $1")
             .bind(name)
             .fetch_optional(&mut *transaction)
             .await?;
-        let holder: Option<Option<String>> =
-            sqlx::query_scalar("SELECT name FROM projects WHERE key_hash = $1")
-                .bind(hash(key))
-                .fetch_optional(&mut *transaction)
-                .await?;
-        match holder {
-            Some(Some(holder)) if holder == name => return Ok(false),
-            // One without a name gets this one, unless there is a project of this name: two cannot become one.
-            Some(holder) if holder.is_some() || named.is_some() => return Err(crate::StoreError::KeyTaken),
-            _ => {}
+        let holder = sqlx::query("SELECT id, name FROM projects WHERE key_hash = $1")
+            .bind(hash(key))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some(holder) = holder {
+            let (id, its_name): (i64, Option<String>) = (holder.try_get(0)?, holder.try_get(1)?);
+            match (its_name, named) {
+                (Some(its_name), _) if its_name == name => return Ok(false),
+                (Some(_), _) => return Err(crate::StoreError::KeyTaken),
+                (None, Some(named)) => self.absorb(&mut transaction, id, named).await?,
+                (None, None) => {}
+            }
         }
-        let changed = if named.is_some() {
-            sqlx::query("UPDATE projects SET key_hash = $2 WHERE name = $1")
-                .bind(name)
-                .bind(hash(key))
-                .execute(&mut *transaction)
-                .await?
+        let put = if named.is_some() {
+            sqlx::query("UPDATE projects SET key_hash = $1 WHERE name = $2").bind(hash(key)).bind(name)
         } else {
             sqlx::query(include_str!("../sql/projects/put.sql"))
                 .bind(hash(key))
-                .bind(Uuid::new_v4().to_string())
                 .bind(name)
+                .bind(Uuid::new_v4().to_string())
                 .bind(now_ms())
-                .execute(&mut *transaction)
-                .await?
         };
+        put.execute(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(changed.rows_affected() > 0)
+        Ok(true)
+    }
+
+    /// Gives all that belongs to one project to another, and deletes the first.
+    /// Appends under way end before, and later ones are refused.
+    async fn absorb(&self, transaction: &mut Transaction<'static, Any>, from: i64, into: i64) -> Result<()> {
+        for project in [from, into] {
+            seal::wait_for_seals(transaction, self.db.dialect, ProjectId(project)).await?;
+        }
+        sqlx::query("DELETE FROM projects WHERE id = $1").bind(from).execute(&mut **transaction).await?;
+        for sql in [
+            "UPDATE inbox SET project_id = $2 WHERE project_id = $1",
+            "UPDATE segments SET project_id = $2 WHERE project_id = $1",
+            "UPDATE checks SET project_id = $2 WHERE project_id = $1",
+            "UPDATE endpoints SET project_id = $2 WHERE project_id = $1",
+        ] {
+            sqlx::query(sql).bind(from).bind(into).execute(&mut **transaction).await?;
+        }
+        endpoints::next(transaction, "endpoints").await?;
+        Ok(())
     }
 
     /// Forgets the name of a project; its key and data stay.
@@ -192,10 +209,10 @@ impl Store {
             "DELETE FROM segments WHERE project_id = $1",
             "DELETE FROM checks WHERE project_id = $1",
             "DELETE FROM endpoints WHERE project_id = $1",
-            "UPDATE sequences SET value = value + 1 WHERE name = 'endpoints' AND $1 = $1",
         ] {
             sqlx::query(sql).bind(project.0).execute(&mut *transaction).await?;
         }
+        endpoints::next(&mut transaction, "endpoints").await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -46,6 +46,7 @@ conformance! {
     one_key_is_one_project_whoever_registers_it_first
     a_named_project_changes_its_key_and_keeps_its_data
     a_key_of_another_project_is_not_given_away
+    a_project_takes_in_the_nameless_one_that_used_its_new_key_first
     a_new_user_id_replaces_the_old
     deleting_a_project_leaves_nothing_of_it
     an_endpoint_put_twice_is_unchanged
@@ -246,13 +247,56 @@ async fn a_key_of_another_project_is_not_given_away(fresh: Fresh) {
     store.put_project("shop", shop).await.expect("put");
     store.put_project("blog", blog).await.expect("put");
     let nameless = store.register_key(loose).await.expect("register").id;
-    for (name, key) in [("shop", blog), ("shop", loose), ("new", shop)] {
+    for (name, key) in [("shop", blog), ("new", shop)] {
         let refused = store.put_project(name, key).await;
         assert!(matches!(refused, Err(StoreError::KeyTaken)), "{name}: {refused:?}");
     }
     assert!(store.put_project("new", loose).await.expect("adopt"));
     let adopted = store.project_by_key(loose).await.expect("find").expect("is there");
     assert_eq!((adopted.id, adopted.name.as_deref()), (nameless, Some("new")));
+}
+
+async fn a_project_takes_in_the_nameless_one_that_used_its_new_key_first(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+    store.put_project("shop", old).await.expect("put");
+    let shop = store.project_by_key(old).await.expect("find").expect("is there").id;
+    store.append(shop, vec![hit(0, "before")]).await.expect("append");
+
+    // Clients use the new key before it is put, while it is put, and after it.
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let (store, stop) = (store.clone(), Arc::clone(&stop));
+        writers.spawn(async move {
+            let mut acknowledged = Vec::new();
+            for number in 0.. {
+                let path = format!("{writer}/{number}");
+                let project = store.register_key(new).await.expect("register").id;
+                match store.append(project, vec![hit(1, &path)]).await {
+                    Ok(()) => acknowledged.push(path),
+                    Err(StoreError::NoProject) => {}
+                    Err(error) => panic!("{error}"),
+                }
+                if number >= 20 && stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return acknowledged;
+                }
+            }
+            acknowledged
+        });
+    }
+    store.register_key(new).await.expect("register");
+    store.seal_all().await.expect("seal");
+    assert!(store.put_project("shop", new).await.expect("rotate"));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+
+    let mut expected: BTreeSet<String> = writers.join_all().await.into_iter().flatten().collect();
+    expected.insert("before".into());
+    let found: Vec<_> = read_all(&store, shop).await.into_iter().filter_map(|h| h.path).collect();
+    assert_eq!(found.len(), expected.len(), "nothing is there twice");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(store.project_by_key(new).await.expect("find").map(|p| p.id), Some(shop));
+    assert_eq!(store.stored().await.expect("stored").projects, 1);
 }
 
 async fn a_new_user_id_replaces_the_old(fresh: Fresh) {

@@ -20,7 +20,11 @@ use super::{
     store_error,
     v1::{EndpointView, endpoints::views},
 };
-use crate::{Api, auth::Viewer, times::rfc3339};
+use crate::{
+    Api,
+    auth::Viewer,
+    times::{grouped, rfc3339, spoken},
+};
 
 /// Projects shown; the newest first.
 const PROJECTS: i64 = 20;
@@ -39,6 +43,8 @@ pub(super) fn router() -> Router<Api> {
 struct Overview {
     version: &'static str,
     now: String,
+    #[serde(skip)]
+    now_ms: i64,
     hits: i64,
     bytes: i64,
     projects: i64,
@@ -97,12 +103,23 @@ impl Overview {
         Ok(Self {
             version: VERSION,
             now: rfc3339(now),
+            now_ms: now,
             hits: stored.hits,
             bytes: stored.bytes,
             projects: stored.projects,
             shown,
             endpoints: views(api, None).await?,
         })
+    }
+
+    /// How long ago a moment was, for people.
+    fn ago(&self, ms: &i64) -> String {
+        spoken(self.now_ms - ms)
+    }
+
+    /// A number for people.
+    fn grouped(&self, number: impl std::fmt::Display) -> String {
+        grouped(number)
     }
 
     /// A size as people read it.

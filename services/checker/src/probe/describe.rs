@@ -40,11 +40,7 @@ pub(super) fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "the connection timed out".into();
     }
-    let what = if error.is_connect() {
-        "cannot connect"
-    } else {
-        "no valid answer"
-    };
+    let what = if error.is_connect() { "cannot connect" } else { "no valid answer" };
     format!("{what}: {}", shorten(&root(error).to_string()))
 }
 
@@ -81,9 +77,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
         if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        let inside = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inside {
             Some(inside) => Some(inside),
             None => error.source(),
@@ -115,18 +109,9 @@ mod tests {
     #[test]
     fn certificate_faults_are_told_apart() {
         let told = |fault| describe_tls(&rustls::Error::InvalidCertificate(fault));
-        assert_eq!(
-            told(CertificateError::Expired),
-            "TLS: the certificate has expired"
-        );
-        assert_eq!(
-            told(CertificateError::UnknownIssuer),
-            "TLS: the certificate's issuer is not trusted"
-        );
-        assert_eq!(
-            told(CertificateError::NotValidForName),
-            "TLS: the certificate is for another name"
-        );
+        assert_eq!(told(CertificateError::Expired), "TLS: the certificate has expired");
+        assert_eq!(told(CertificateError::UnknownIssuer), "TLS: the certificate's issuer is not trusted");
+        assert_eq!(told(CertificateError::NotValidForName), "TLS: the certificate is for another name");
     }
 
     #[test]

@@ -66,12 +66,7 @@ impl HttpProber {
                     Ok(()) => drain(response, left).await,
                     bad => bad,
                 };
-                Outcome {
-                    ok: verdict.is_ok(),
-                    status: Some(status),
-                    duration,
-                    message: verdict.err(),
-                }
+                Outcome { ok: verdict.is_ok(), status: Some(status), duration, message: verdict.err() }
             }
             Ok(Err(why)) => Outcome::failed(start.elapsed(), why),
             Err(_) => Outcome::failed(start.elapsed(), format!("no answer within {timeout:?}")),
@@ -81,8 +76,8 @@ impl HttpProber {
     /// Sends the request and follows its redirects to the final answer.
     async fn exchange(&self, plan: &Plan) -> Result<Response, String> {
         let response = self.follow(plan, plan.method.clone()).await?;
-        let refused = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED]
-            .contains(&response.status());
+        let refused =
+            [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED].contains(&response.status());
         if refused && plan.head_falls_back_to_get && plan.method == Method::HEAD {
             return self.follow(plan, Method::GET).await;
         }
@@ -90,12 +85,8 @@ impl HttpProber {
     }
 
     async fn follow(&self, plan: &Plan, method: Method) -> Result<Response, String> {
-        let mut request = Hop {
-            url: plan.url.clone(),
-            method,
-            headers: plan.headers.clone(),
-            body: plan.body.clone(),
-        };
+        let mut request =
+            Hop { url: plan.url.clone(), method, headers: plan.headers.clone(), body: plan.body.clone() };
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&request).await?;
             if !plan.follow_redirects {
@@ -120,10 +111,8 @@ impl HttpProber {
         if let Some(ip) = literal {
             self.guard.check(ip).map_err(|denied| denied.to_string())?;
         }
-        let mut builder = self
-            .client
-            .request(request.method.clone(), request.url.clone())
-            .headers(request.headers.clone());
+        let mut builder =
+            self.client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
@@ -149,8 +138,8 @@ impl Plan {
     fn new(probe: &HttpProbe) -> Result<Self, String> {
         let url = Url::parse(&probe.url).map_err(|error| format!("the URL is invalid: {error}"))?;
         require_http(&url)?;
-        let method = Method::from_bytes(probe.method.as_bytes())
-            .map_err(|_| "the method is invalid".to_owned())?;
+        let method =
+            Method::from_bytes(probe.method.as_bytes()).map_err(|_| "the method is invalid".to_owned())?;
         let mut headers = HeaderMap::with_capacity(probe.headers.len());
         for (name, value) in &probe.headers {
             let header = HeaderName::from_bytes(name.as_bytes())
@@ -185,10 +174,9 @@ impl Hop {
     /// The request that an answer redirects to, if it does.
     fn next(&self, response: &Response) -> Result<Option<Self>, String> {
         let status = response.status();
-        let (Some(location), true) = (
-            response.headers().get(LOCATION),
-            matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308),
-        ) else {
+        let (Some(location), true) =
+            (response.headers().get(LOCATION), matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
+        else {
             return Ok(None);
         };
         let url = std::str::from_utf8(location.as_bytes())
@@ -204,16 +192,8 @@ impl Hop {
         // server only.
         let same_origin = url.origin() == self.url.origin();
         Ok(Some(Self {
-            method: if ask {
-                Method::GET
-            } else {
-                self.method.clone()
-            },
-            headers: if same_origin {
-                self.headers.clone()
-            } else {
-                HeaderMap::new()
-            },
+            method: if ask { Method::GET } else { self.method.clone() },
+            headers: if same_origin { self.headers.clone() } else { HeaderMap::new() },
             body: if ask { None } else { self.body.clone() },
             url,
         }))

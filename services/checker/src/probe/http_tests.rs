@@ -51,8 +51,7 @@ async fn a_good_answer_is_up_with_status_and_duration() {
 
 #[tokio::test]
 async fn a_500_is_down_with_its_status_and_what_was_expected() {
-    let at =
-        serve(Router::new().route("/", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))).await;
+    let at = serve(Router::new().route("/", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))).await;
     let outcome = operator(&http(&format!("http://{at}/"))).await;
     assert_eq!((outcome.ok, outcome.status), (false, Some(500)));
     assert_eq!(message(&outcome), "status 500, expected 2xx");
@@ -70,9 +69,8 @@ async fn an_expected_404_is_up() {
 async fn a_silent_server_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("an address");
-    let outcome = prober(Trust::Operator)
-        .probe(&http(&format!("http://{at}/")), Duration::from_millis(200))
-        .await;
+    let outcome =
+        prober(Trust::Operator).probe(&http(&format!("http://{at}/")), Duration::from_millis(200)).await;
     assert_eq!((outcome.ok, outcome.status), (false, None));
     assert_eq!(message(&outcome), "no answer within 200ms");
     assert!(outcome.duration >= Duration::from_millis(200));
@@ -84,10 +82,7 @@ async fn a_closed_port_is_refused() {
     let at = listener.local_addr().expect("an address");
     drop(listener);
     let outcome = operator(&http(&format!("http://{at}/"))).await;
-    assert_eq!(
-        (outcome.status, message(&outcome)),
-        (None, "connection refused")
-    );
+    assert_eq!((outcome.status, message(&outcome)), (None, "connection refused"));
 }
 
 #[tokio::test]
@@ -100,10 +95,7 @@ async fn an_unknown_name_says_so() {
 async fn a_server_without_tls_is_told_as_such() {
     let at = serve(Router::new()).await;
     let outcome = operator(&http(&format!("https://{at}/"))).await;
-    assert_eq!(
-        message(&outcome),
-        "TLS: the server does not answer with TLS"
-    );
+    assert_eq!(message(&outcome), "TLS: the server does not answer with TLS");
 }
 
 #[tokio::test]
@@ -117,10 +109,7 @@ async fn an_answer_that_is_not_http_is_down() {
     });
     let outcome = operator(&http(&format!("http://{at}/"))).await;
     assert_eq!((outcome.ok, outcome.status), (false, None));
-    assert!(
-        message(&outcome).starts_with("no valid answer: "),
-        "{outcome:?}"
-    );
+    assert!(message(&outcome).starts_with("no valid answer: "), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -130,9 +119,7 @@ async fn an_answer_that_breaks_off_is_down() {
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.expect("a connection");
         let _ = socket.read(&mut [0; 1024]).await;
-        let _ = socket
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
-            .await;
+        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
     });
     let outcome = operator(&http(&format!("http://{at}/"))).await;
     assert_eq!((outcome.ok, outcome.status), (false, Some(200)));
@@ -169,12 +156,10 @@ fn futures_stream(
 
 #[tokio::test]
 async fn a_body_that_never_ends_does_not_make_an_answer_bad() {
-    let silent =
-        || async { Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>()) };
+    let silent = || async { Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>()) };
     let at = serve(Router::new().route("/", get(silent))).await;
-    let outcome = prober(Trust::Operator)
-        .probe(&http(&format!("http://{at}/")), Duration::from_millis(500))
-        .await;
+    let outcome =
+        prober(Trust::Operator).probe(&http(&format!("http://{at}/")), Duration::from_millis(500)).await;
     assert!(outcome.ok, "{outcome:?}");
 }
 
@@ -185,16 +170,13 @@ async fn method_headers_body_and_agent_are_sent() {
         let body = axum::body::to_bytes(body, 1024).await.unwrap_or_default();
         let good = head.method == "PUT"
             && head.headers.get("x-key").is_some_and(|value| value == "k")
-            && head.headers.get("user-agent").is_some_and(|agent| {
-                agent.as_bytes() == watchkeeper_runtime::USER_AGENT.as_bytes()
-            })
+            && head
+                .headers
+                .get("user-agent")
+                .is_some_and(|agent| agent.as_bytes() == watchkeeper_runtime::USER_AGENT.as_bytes())
             && !head.headers.contains_key("cookie")
             && body == "data";
-        if good {
-            StatusCode::OK
-        } else {
-            StatusCode::BAD_REQUEST
-        }
+        if good { StatusCode::OK } else { StatusCode::BAD_REQUEST }
     };
     let at = serve(Router::new().route("/", any(echo))).await;
     let mut probe = http(&format!("http://{at}/"));
@@ -223,10 +205,7 @@ async fn a_post_becomes_a_get_on_303_and_stays_one_on_307() {
         .route("/see", post(|| async { Redirect::to("/get") }))
         .route("/get", get(|| async { "got" }))
         .route("/keep", post(|| async { Redirect::temporary("/post") }))
-        .route(
-            "/post",
-            post(|body: String| async move { assert_eq!(body, "data") }),
-        );
+        .route("/post", post(|body: String| async move { assert_eq!(body, "data") }));
     let at = serve(router).await;
     for path in ["see", "keep"] {
         let mut probe = http(&format!("http://{at}/{path}"));
@@ -261,10 +240,7 @@ async fn a_redirect_to_the_metadata_address_is_refused_even_for_operators() {
         let away = move || async move { Redirect::temporary(target) };
         let at = serve(Router::new().route("/", get(away))).await;
         let outcome = operator(&http(&format!("http://{at}/"))).await;
-        assert!(
-            message(&outcome).starts_with("refused: "),
-            "{target}: {outcome:?}"
-        );
+        assert!(message(&outcome).starts_with("refused: "), "{target}: {outcome:?}");
         assert_eq!(outcome.status, None);
     }
 }
@@ -274,20 +250,13 @@ async fn a_redirect_to_a_file_is_refused() {
     let away = || async { (StatusCode::FOUND, [("location", "file:///etc/passwd")]) };
     let at = serve(Router::new().route("/", get(away))).await;
     let outcome = operator(&http(&format!("http://{at}/"))).await;
-    assert_eq!(
-        message(&outcome),
-        "a redirect leads to a URL that is not http or https"
-    );
+    assert_eq!(message(&outcome), "a redirect leads to a URL that is not http or https");
 }
 
 #[tokio::test]
 async fn configured_headers_do_not_follow_to_another_origin() {
     let seen = |headers: Headers| async move {
-        if headers.contains_key("x-key") {
-            StatusCode::IM_A_TEAPOT
-        } else {
-            StatusCode::OK
-        }
+        if headers.contains_key("x-key") { StatusCode::IM_A_TEAPOT } else { StatusCode::OK }
     };
     let other = serve(Router::new().route("/", get(seen))).await;
     let away = move || async move { Redirect::temporary(&format!("http://{other}/")) };
@@ -307,39 +276,22 @@ async fn strangers_reach_neither_loopback_addresses_nor_names_of_them() {
     }))
     .await;
     let port = at.port();
-    for host in [
-        "127.0.0.1",
-        "localhost",
-        "[::ffff:127.0.0.1]",
-        "127.1",
-        "0x7f000001",
-    ] {
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0x7f000001"] {
         let outcome = stranger(&http(&format!("http://{host}:{port}/"))).await;
         assert_eq!(
             message(&outcome),
             "refused: the target's address is loopback, which may not be probed",
             "{host}"
         );
-        assert!(
-            operator(&http(&format!("http://{}:{port}/", "127.0.0.1")))
-                .await
-                .ok
-        );
+        assert!(operator(&http(&format!("http://{}:{port}/", "127.0.0.1"))).await.ok);
     }
-    assert_eq!(
-        hits.load(Ordering::SeqCst),
-        5,
-        "only the operator's probes arrived"
-    );
+    assert_eq!(hits.load(Ordering::SeqCst), 5, "only the operator's probes arrived");
 }
 
 #[tokio::test]
 async fn an_allowed_network_is_open_to_strangers() {
     let at = serve(Router::new().route("/", get(|| async { "hello" }))).await;
-    let allow = [
-        "127.0.0.0/8".parse().expect("a network"),
-        "::1/128".parse().expect("a network"),
-    ];
+    let allow = ["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")];
     let prober = HttpProber::new(Guard::new(Trust::Stranger, &allow)).expect("a prober");
     let probe = http(&format!("http://localhost:{}/", at.port()));
     assert!(prober.probe(&probe, TIMEOUT).await.ok);
@@ -419,8 +371,5 @@ async fn a_certificate_that_nobody_vouches_for_is_told_as_such() {
         let _ = std::io::Read::read(&mut stream, &mut [0; 1]);
     });
     let outcome = operator(&http(&format!("https://127.0.0.1:{port}/"))).await;
-    assert_eq!(
-        message(&outcome),
-        "TLS: the certificate's issuer is not trusted"
-    );
+    assert_eq!(message(&outcome), "TLS: the certificate's issuer is not trusted");
 }

@@ -31,19 +31,10 @@ impl Resolve for GuardedResolver {
 }
 
 /// Keeps the addresses that may be probed; an error when there is none left.
-fn permitted(
-    guard: &Guard,
-    found: impl Iterator<Item = SocketAddr>,
-) -> Result<Vec<SocketAddr>, Denied> {
+fn permitted(guard: &Guard, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Denied> {
     let mut denied = None;
-    let addresses: Vec<SocketAddr> = found
-        .filter(|address| {
-            guard
-                .check(address.ip())
-                .map_err(|why| denied = Some(why))
-                .is_ok()
-        })
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        found.filter(|address| guard.check(address.ip()).map_err(|why| denied = Some(why)).is_ok()).collect();
     match denied {
         Some(why) if addresses.is_empty() => Err(why),
         _ => Ok(addresses),
@@ -56,20 +47,14 @@ mod tests {
     use crate::guard::Trust;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-        texts
-            .iter()
-            .map(|text| text.parse().expect("an address"))
-            .collect()
+        texts.iter().map(|text| text.parse().expect("an address")).collect()
     }
 
     #[test]
     fn of_several_addresses_only_permitted_ones_are_used() {
         let guard = Guard::new(Trust::Stranger, &[]);
         let found = addresses(&["10.0.0.1:0", "8.8.8.8:0", "[::1]:0"]);
-        assert_eq!(
-            permitted(&guard, found.into_iter()),
-            Ok(addresses(&["8.8.8.8:0"]))
-        );
+        assert_eq!(permitted(&guard, found.into_iter()), Ok(addresses(&["8.8.8.8:0"])));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     Hit, ProjectId, Result, Store, StoreError,
     codec::{self, Purpose},
-    db::Db,
+    db::{Db, Dialect},
 };
 
 /// Batches that may wait for the writer; further ones are refused at once.
@@ -83,6 +83,8 @@ async fn commit(db: &Db, group: Vec<Batch>) {
             None => rows.push(Row { project: batch.project, hits: batch.hits, waiting: vec![batch.done] }),
         }
     }
+    // One order of locks for all replicas.
+    rows.sort_by_key(|row| row.project);
     match try_commit(db, &mut rows).await {
         Ok(stored) => {
             for (row, stored) in rows.into_iter().zip(stored) {
@@ -104,11 +106,15 @@ async fn commit(db: &Db, group: Vec<Batch>) {
 
 /// Tells for each row whether its project still exists.
 async fn try_commit(db: &Db, rows: &mut [Row]) -> Result<Vec<bool>> {
+    let sql = match db.dialect {
+        Dialect::Sqlite => include_str!("../../sql/sqlite/append.sql"),
+        Dialect::Postgres => include_str!("../../sql/postgres/append.sql"),
+    };
     let mut transaction = db.begin().await?;
     let mut stored = Vec::with_capacity(rows.len());
     for row in rows {
         let hits = std::mem::take(&mut row.hits);
-        stored.push(insert(&mut transaction, row.project, hits).await?);
+        stored.push(insert(&mut transaction, sql, row.project, hits).await?);
     }
     transaction.commit().await?;
     Ok(stored)
@@ -116,6 +122,7 @@ async fn try_commit(db: &Db, rows: &mut [Row]) -> Result<Vec<bool>> {
 
 async fn insert(
     transaction: &mut Transaction<'static, Any>,
+    sql: &'static str,
     project: ProjectId,
     hits: Vec<Hit>,
 ) -> Result<bool> {
@@ -129,7 +136,7 @@ async fn insert(
             .await
             .map_err(|e| StoreError::Damaged(e.to_string()))??
     };
-    let result = sqlx::query(include_str!("../../sql/hits/append.sql"))
+    let result = sqlx::query(sql)
         .bind(project.0)
         .bind(count)
         .bind(min)

@@ -2,6 +2,6 @@
 
 pub(crate) mod ingest;
 mod read;
-mod seal;
+pub(crate) mod seal;
 
 pub use read::{Day, Snapshot, Stored};

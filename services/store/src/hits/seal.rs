@@ -106,6 +106,23 @@ impl Store {
     }
 }
 
+/// Waits for a seal of a project that is under way, and holds further ones off
+/// until the transaction ends.
+pub(crate) async fn wait_for_seals(
+    transaction: &mut Transaction<'static, Any>,
+    dialect: Dialect,
+    project: ProjectId,
+) -> Result<()> {
+    // SQLite has one writer: there is none to wait for.
+    if dialect == Dialect::Postgres {
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LOCK_BASE.wrapping_add(project.0))
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
 async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, day: i64) -> Result<()> {
     for level in 0.. {
         let segments = sqlx::query(include_str!("../../sql/hits/segments_of_level.sql"))

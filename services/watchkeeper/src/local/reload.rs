@@ -7,7 +7,7 @@ use prometheus::{IntGauge, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use watchkeeper_checker::ChangeHandle;
-use watchkeeper_store::{Origin, Store};
+use watchkeeper_store::{Origin, Store, StoreError};
 
 use super::{
     data::DataDirectory,
@@ -39,7 +39,13 @@ pub async fn apply(store: &Store, data: &DataDirectory, desired: &Desired) -> an
             Some(key) => key,
             None => data.project_key(&project.name)?,
         };
-        store.put_project(&project.name, key).await?;
+        match store.put_project(&project.name, key).await {
+            Err(StoreError::KeyTaken) => tracing::error!(
+                project = project.name,
+                "the project is left as it is, since its key is another named project's; give it a key of its own"
+            ),
+            done => drop(done?),
+        }
     }
     let mut kept = BTreeSet::new();
     for endpoint in &desired.endpoints {

@@ -16,6 +16,8 @@ pub(crate) struct EndpointView {
     pub generation: i64,
     pub state: State,
     pub since: String,
+    #[serde(skip)]
+    pub since_ms: i64,
     pub last_check: Option<CheckView>,
     pub uptime: UptimeView,
 }
@@ -25,6 +27,8 @@ pub(crate) struct EndpointView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CheckView {
     pub time: String,
+    #[serde(skip)]
+    pub time_ms: i64,
     pub ok: bool,
     pub status: Option<i32>,
     pub duration_ms: i64,
@@ -52,6 +56,7 @@ impl EndpointView {
             generation: endpoint.generation,
             state: endpoint.status.state,
             since: rfc3339(endpoint.status.since),
+            since_ms: endpoint.status.since,
             last_check: endpoint.status.last_check.map(CheckView::from),
             uptime: UptimeView {
                 day: uptime.day.map(percent),
@@ -66,6 +71,7 @@ impl From<LastCheck> for CheckView {
     fn from(check: LastCheck) -> Self {
         Self {
             time: rfc3339(check.at),
+            time_ms: check.at,
             ok: check.ok,
             status: check.status,
             duration_ms: check.duration_us / 1_000,
