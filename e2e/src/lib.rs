@@ -3,5 +3,6 @@
 
 pub mod clients;
 pub mod load;
+pub mod promtool;
 pub mod stores;
 pub mod upstream;

@@ -1,15 +1,14 @@
 //! What Prometheus' own tool says about our metrics.
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use watchkeeper_e2e::promtool;
 use watchkeeper_e2e::upstream::{Upstream, http_client, row};
 use watchkeeper_testkit::rundir::RunDir;
+use watchkeeper_testkit::wait;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
-use watchkeeper_testkit::{paths, wait};
 
 const CHECKED: Duration = Duration::from_secs(30);
 
@@ -40,7 +39,7 @@ async fn promtool_finds_nothing_to_say_about_the_metrics_of_local() {
 
     assert!(metrics.lines().any(|line| line.starts_with("watchkeeper_")), "{metrics}");
     assert!(!metrics.contains(&key), "a key is a secret");
-    assert_eq!(promtool_check(&metrics), (true, String::new()));
+    assert_eq!(promtool::check_metrics(&metrics).unwrap(), (true, String::new()));
 }
 
 fn endpoint(directory: &RunDir, name: &str, url: &str) {
@@ -59,15 +58,4 @@ fn value<'a>(metrics: &'a str, endpoint: &str) -> Option<&'a str> {
     let mut lines =
         metrics.lines().filter(|line| line.starts_with("probe_success{") && line.contains(&label));
     lines.next()?.rsplit(' ').next()
-}
-
-/// Whether promtool is content, and all that it says.
-fn promtool_check(metrics: &str) -> (bool, String) {
-    let mut promtool = Command::new(paths::packaged("prometheus").unwrap().join("promtool"));
-    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = promtool.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
 }

@@ -45,6 +45,9 @@ impl std::fmt::Display for InstanceKey {
     }
 }
 
+/// How long reconciles wait for a namespace that cannot be read.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// One store per served namespace, or one for all.
 #[derive(Clone)]
 pub struct Stores {
@@ -64,6 +67,11 @@ impl Stores {
         for store in &self.endpoints {
             let _ = store.wait_until_ready().await;
         }
+    }
+
+    /// Waits as [`Self::ready`] does, but not for ever: one namespace that cannot be read holds up no other.
+    pub async fn mostly_ready(&self) {
+        let _ = tokio::time::timeout(PATIENCE, self.ready()).await;
     }
 
     /// The instance of a key, if it is known and can be read.

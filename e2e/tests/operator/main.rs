@@ -10,6 +10,7 @@ mod endpoints;
 mod harness;
 mod leadership;
 mod lifecycle;
+mod metrics;
 mod permissions;
 mod real_api;
 mod storage;

@@ -64,7 +64,8 @@ pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
 /// Writes the children that differ and puts their new state into `live`.
 ///
 /// # Errors
-/// The first child that cannot be written; what comes after it is left for the next time.
+/// The first child that cannot be written; what comes after it is left for the next time. A volume
+/// that cannot grow holds nothing else up: there is no way back for its size.
 pub async fn apply(
     context: &Context,
     namespace: &str,
@@ -72,10 +73,14 @@ pub async fn apply(
     children: &[Child],
     live: &mut Live,
 ) -> Result<(), Error> {
+    let mut refused = None;
     for child in children {
-        apply_one(context, namespace, uid, child, live).await?;
+        match apply_one(context, namespace, uid, child, live).await {
+            Err(error @ Error::StorageNotExpandable { .. }) => refused = refused.or(Some(error)),
+            other => other?,
+        }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 async fn apply_one(

@@ -135,7 +135,7 @@ async fn reconcile(object: Arc<Guarded<AnalyticsInstance>>, work: Arc<Work>) -> 
         return Ok(Action::await_change());
     }
     let begun = Instant::now();
-    context.stores.ready().await;
+    context.stores.mostly_ready().await;
     let result = match &object.0 {
         Ok(instance) => reconcile_instance(instance, &work).await,
         Err(invalid) => {

@@ -80,8 +80,7 @@ async fn required(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<Str
     secrets
         .get_opt(&reference.name)
         .await?
-        .and_then(|secret| text(&secret, &reference.key))
-        .filter(|text| !text.is_empty())
+        .and_then(|secret| trimmed(&secret, &reference.key))
         .ok_or_else(|| Error::SecretMissing { name: reference.name.clone(), key: reference.key.clone() })
 }
 
@@ -93,6 +92,13 @@ async fn kept_or(
 ) -> Result<String, Error> {
     let kept = secrets.get_opt(name).await?.and_then(|secret| text(&secret, key));
     Ok(kept.filter(|text| !text.is_empty()).unwrap_or_else(make))
+}
+
+/// The text under a key of a Secret without white space around it, as the services read it: a Secret
+/// made from a file often ends in a newline.
+#[must_use]
+pub fn trimmed(secret: &Secret, key: &str) -> Option<String> {
+    text(secret, key).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The text under a key of a Secret.

@@ -76,7 +76,7 @@ impl Workload {
     }
 
     fn answers(&self) -> bool {
-        self.ready >= self.wanted
+        self.wanted > 0 && self.ready >= self.wanted
     }
 }
 
@@ -172,6 +172,10 @@ fn version(instance: &AnalyticsInstance, image: &str) -> Option<String> {
     own.or_else(|| split_image(image).1.map(str::to_owned))
 }
 
+/// Failures that mean that the spec of this generation is not in force.
+const REFUSED: [&str; 5] =
+    ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMissing", "StorageNotExpandable"];
+
 fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let database = database(seen);
     let certificate = seen.certificate.map(|there| certificate(instance, there));
@@ -179,7 +183,10 @@ fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let unsettled: Vec<&Workload> =
         seen.components.iter().chain(&seen.database).filter(|workload| !workload.settled).collect();
 
-    let ready = if !database.status {
+    let refused = seen.failure.as_ref().filter(|(reason, _)| REFUSED.contains(&reason.as_str()));
+    let ready = if let Some((reason, message)) = refused {
+        Finding::new("Ready", false, reason, message.clone())
+    } else if !database.status {
         Finding::new("Ready", false, &database.reason, database.message.clone())
     } else if !waiting.is_empty() {
         Finding::new("Ready", false, "ComponentsNotReady", format!("waiting for {}", named(&waiting)))

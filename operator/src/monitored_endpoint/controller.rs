@@ -93,7 +93,7 @@ async fn reconcile(object: Arc<Guarded<MonitoredEndpoint>>, context: Arc<Context
         return Ok(Action::await_change());
     }
     let begun = Instant::now();
-    context.stores.ready().await;
+    context.stores.mostly_ready().await;
     let result = match &object.0 {
         Ok(endpoint) => reconcile_endpoint(endpoint, &context).await,
         Err(invalid) => status::report_unreadable::<MonitoredEndpoint>(&context, invalid).await,

@@ -19,7 +19,7 @@ use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
 use super::push::{ApiClient, ApiError, Payload, Report};
 use super::status::is_stale;
-use crate::analytics_instance::dereference::text;
+use crate::analytics_instance::dereference::trimmed;
 use crate::analytics_instance::diff::hash;
 use crate::analytics_instance::plan::admin_secret_of;
 use crate::context::{Context, Error, Settings};
@@ -187,7 +187,7 @@ impl Links {
         let token = secrets
             .get_opt(&reference.name)
             .await?
-            .and_then(|secret| text(&secret, &reference.key))
+            .and_then(|secret| trimmed(&secret, &reference.key))
             .ok_or(Error::SecretMissing { name: reference.name, key: reference.key })?;
         let url = self.settings.api_url(&key.namespace, &key.name);
         Ok(ApiClient::new(&self.http, &url, &token))

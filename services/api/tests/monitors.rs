@@ -12,6 +12,7 @@ on_both_stores! {
     mistakes_have_upstreams_statuses_and_texts
     a_ping_is_a_head_and_secure_chooses_the_scheme
     deleting_a_monitor_takes_its_pings_and_may_be_repeated
+    a_monitor_stays_its_projects_own_when_its_key_gets_a_name
     pings_come_oldest_first_and_an_outage_has_status_0
     strangers_have_no_pings
 }
@@ -140,6 +141,19 @@ async fn deleting_a_monitor_takes_its_pings_and_may_be_repeated(fresh: Fresh) {
     client.post(ADD, &monitor(user, "a.example")).await.says(201, ADDED);
     let pings = client.get(&format!("/api/monitor/pings/{user}")).await;
     assert_eq!(pings.text(), r#"{"a.example":[]}"#);
+}
+
+async fn a_monitor_stays_its_projects_own_when_its_key_gets_a_name(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, user) = account(&client).await;
+    client.post(ADD, &monitor(user, "a.example")).await.says(201, ADDED);
+    fresh.store.put_project("shop", Uuid::new_v4()).await.expect("put");
+    fresh.store.put_project("shop", key).await.expect("rotate");
+    let owner = fresh.store.project_by_key(key).await.expect("find").expect("is there").user_id;
+    assert_eq!(urls(&client, owner).await, ["a.example"]);
+    let body = json!({ "user_id": owner, "url": "a.example" });
+    client.post(DELETE, &body).await.says(201, "Monitor deleted successfully.");
+    assert!(urls(&client, owner).await.is_empty());
 }
 
 async fn pings_come_oldest_first_and_an_outage_has_status_0(fresh: Fresh) {

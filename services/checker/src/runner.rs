@@ -8,8 +8,9 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use watchkeeper_store::{Check, Endpoint, LastCheck, State, now_ms};
+use watchkeeper_store::{Check, Endpoint, LastCheck, Origin, State, now_ms};
 
+use crate::guard::Trust;
 use crate::leadership::Term;
 use crate::metrics::Metrics;
 use crate::probe::Probers;
@@ -27,6 +28,9 @@ struct Tools {
     probers: Probers,
     metrics: Metrics,
     permits: Arc<Semaphore>,
+    /// A part of the permits' number for monitors of strangers, so that many slow
+    /// ones of theirs hold up none of the operator's.
+    strangers: Arc<Semaphore>,
     results: mpsc::Sender<Check>,
 }
 
@@ -47,9 +51,10 @@ struct Watched {
 impl Runner {
     pub fn new(probers: Probers, metrics: Metrics, concurrency: usize, results: mpsc::Sender<Check>) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency.max(1)));
+        let strangers = Arc::new(Semaphore::new((concurrency / 4).max(1)));
         Self {
             term: None,
-            tools: Tools { probers, metrics, permits, results },
+            tools: Tools { probers, metrics, permits, strangers, results },
             schedule: Schedule::default(),
             watched: HashMap::new(),
             running: JoinSet::new(),
@@ -195,7 +200,7 @@ impl Tools {
         let spec = &endpoint.spec;
         // The first attempt waits for its turn before the clock of the check
         // starts; `at` is when the endpoint was asked.
-        let first = self.permits.acquire().await;
+        let first = self.permits(endpoint.origin).acquire().await;
         let (at, lag) = (now_ms(), due.elapsed());
         let mut held = Some(first);
         let outcome = retry::attempts(spec.retries, spec.backoff, || {
@@ -226,11 +231,18 @@ impl Tools {
         let _ = self.results.send(check).await;
     }
 
+    fn permits(&self, origin: Origin) -> &Semaphore {
+        match Trust::from(origin) {
+            Trust::Operator => &self.permits,
+            Trust::Stranger => &self.strangers,
+        }
+    }
+
     /// One attempt under a permit, which it gives back for the pause after it.
     async fn attempt(&self, endpoint: &Endpoint, held: Option<Permit<'_>>) -> Outcome {
         let _permit = match held {
             Some(permit) => permit,
-            None => self.permits.acquire().await,
+            None => self.permits(endpoint.origin).acquire().await,
         };
         let spec = &endpoint.spec;
         self.probers.probe(endpoint.origin, &spec.probe, spec.timeout).await

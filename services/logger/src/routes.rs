@@ -1,6 +1,7 @@
 //! `POST /api/log-request` and `POST /api/requests`: one handler, two names.
 
 use std::{
+    collections::HashSet,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -43,6 +44,18 @@ const BODIES_KIB: usize = 256 * 1_024;
 /// Posts after which the rate limiter forgets the keys that have been quiet, so
 /// that keys which a stranger makes up do not pile up in it.
 const FORGET_EVERY: usize = 4_096;
+
+/// Values that a row may have on average: clients send ten.
+const VALUES_PER_ROW: usize = 64;
+
+/// Parsed values that take a KiB.
+const VALUES_PER_KIB: usize = 8;
+
+/// UTC days that a batch may span.
+const DAYS: usize = 400;
+
+/// Rows that are enriched on the executor; more go to a thread of their own.
+const INLINE: usize = 256;
 
 /// Bounds on what clients may send.
 #[derive(Debug, Clone, Copy)]
@@ -181,9 +194,14 @@ impl From<StoreError> for Refused {
     }
 }
 
+fn too_large(message: String, field: &str) -> Refused {
+    Refused::new("too_large", ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message).field(field))
+}
+
 impl Inner {
-    async fn accept(&self, request: Request) -> Result<(), Refused> {
-        let (body, _room) = self.body(request.into_body()).await?;
+    async fn accept(self: &Arc<Self>, request: Request) -> Result<(), Refused> {
+        let (body, mut room) = self.body(request.into_body()).await?;
+        self.weigh(&body, &mut room)?;
         let envelope = Envelope::parse(&body)?;
         drop(body);
 
@@ -201,13 +219,33 @@ impl Inner {
                 self.bounds.rows,
                 envelope.len()
             );
-            let error = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message).field("requests");
-            return Err(Refused::new("too_large", error));
+            return Err(too_large(message, "requests"));
         }
+        room.merge(self.room(envelope.len())?);
         let level = envelope.privacy_level();
         let (framework, rows, repairs) = envelope.rows(now_ms())?;
         self.metrics.repaired(repairs);
-        self.store_rows(key?, framework, level, &rows).await
+        // Each day is a file of its own once it is sealed; real batches span minutes.
+        if rows.iter().map(|row| day_of(row.ts)).collect::<HashSet<_>>().len() > DAYS {
+            let message = format!("A batch may span {DAYS} days; send it in parts.");
+            return Err(too_large(message, "requests[].created_at"));
+        }
+        self.store_rows(key?, framework, level, rows.into()).await
+    }
+
+    /// Takes room for what a body becomes when it is parsed, and refuses one that
+    /// has far more values than the rows it may have: a few compressed bytes could
+    /// otherwise become gigabytes.
+    fn weigh<'a>(&'a self, body: &[u8], room: &mut SemaphorePermit<'a>) -> Result<(), Refused> {
+        let values = body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        if values > self.bounds.rows.saturating_mul(VALUES_PER_ROW) {
+            return Err(too_large(
+                "The body has too many values; send the batch in parts.".into(),
+                "requests",
+            ));
+        }
+        room.merge(self.room(values / VALUES_PER_KIB + 1)?);
+        Ok(())
     }
 
     fn limit(&self, key: &Uuid) -> Result<(), Refused> {
@@ -252,11 +290,11 @@ impl Inner {
     }
 
     async fn store_rows(
-        &self,
+        self: &Arc<Self>,
         key: Uuid,
         framework: &'static str,
         level: i64,
-        rows: &[Row],
+        rows: Arc<[Row]>,
     ) -> Result<(), Refused> {
         // Twice at most: the key's project may just have been deleted, and a key may be used again.
         for attempt in 0..2 {
@@ -264,7 +302,7 @@ impl Inner {
                 let message = "Invalid API key.";
                 return Err(Refused::new("unknown_key", ApiError::bad_request(message).field("api_key")));
             };
-            let hits: Vec<Hit> = rows.iter().map(|row| self.hit(project, framework, level, row)).collect();
+            let hits = self.hits(project, framework, level, Arc::clone(&rows)).await?;
             let count = hits.len();
             let start = Instant::now();
             match self.store.append(project, hits).await {
@@ -280,6 +318,26 @@ impl Inner {
             }
         }
         Err(Refused::from(StoreError::NoProject))
+    }
+
+    /// Enriches rows; many at once off the executor, since each new agent costs
+    /// some hundred microseconds.
+    async fn hits(
+        self: &Arc<Self>,
+        project: ProjectId,
+        framework: &'static str,
+        level: i64,
+        rows: Arc<[Row]>,
+    ) -> Result<Vec<Hit>, Refused> {
+        let this = Arc::clone(self);
+        let few = rows.len() <= INLINE;
+        let enrich = move || rows.iter().map(|row| this.hit(project, framework, level, row)).collect();
+        if few {
+            return Ok(enrich());
+        }
+        tokio::task::spawn_blocking(enrich)
+            .await
+            .map_err(|error| Refused::new("internal", ApiError::internal(&error)))
     }
 
     fn hit(&self, project: ProjectId, framework: &'static str, level: i64, row: &Row) -> Hit {

@@ -25,6 +25,9 @@ on_both_stores! {
     compressed_bodies_are_taken_many_at_once
     what_is_too_large_is_refused_before_and_after_decompression
     too_many_rows_are_refused_and_the_limit_itself_is_not
+    a_small_post_that_would_become_gigabytes_is_refused
+    a_batch_over_too_many_days_is_refused
+    many_rows_are_enriched_like_few
     posts_are_limited_per_key_and_failed_ones_count
     a_closed_installation_takes_known_keys_only
     the_stricter_privacy_level_decides_what_is_kept
@@ -280,6 +283,40 @@ async fn too_many_rows_are_refused_and_the_limit_itself_is_not(fresh: Fresh) {
     client.post(LOG, &batch(key, &json!(rows))).await.blames(413, "requests");
     client.post(LOG, &batch(key, &json!(rows[..3]))).await.says(201, LOGGED);
     assert_eq!(stored(&fresh.store, key).await.len(), 3);
+}
+
+async fn a_small_post_that_would_become_gigabytes_is_refused(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let zeros = format!(r#"{{"requests":[0{}]}}"#, ",0".repeat(12_000_000));
+    let small = gzip(zeros.as_bytes());
+    assert!(small.len() < 50_000);
+    client.call("POST", LOG, &[("content-encoding", "gzip")], small).await.blames(413, "requests");
+}
+
+async fn a_batch_over_too_many_days_is_refused(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let on = |day: i64| {
+        let mut row = row(0, "/");
+        row["created_at"] = json!(jiff::Timestamp::from_second(day * 86_400).expect("time").to_string());
+        row
+    };
+    let days = |count| batch(key, &json!((0..count).map(on).collect::<Vec<_>>()));
+    client.post(LOG, &days(401)).await.blames(413, "requests[].created_at");
+    client.post(LOG, &days(400)).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await.len(), 400);
+}
+
+async fn many_rows_are_enriched_like_few(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    for count in [1, 300] {
+        let rows: Vec<_> = (0..count).map(|n| row(n, "/")).collect();
+        client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    }
+    let hits = stored(&fresh.store, key).await;
+    assert_eq!(hits.len(), 301);
+    assert!(hits.iter().all(|hit| hit.bot == hits[0].bot && hit.client == hits[0].client), "{:?}", hits[0]);
 }
 
 async fn posts_are_limited_per_key_and_failed_ones_count(fresh: Fresh) {

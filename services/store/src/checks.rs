@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::Row;
+use sqlx::{Row, any::AnyRow};
 
 use crate::{LastCheck, ProjectId, Result, State, Store, endpoints::next};
 
@@ -61,6 +61,7 @@ impl Store {
                 .bind(endpoint)
                 .bind(state.as_str())
                 .bind(&last)
+                .bind(check.result.at)
                 .execute(&mut *transaction)
                 .await?;
             if same.rows_affected() == 0 {
@@ -69,8 +70,8 @@ impl Store {
                     .bind(endpoint)
                     .bind(state.as_str())
                     .bind(&last)
-                    .bind(transition)
                     .bind(check.result.at)
+                    .bind(transition)
                     .execute(&mut *transaction)
                     .await?;
             }
@@ -105,27 +106,51 @@ impl Store {
             .collect()
     }
 
+    /// Uptime of one endpoint over the 30 days before `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn uptime(&self, project: ProjectId, endpoint: i64, now: i64) -> Result<Uptime> {
+        let row = sqlx::query(include_str!("../sql/checks/uptime.sql"))
+            .bind(project.0)
+            .bind(endpoint)
+            .bind(days_before(now, 1))
+            .bind(days_before(now, 7))
+            .bind(days_before(now, 30))
+            .fetch_one(self.db.read())
+            .await?;
+        Uptime::read(&row, 0)
+    }
+
     /// Uptime of every endpoint that was checked in the last 30 days before `now`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn uptimes(&self, now: i64) -> Result<HashMap<i64, Uptime>> {
-        let ago = |days: i64| now - days * crate::DAY_MS;
         sqlx::query(include_str!("../sql/checks/uptimes.sql"))
-            .bind(ago(1))
-            .bind(ago(7))
-            .bind(ago(30))
+            .bind(days_before(now, 1))
+            .bind(days_before(now, 7))
+            .bind(days_before(now, 30))
             .fetch_all(self.db.read())
             .await?
             .iter()
-            .map(|row| {
-                let share = |index: usize| -> Result<Option<f64>> {
-                    let (good, all): (i64, i64) = (row.try_get(index)?, row.try_get(index + 1)?);
-                    #[allow(clippy::cast_precision_loss)] // counts far below 2^52
-                    Ok((all > 0).then(|| good as f64 / all as f64))
-                };
-                Ok((row.try_get(0)?, Uptime { day: share(1)?, week: share(3)?, month: share(5)? }))
-            })
+            .map(|row| Ok((row.try_get(0)?, Uptime::read(row, 1)?)))
             .collect()
     }
+}
+
+impl Uptime {
+    /// Reads good and all checks of each window, from a column on.
+    fn read(row: &AnyRow, first: usize) -> Result<Self> {
+        let share = |index: usize| -> Result<Option<f64>> {
+            let (good, all): (i64, i64) = (row.try_get(index)?, row.try_get(index + 1)?);
+            #[allow(clippy::cast_precision_loss)] // counts far below 2^52
+            Ok((all > 0).then(|| good as f64 / all as f64))
+        };
+        Ok(Self { day: share(first)?, week: share(first + 2)?, month: share(first + 4)? })
+    }
+}
+
+fn days_before(now: i64, days: i64) -> i64 {
+    now - days * crate::DAY_MS
 }

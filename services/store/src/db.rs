@@ -114,7 +114,8 @@ impl Db {
                     })
                 });
                 let write = pool.clone().max_connections(1).connect(&options.url).await?;
-                let read = pool.max_connections(4).connect(&options.url).await?;
+                // More than the API's heavy reads, each of which holds one to its end.
+                let read = pool.max_connections(12).connect(&options.url).await?;
                 Ok(Self { dialect: Dialect::Sqlite, file: Some(file.clone()), read, write })
             }
         }

@@ -53,6 +53,7 @@ conformance! {
     a_damaged_endpoint_hides_no_other_and_is_mended_by_putting_it
     suspending_and_resuming_are_transitions
     results_move_the_state_once_per_change
+    a_late_result_is_stored_and_moves_no_state
     results_of_gone_endpoints_are_dropped
     uptime_is_the_share_of_good_checks
     a_lease_has_one_holder_until_it_is_released_or_ends
@@ -429,6 +430,20 @@ async fn results_move_the_state_once_per_change(fresh: Fresh) {
     assert_eq!(status.last_check, Some(result(5, true)));
 }
 
+async fn a_late_result_is_stored_and_moves_no_state(fresh: Fresh) {
+    let store = open(&fresh).await;
+    store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put");
+    let id = store.endpoints().await.expect("endpoints")[0].id;
+    let check = |at, ok| Check { project: ProjectId::INSTALLATION, endpoint: id, result: result(at, ok) };
+    store.record_checks(&[check(10, true)]).await.expect("record");
+    // As from a replica that lost the database, and its lease, and came back.
+    store.record_checks(&[check(5, false), check(9, true)]).await.expect("record");
+    store.record_checks(&[check(8, false)]).await.expect("record");
+    let status = store.endpoints().await.expect("endpoints").remove(0).status;
+    assert_eq!((status.state, status.since, status.last_check), (State::Up, 10, Some(result(10, true))));
+    assert_eq!(store.checks(ProjectId::INSTALLATION, id, 0).await.expect("checks").len(), 4);
+}
+
 async fn results_of_gone_endpoints_are_dropped(fresh: Fresh) {
     let store = open(&fresh).await;
     let check = Check { project: ProjectId::INSTALLATION, endpoint: 77, result: result(1, true) };
@@ -450,6 +465,7 @@ async fn uptime_is_the_share_of_good_checks(fresh: Fresh) {
         .into();
     store.record_checks(&checks).await.expect("record");
     let uptime = store.uptimes(now).await.expect("uptimes")[&id];
+    assert_eq!(store.uptime(ProjectId::INSTALLATION, id, now).await.expect("uptime"), uptime);
     assert_eq!((uptime.day, uptime.week, uptime.month), (Some(0.5), Some(2.0 / 3.0), Some(0.75)));
     assert_eq!(store.endpoints().await.expect("endpoints")[0].status.state, State::Down);
 }

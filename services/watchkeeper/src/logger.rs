@@ -5,7 +5,7 @@ use watchkeeper_logger::{Logger, health, maintain, router};
 
 use crate::{
     cli::LoggerArgs,
-    process::{Process, enricher, logger_metrics, required_postgres},
+    process::{Process, enricher, logger_metrics, required_postgres, vital},
 };
 
 pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -21,7 +21,8 @@ pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Resul
         args.ingest.bounds(),
         metrics.clone(),
     );
-    let upkeep = tokio::spawn(maintain(store.clone(), args.ingest.retention(), metrics, shutdown.clone()));
+    let upkeep = maintain(store.clone(), args.ingest.retention(), metrics, shutdown.clone());
+    let upkeep = vital(&shutdown, upkeep);
     process.serve(args.listen, router(logger).merge(health(store)), shutdown).await?;
     upkeep.await?;
     process.finish().await;

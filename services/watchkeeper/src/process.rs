@@ -23,6 +23,12 @@ const STARTING: &str = "start";
 /// Name of the key that visitor ids are made with.
 const VISITOR_KEY: &str = "visitor";
 
+/// Time between looks at whether the store answers.
+const STORE_CHECK: Duration = Duration::from_secs(5);
+
+/// Looks without an answer after which `/readyz` says so: a database that fails over is back before.
+const STORE_FAILURES: u32 = 3;
+
 /// Longest pause between attempts to reach the database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -62,6 +68,7 @@ impl Process {
         let metrics = tokio::spawn(serve(listener, router, limits, metrics_down.clone()));
         let store = connect(options, shutdown).await?;
         health.ready("store");
+        tokio::spawn(watch_store(store.clone(), health.clone(), shutdown.clone()));
         Ok(Self { registry, health, http, store, metrics, shutdown: metrics_down })
     }
 
@@ -111,6 +118,26 @@ pub fn required_postgres(ca: Option<&Path>) -> anyhow::Result<Options> {
     )
 }
 
+/// Tells `/readyz` when the store stops answering, and when it answers again.
+async fn watch_store(store: Store, health: Health, shutdown: CancellationToken) {
+    let mut failures = 0;
+    while tokio::time::timeout(STORE_CHECK, shutdown.cancelled()).await.is_err() {
+        match store.ping().await {
+            Ok(()) => {
+                failures = 0;
+                health.ready("store");
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "the store does not answer");
+                if failures >= STORE_FAILURES {
+                    health.pending("store", "the database does not answer");
+                }
+            }
+        }
+    }
+}
+
 /// Opens the store, however long its database takes to appear.
 async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Store> {
     let mut pause = Duration::from_millis(250);
@@ -142,6 +169,19 @@ pub async fn enricher(store: &Store, geoip: Option<&Path>, privacy_level: u8) ->
 /// Metrics of the write path.
 pub fn logger_metrics(registry: &Registry) -> anyhow::Result<LoggerMetrics> {
     Ok(LoggerMetrics::new(registry)?)
+}
+
+/// Starts a task that the process cannot do without: should it end by itself, by
+/// an error or a panic, the process ends with it and says why.
+pub fn vital<F>(shutdown: &CancellationToken, task: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let end = shutdown.clone().drop_guard();
+    tokio::spawn(async move {
+        let _end = end;
+        task.await
+    })
 }
 
 /// A name for this process that no other has.

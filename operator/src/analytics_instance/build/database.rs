@@ -28,6 +28,8 @@ const DATA: &str = "/var/lib/postgresql/data";
 /// that is made anew must be able to open it.
 const ADOPT: &str = r#"set -eu
 if [ -s "$PGDATA/PG_VERSION" ]; then
+  # A volume that was restored or copied may have got group access, which Postgres refuses.
+  chmod 00700 "$PGDATA" || :
   printf "ALTER ROLE \"%s\" PASSWORD '%s'\n" "$POSTGRES_USER" "$POSTGRES_PASSWORD" |
     postgres --single -D "$PGDATA" postgres > /dev/null
 fi
@@ -49,6 +51,8 @@ pub fn build(plan: &Plan) -> Option<StatefulSet> {
         metadata: plan.meta(name.clone(), COMPONENT),
         spec: Some(StatefulSetSpec {
             replicas: Some(1),
+            // An ordered set never replaces a pod that cannot become ready, even when its template is mended.
+            pod_management_policy: Some("Parallel".to_owned()),
             service_name: Some(name),
             revision_history_limit: Some(3),
             selector: LabelSelector { match_labels: Some(selector.clone()), ..LabelSelector::default() },
@@ -140,6 +144,10 @@ fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
 
 fn arguments(parameters: &BTreeMap<String, String>) -> Vec<String> {
     let mut arguments = vec!["postgres".to_owned()];
+    if !parameters.contains_key("max_connections") {
+        // Ten for each pod: enough for thirty, also while they are replaced.
+        arguments.extend(["-c".to_owned(), "max_connections=300".to_owned()]);
+    }
     for (name, value) in parameters {
         arguments.push("-c".to_owned());
         arguments.push(format!("{name}={value}"));

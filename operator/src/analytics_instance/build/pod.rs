@@ -125,7 +125,16 @@ pub fn spread(
     asked: &[TopologySpreadConstraint],
 ) -> Vec<TopologySpreadConstraint> {
     if !asked.is_empty() {
-        return asked.to_vec();
+        // The labels are the operator's business, so a constraint that names none means this component's pods.
+        let own = LabelSelector {
+            match_labels: Some(labels::selector(&plan.name, component)),
+            ..LabelSelector::default()
+        };
+        let or_own = |asked: &TopologySpreadConstraint| TopologySpreadConstraint {
+            label_selector: asked.label_selector.clone().or_else(|| Some(own.clone())),
+            ..asked.clone()
+        };
+        return asked.iter().map(or_own).collect();
     }
     vec![TopologySpreadConstraint {
         max_skew: 1,

@@ -59,9 +59,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
         .layer(RequestBodyTimeoutLayer::new(limits.body));
     let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
-    let mut builder = Builder::new(TokioExecutor::new());
+    // HTTP/1 alone: telling the versions apart would wait for a client's first bytes without a limit.
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(20)));
 
     loop {
         let accepted = tokio::select! {
@@ -113,5 +113,33 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn silent_after(sent: &[u8]) -> std::io::Result<usize> {
+        let listener = bind("127.0.0.1:0".parse().expect("address")).await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Router::new(), limits, stop.clone()));
+        let mut client = tokio::net::TcpStream::connect(address).await.expect("connect");
+        client.write_all(sent).await.expect("write");
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut answer)).await;
+        stop.cancel();
+        server.await.expect("server");
+        ended.expect("the connection is still open")
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_closed() {
+        assert_eq!(silent_after(b"").await.expect("end"), 0);
+        assert!(silent_after(b"PRI * HT").await.is_ok());
+        assert!(silent_after(b"GET / HTTP/1.1\r\nHost: a").await.is_ok());
     }
 }

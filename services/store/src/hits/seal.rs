@@ -22,6 +22,12 @@ const ROWS: i64 = 50_000;
 /// Batches that one seal takes at most, so that its transaction stays short.
 const BATCHES_PER_SEAL: i64 = 1_024;
 
+/// Hits that one seal takes at most beyond its first batch, which bounds its memory.
+const ROWS_PER_SEAL: i64 = 100_000;
+
+/// Hits from which a segment is large enough to stay as it is.
+const FULL: i64 = 50_000;
+
 /// Segments of one day and level that are merged into one of the next.
 const FAN_IN: usize = 8;
 
@@ -58,11 +64,18 @@ impl Store {
             .bind(rows)
             .fetch_all(self.db.read())
             .await?;
-        let mut sealed = 0;
+        let (mut sealed, mut failed) = (0, None);
         for project in projects {
-            sealed += self.seal_project(ProjectId(project)).await?;
+            // One project that cannot be sealed holds up no other.
+            match self.seal_project(ProjectId(project)).await {
+                Ok(hits) => sealed += hits,
+                Err(error) => {
+                    tracing::warn!(project, %error, "a project could not be sealed");
+                    failed = Some(error);
+                }
+            }
         }
-        Ok(sealed)
+        failed.map_or(Ok(sealed), Err)
     }
 
     async fn seal_project(&self, project: ProjectId) -> Result<usize> {
@@ -79,6 +92,7 @@ impl Store {
         let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
             .bind(project.0)
             .bind(BATCHES_PER_SEAL)
+            .bind(ROWS_PER_SEAL)
             .fetch_all(&mut *transaction)
             .await?;
         let Some(last) = batches.last() else { return Ok(0) };
@@ -129,6 +143,7 @@ async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, 
             .bind(project.0)
             .bind(day)
             .bind(level)
+            .bind(FULL)
             .fetch_all(&mut **transaction)
             .await?;
         if segments.len() < FAN_IN {

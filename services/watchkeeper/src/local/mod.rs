@@ -21,7 +21,7 @@ use watchkeeper_runtime::{VERSION, http::finish, secret::Secret};
 use crate::{
     checker,
     cli::LocalArgs,
-    process::{Process, enricher, logger_metrics, postgres_from_env},
+    process::{Process, enricher, logger_metrics, postgres_from_env, vital},
 };
 use data::DataDirectory;
 use desired::{Desired, Settings};
@@ -59,7 +59,7 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
     reload::apply(&local.process.store, &data, &desired).await.context("cannot apply the manifests")?;
     let (settings, changed) = watch::channel(desired.settings.clone());
     let (router, current) = watch::channel(local.router(&desired.settings).await?);
-    let upkeep = tokio::spawn(keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
+    let upkeep = vital(&shutdown, keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
     let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed, router, shutdown.clone()));
     let follow = reload::Follow { files, fallback, data, settings, changes, last: desired };
     let follow = tokio::spawn(follow.run(
@@ -68,7 +68,7 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
         shutdown.clone(),
     )?);
     let deps = checker::deps(&local.process, &local.args.probes, local.changes.clone());
-    let checker = tokio::spawn(watchkeeper_checker::run(deps, shutdown.clone()));
+    let checker = vital(&shutdown, watchkeeper_checker::run(deps, shutdown.clone()));
 
     let outer = Router::new().fallback(move |request: Request| {
         let router = current.borrow().clone();

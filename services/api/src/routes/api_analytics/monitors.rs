@@ -115,7 +115,11 @@ pub(super) async fn add(State(api): State<Api>, Payload(body): Payload) -> Resul
 pub(super) async fn delete(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
     let delete: Delete = parse(&body)?;
     let project = owner(&api, &delete.user_id).await?;
-    api.store.delete_endpoint(&uid(&project, &delete.url)).await.map_err(|e| store_error(&e))?;
+    // By its URL, not by a uid made of it: a monitor may have come from another project with its key.
+    let own = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
+    for monitor in own.iter().filter(|own| own.origin == Origin::Monitor && own.name == delete.url) {
+        api.store.delete_endpoint(&monitor.uid).await.map_err(|e| store_error(&e))?;
+    }
     api.endpoints_changed();
     Ok(created("Monitor deleted successfully."))
 }

@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 use watchkeeper_crds::durations;
 use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::{Uptime, now_ms};
+use watchkeeper_store::now_ms;
 
 use super::EndpointView;
 use crate::{Api, auth::Admin, routes::store_error};
@@ -64,16 +64,10 @@ pub(super) async fn after(
             () = tokio::time::sleep(left.min(LOOK)) => {}
         }
     };
-    let mut uptimes = match changed.is_empty() {
-        true => HashMap::<i64, Uptime>::new(),
-        false => api.store.uptimes(now_ms()).await.map_err(|e| store_error(&e))?,
-    };
-    let transitions: Vec<_> = changed
-        .into_iter()
-        .map(|endpoint| {
-            let uptime = uptimes.remove(&endpoint.id).unwrap_or_default();
-            EndpointView::new(endpoint, uptime)
-        })
-        .collect();
+    let mut transitions = Vec::with_capacity(changed.len());
+    for endpoint in changed {
+        let uptime = api.store.uptime(endpoint.project, endpoint.id, now_ms()).await;
+        transitions.push(EndpointView::new(endpoint, uptime.map_err(|e| store_error(&e))?));
+    }
     Ok(Json(json!({ "transitions": transitions, "cursor": after.to_string() })))
 }
