@@ -172,9 +172,9 @@ fn version(instance: &AnalyticsInstance, image: &str) -> Option<String> {
     own.or_else(|| split_image(image).1.map(str::to_owned))
 }
 
-/// Failures that mean that the spec of this generation is not in force.
-const REFUSED: [&str; 5] =
-    ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMissing", "StorageNotExpandable"];
+/// Failures that mean that the spec of this generation is not in force. A volume that cannot grow is
+/// none of them: its size cannot be taken back, all else goes on, and Degraded says so.
+const REFUSED: [&str; 4] = ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMissing"];
 
 fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let database = database(seen);
