@@ -12,38 +12,41 @@ export CARGO_TARGET_DIR ?= $(WATCHKEEPER_CACHE)/target
 # Where `make run` keeps its store.
 DATA ?= $(WATCHKEEPER_CACHE)/run-data
 
-.PHONY: help run test lint generate bench soak cluster cluster-down
+.PHONY: help run test lint generate bench soak cluster cluster-down own-target
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-run: ## build and start the product on its embedded store with sample manifests
+run: own-target ## build and start the product on its embedded store with sample manifests
 	@echo 'Building Watchkeeper; the first build on a machine takes some minutes.'
 	cargo build --package watchkeeper
 	@geoip=$$(e2e/geoip.sh) || { echo 'No country database could be fetched; countries stay unknown.' >&2; geoip=; }; \
 	exec "$(CARGO_TARGET_DIR)/debug/watchkeeper" local -f services/watchkeeper/samples --data "$(DATA)" $${geoip:+--geoip "$$geoip"}
 
-test: ## run every test, installing what they need
+test: own-target ## run every test, installing what they need
 	e2e/test.sh
 
-lint: ## check formatting, lints, licences and advisories
+lint: own-target ## check formatting, lints, licences and advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo 'cargo-deny is not installed; skipped (cargo install cargo-deny)'; fi
 
-generate: ## write what is generated: the kinds, the operator's permissions, and their copies in chart and kustomization
+generate: own-target ## write what is generated: the kinds, the operator's permissions, and their copies in chart and kustomization
 	cargo run --quiet --package watchkeeper-operator -- crds --output crds/generated
 	cargo run --quiet --package watchkeeper-operator -- rbac --output operator/generated
 	charts/sync-crds.sh
 
-bench: ## measure ingestion beside raw COPY into the same Postgres
+bench: own-target ## measure ingestion beside raw COPY into the same Postgres
 	cargo bench --package watchkeeper-store --bench ingest
 
-soak: ## the long forms of the tests that have one
+soak: own-target ## the long forms of the tests that have one
 	WATCHKEEPER_SOAK=1 cargo test --package watchkeeper-e2e --test pressure --test durability -- --nocapture
 
-cluster: ## start a real Kubernetes control plane with the kinds installed, and print its kubeconfig
+cluster: own-target ## start a real Kubernetes control plane with the kinds installed, and print its kubeconfig
 	e2e/cluster/up.sh
 
 cluster-down: ## stop it and remove every trace
 	e2e/cluster/down.sh
+
+own-target:
+	@e2e/own-target.sh

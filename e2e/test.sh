@@ -9,6 +9,7 @@ cd "$root"
 export WATCHKEEPER_CACHE="${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$WATCHKEEPER_CACHE/target}"
 mkdir -p "$WATCHKEEPER_CACHE"
+e2e/own-target.sh
 
 step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
 
