@@ -107,3 +107,19 @@ fn values_of_kubernetes_types_are_checked_and_overrides_are_free() {
     let error = only_error(&format!("{head}spec: {{logger: {{resources: {{limitz: {{}}}}}}}}\n"));
     assert_eq!(error.path, "spec.logger.resources.limitz");
 }
+
+#[test]
+fn no_mistake_repeats_the_value_of_a_header() {
+    let long = format!("s3cret{}", "x".repeat(9_000));
+    for header in [
+        "{name: Authorization, value: [s3cret]}".to_owned(),
+        "{name: Authorization, value: {a: s3cret}}".to_owned(),
+        format!("{{name: Authorization, value: {long}}}"),
+        "{name: A, value: s3cret, valueFrom: {secretKeyRef: {name: n, key: k}}}".to_owned(),
+        "s3cret".to_owned(),
+    ] {
+        let errors =
+            parse(&endpoint(&format!("  http: {{url: 'http://a', headers: [{header}]}}\n"))).unwrap_err();
+        assert!(errors.iter().all(|error| !error.to_string().contains("s3cret")), "{errors:?}");
+    }
+}

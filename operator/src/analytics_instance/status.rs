@@ -226,7 +226,7 @@ fn degraded(seen: &Observation) -> Finding {
 fn database(seen: &Observation) -> Finding {
     const KIND: &str = "DatabaseReady";
     if let Some(database) = &seen.database {
-        return if database.answers() && database.ready > 0 {
+        return if database.answers() {
             Finding::new(KIND, true, "Answers", "the managed database answers")
         } else {
             Finding::new(

@@ -13,6 +13,16 @@ pub struct Page {
     pub take: usize,
 }
 
+impl Page {
+    /// Page `number` of `size` hits, counted from 1; one that cannot be is empty.
+    pub fn numbered(number: i64, size: usize) -> Self {
+        match usize::try_from(number.saturating_sub(1)) {
+            Ok(before) => Self { skip: before.saturating_mul(size), take: size },
+            Err(_) => Self { skip: 0, take: 0 },
+        }
+    }
+}
+
 /// Calls `each` with the hits of a page, oldest first. One day at a time is in
 /// memory; a day that the page passes over entirely is not even read, unless a
 /// filter has to look into it.

@@ -1,11 +1,11 @@
 //! `watchkeeper logger`: the write path on its own.
 
 use tokio_util::sync::CancellationToken;
-use watchkeeper_logger::{Logger, health, maintain, router};
+use watchkeeper_logger::{Logger, LoggerMetrics, health, maintain, router};
 
 use crate::{
     cli::LoggerArgs,
-    process::{Process, enricher, logger_metrics, required_postgres, vital},
+    process::{Process, enricher, required_postgres, vital},
 };
 
 pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -13,7 +13,7 @@ pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Resul
     let process = Process::start("logger", args.process.metrics_listen, &options, &shutdown).await?;
     let store = process.store.clone();
     let enricher = enricher(&store, args.ingest.geoip.as_deref(), args.ingest.privacy_level).await?;
-    let metrics = logger_metrics(&process.registry)?;
+    let metrics = LoggerMetrics::new(&process.registry)?;
     let logger = Logger::new(
         store.clone(),
         args.access.signup.into(),

@@ -7,10 +7,7 @@ use axum::Router;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchkeeper_logger::{
-    LoggerMetrics,
-    enrich::{Enricher, EnricherConfig},
-};
+use watchkeeper_logger::enrich::{Enricher, EnricherConfig};
 use watchkeeper_runtime::{
     health::{self, Health},
     http::{HttpMetrics, Limits, bind, serve},
@@ -164,11 +161,6 @@ pub async fn enricher(store: &Store, geoip: Option<&Path>, privacy_level: u8) ->
     let visitor_key = store.installation_key(VISITOR_KEY).await?;
     let config = EnricherConfig { geoip: geoip.map(Path::to_owned), privacy_level, visitor_key };
     Ok(tokio::task::spawn_blocking(move || Enricher::new(config)).await??)
-}
-
-/// Metrics of the write path.
-pub fn logger_metrics(registry: &Registry) -> anyhow::Result<LoggerMetrics> {
-    Ok(LoggerMetrics::new(registry)?)
 }
 
 /// Starts a task that the process cannot do without: should it end by itself, by

@@ -21,7 +21,7 @@ use watchkeeper_runtime::{VERSION, http::finish, secret::Secret};
 use crate::{
     checker,
     cli::LocalArgs,
-    process::{Process, enricher, logger_metrics, postgres_from_env, vital},
+    process::{Process, enricher, postgres_from_env, vital},
 };
 use data::DataDirectory;
 use desired::{Desired, Settings};
@@ -50,7 +50,7 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
     let changes = ChangeHandle::new();
     let local = Arc::new(Local {
         auth: AuthConfig { admin_token: token, open_overview: args.listen.ip().is_loopback() },
-        metrics: logger_metrics(&process.registry)?,
+        metrics: LoggerMetrics::new(&process.registry)?,
         changes: changes.clone(),
         process,
         args,

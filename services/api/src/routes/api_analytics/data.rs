@@ -84,19 +84,7 @@ fn write(body: &mut Vec<u8>, row: &Columns<'_>, compact: bool) {
     let ip = row.ip.unwrap_or_default();
     let agent = row.user_agent.unwrap_or_default();
     if compact {
-        let values = (
-            ip,
-            &row.path,
-            row.hostname,
-            agent,
-            row.method,
-            row.response_time,
-            row.status,
-            row.location,
-            row.user_id,
-            &row.created_at,
-        );
-        return write_json(body, &values);
+        return write_json(body, &row.values(ip, agent));
     }
     write_json(
         body,
@@ -118,10 +106,7 @@ fn write(body: &mut Vec<u8>, row: &Columns<'_>, compact: bool) {
 /// Page 1 for none and for junk; nothing for 0 and below.
 fn page(query: &HashMap<String, String>) -> Page {
     let number = query.get("page").and_then(|text| text.parse::<i64>().ok()).unwrap_or(1);
-    match usize::try_from(number.saturating_sub(1)) {
-        Ok(before) => Page { skip: before.saturating_mul(PAGE), take: PAGE },
-        Err(_) => Page { skip: 0, take: 0 },
-    }
+    Page::numbered(number, PAGE)
 }
 
 /// The filters in every spelling that is documented or coded upstream; values

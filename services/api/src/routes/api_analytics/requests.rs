@@ -28,7 +28,7 @@ pub(super) async fn page(
 ) -> Result<Response, ApiError> {
     let page = page.parse::<i64>().ok().filter(|page| *page != 0);
     let page = page.ok_or_else(|| refuse("Invalid page number."))?;
-    let range = numbered(page, api.options.page_size);
+    let range = Page::numbered(page, api.options.page_size);
     answer(&api, &user, range).await
 }
 
@@ -40,19 +40,11 @@ pub(super) async fn pages(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let range = match query.get("page").map(|page| page.parse::<i64>()) {
-        None => numbered(1, api.options.page_size),
+        None => Page::numbered(1, api.options.page_size),
         Some(Ok(0) | Err(_)) => Page { skip: 0, take: api.options.max_load },
-        Some(Ok(page)) => numbered(page, api.options.page_size),
+        Some(Ok(page)) => Page::numbered(page, api.options.page_size),
     };
     answer(&api, &user, range).await
-}
-
-/// Page `number`, counted from 1; one that cannot be is empty.
-fn numbered(number: i64, size: usize) -> Page {
-    match usize::try_from(number.saturating_sub(1)) {
-        Ok(before) => Page { skip: before.saturating_mul(size), take: size },
-        Err(_) => Page { skip: 0, take: 0 },
-    }
 }
 
 async fn answer(api: &Api, user: &str, page: Page) -> Result<Response, ApiError> {
@@ -68,21 +60,7 @@ async fn answer(api: &Api, user: &str, page: Page) -> Result<Response, ApiError>
         }
         let row = Columns::from(&hit);
         let agent = row.user_agent.map(|agent| agents.id(agent));
-        write_json(
-            &mut rows,
-            &(
-                row.ip,
-                &row.path,
-                row.hostname,
-                agent,
-                row.method,
-                row.response_time,
-                row.status,
-                row.location,
-                row.user_id,
-                &row.created_at,
-            ),
-        );
+        write_json(&mut rows, &row.values(row.ip, agent));
     })
     .await
     .map_err(|e| store_error(&e))?;

@@ -26,6 +26,25 @@ pub(super) struct Columns<'a> {
     pub created_at: String,
 }
 
+impl Columns<'_> {
+    /// The values in the order of upstream's tables, which the dashboard's rows and the compact data
+    /// share. They differ in how they write an unknown address, and in how they write an agent.
+    pub fn values(&self, ip: impl Serialize, agent: impl Serialize) -> impl Serialize {
+        (
+            ip,
+            &self.path,
+            self.hostname,
+            agent,
+            self.method,
+            self.response_time,
+            self.status,
+            self.location,
+            self.user_id,
+            &self.created_at,
+        )
+    }
+}
+
 impl<'a> From<&'a Hit> for Columns<'a> {
     fn from(hit: &'a Hit) -> Self {
         let mut path = hit.path.clone().unwrap_or_default();
