@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(WATCHKEEPER_CACHE)/target
 # Where `make run` keeps its store.
 DATA ?= $(WATCHKEEPER_CACHE)/run-data
 
-.PHONY: help run test lint generate bench soak cluster cluster-down own-target
+.PHONY: help run test lint generate bench soak images cluster cluster-down own-target
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,10 +42,13 @@ bench: own-target ## measure ingestion beside raw COPY into the same Postgres
 soak: own-target ## the long forms of the tests that have one
 	WATCHKEEPER_SOAK=1 cargo test --package watchkeeper-e2e --test pressure --test durability -- --nocapture
 
-cluster: own-target ## start a real Kubernetes control plane with the kinds installed, and print its kubeconfig
+images: own-target ## build the image of this version with docker, podman or buildah, and its SBOM
+	@images/build.sh $(if $(IMAGE),--name "$(IMAGE)") >/dev/null
+
+cluster: own-target ## bring up a Kubernetes cluster with Watchkeeper installed in real pods, and print where it answers
 	e2e/cluster/up.sh
 
-cluster-down: ## stop it and remove every trace
+cluster-down: ## end that cluster and remove every trace of it
 	e2e/cluster/down.sh
 
 own-target:

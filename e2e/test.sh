@@ -13,10 +13,10 @@ e2e/own-target.sh
 
 step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
 
-step 'programs from Debian: etcd, promtool, PostgreSQL'
-e2e/cluster/deps.sh
-step 'Kubernetes, kubectl and Helm from the Go module proxy'
-e2e/cluster/build.sh kubernetes helm
+step 'programs from Debian: etcd, containerd, Prometheus, PostgreSQL'
+e2e/cluster/deps.sh etcd prometheus postgres containerd runc cni network
+step 'Kubernetes, Helm and what else tests need from the Go module proxy'
+e2e/cluster/build.sh kubernetes node coredns storage helm kubeconform glua third-party-crds gitops-crds
 step 'published client libraries'
 e2e/clients/setup.sh
 step 'country database'
@@ -24,6 +24,8 @@ e2e/geoip.sh
 step 'the product and its tests'
 cargo build --workspace
 cargo test --workspace --no-run
+step 'images'
+e2e/images/build.sh pause postgres sample-app watchkeeper
 
 step 'tests'
 log="$(mktemp)"

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::{Backup, Restore};
 use crate::common::{Component, ImageSpec, SecretKeyRef, Toggle};
 use crate::durations::{self, TimeSpan};
+use crate::gateway::Gateway;
+use crate::observability::Observability;
 use crate::schema;
 
 /// One installation of Watchkeeper: logger, API, checker and their database.
@@ -37,6 +40,8 @@ use crate::schema;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
+    .message("set ingress or gateway, not both; when changing from one to the other, write the old one as null"))]
 pub struct AnalyticsInstanceSpec {
     /// Image of the three services; the operator's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +54,8 @@ pub struct AnalyticsInstanceSpec {
     pub api: Component,
     /// Probes the monitored endpoints.
     #[serde(default)]
+    #[x_kube(validation = Rule::new("!has(self.autoscaling)")
+        .message("the checker cannot be autoscaled: one checker probes and the others stand by; set replicas"))]
     pub checker: Component,
     /// Where data lives.
     #[serde(default)]
@@ -59,6 +66,9 @@ pub struct AnalyticsInstanceSpec {
     /// Makes the installation reachable from outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
+    /// Makes the installation reachable through a Gateway of the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
     /// What is kept about people.
     #[serde(default)]
     pub privacy: Privacy,
@@ -68,6 +78,9 @@ pub struct AnalyticsInstanceSpec {
     /// Which other namespaces may attach their MonitoredEndpoints.
     #[serde(default)]
     pub endpoints: Endpoints,
+    /// How the installation itself is watched.
+    #[serde(default)]
+    pub observability: Observability,
     /// Lets only the needed traffic reach and leave the pods.
     #[serde(default)]
     pub network_policy: Toggle,
@@ -102,6 +115,8 @@ impl Default for Database {
 /// A Postgres that the operator runs as a StatefulSet of one pod.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.restore) || (has(oldSelf.restore) && self.restore == oldSelf.restore)")
+    .message("restore is read when the database is made and can only be taken out afterwards; restore into a new instance"))]
 pub struct ManagedDatabase {
     /// The volume that holds the data.
     #[serde(default)]
@@ -119,6 +134,12 @@ pub struct ManagedDatabase {
     #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z_][a-z0-9_.]*$'))")
         .message("parameters must be names of Postgres settings, for example max_connections"))]
     pub parameters: BTreeMap<String, String>,
+    /// Copies of the database, made on a schedule on a volume of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// The copy that the database is made from, once, when its volume is empty; of no meaning afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
 }
 
 /// The volume of the managed database.
@@ -323,7 +344,8 @@ pub struct Endpoints {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalyticsInstanceStatus {
-    /// Ready, Progressing, Degraded, Paused, DatabaseReady and CertificateReady.
+    /// Ready, Progressing, Degraded, Paused, DatabaseReady; CertificateReady, RouteReady and BackupReady where
+    /// asked for; Reconciling and Stalled while they hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -343,6 +365,20 @@ pub struct AnalyticsInstanceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub components: Vec<ComponentStatus>,
+    /// Copies of the managed database, where any are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
+}
+
+/// Copies of the managed database.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// Volume claim that holds them.
+    pub claim_name: String,
+    /// When the newest was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_successful_time: Option<Time>,
 }
 
 /// How many endpoints are watched and how they are.

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::autoscaling::{Autoscaling, Scaling};
 use crate::schema;
 
 /// One key of a Secret in the namespace of the object that refers to it.
@@ -66,13 +67,22 @@ impl PullPolicy {
 }
 
 /// How one service of the installation runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.replicas) || !has(self.autoscaling)")
+        .message("set replicas or autoscaling, not both; when changing from one to the other, write the old one as null"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)")
+        .message("autoscaling needs a request for cpu in resources, of which it can count percent")
+)]
 pub struct Component {
-    /// Number of pods.
-    #[serde(default = "one")]
+    /// Number of pods; 1 when neither this nor autoscaling is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
-    pub replicas: i32,
+    pub replicas: Option<i32>,
+    /// Lets the number of pods follow their load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
     /// CPU and memory; small requests are set when this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::bare::<ResourceRequirements>")]
@@ -99,22 +109,15 @@ pub struct Component {
     pub pod_template: Option<Map<String, Value>>,
 }
 
-impl Default for Component {
-    fn default() -> Self {
-        Self {
-            replicas: one(),
-            resources: None,
-            node_selector: BTreeMap::new(),
-            tolerations: Vec::new(),
-            affinity: None,
-            topology_spread_constraints: Vec::new(),
-            pod_template: None,
+impl Component {
+    /// Who decides on the number of pods.
+    #[must_use]
+    pub fn scaling(&self) -> Scaling {
+        match &self.autoscaling {
+            Some(bounds) => Scaling::Between(bounds.min_replicas, bounds.max_replicas),
+            None => Scaling::Fixed(self.replicas.unwrap_or(1)),
         }
     }
-}
-
-fn one() -> i32 {
-    1
 }
 
 /// Something that is on unless it is turned off.
@@ -144,7 +147,7 @@ mod tests {
     fn what_is_left_out_of_a_component_has_its_default() {
         let component: Component = serde_json::from_str("{}").unwrap();
         assert_eq!(component, Component::default());
-        assert_eq!(component.replicas, 1);
+        assert_eq!(component.scaling(), Scaling::Fixed(1));
     }
 
     #[test]

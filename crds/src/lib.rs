@@ -8,10 +8,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod analytics_instance;
+pub mod autoscaling;
+pub mod backup;
 pub mod common;
 pub mod durations;
+pub mod gateway;
 pub mod manifest;
 pub mod monitored_endpoint;
+pub mod observability;
 pub mod schema;
 
 pub use analytics_instance::{AnalyticsInstance, AnalyticsInstanceSpec, AnalyticsInstanceStatus};

@@ -247,10 +247,10 @@ fn judge<T: DeserializeOwned>(kind: Kind, value: &Value) -> Result<T, Vec<Mistak
     let mut value = value.clone();
     // As on the API server: a null counts as absent, status is the operator's alone.
     prune_nulls(&mut value, &rules.schema);
+    let mut value = defaulted(&rules.schema, value);
     if let Some(map) = value.as_object_mut() {
         map.shift_remove("status");
     }
-    let value = defaulted(&rules.schema, value);
     let mistakes: Vec<Mistake> =
         rules.structural.iter_errors(&value).flat_map(|error| explain(&error)).collect();
     if !mistakes.is_empty() {

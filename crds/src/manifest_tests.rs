@@ -20,7 +20,7 @@ fn both_samples_are_valid_and_get_their_defaults() {
     let [Manifest::AnalyticsInstance(instance), Manifest::MonitoredEndpoint(endpoint)] = &all[..] else {
         panic!("{all:?}");
     };
-    assert_eq!(instance.spec.api.replicas, 1);
+    assert_eq!(instance.spec.api.scaling(), crate::autoscaling::Scaling::Fixed(1));
     assert!(instance.spec.network_policy.enabled);
     assert_eq!(instance.spec.database.managed.as_ref().unwrap().storage.size, "10Gi");
     assert_eq!(endpoint.spec.interval.as_str(), "30s");

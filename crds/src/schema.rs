@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{AnalyticsInstance, MonitoredEndpoint};
 
@@ -39,6 +39,12 @@ pub fn files() -> Result<Vec<(String, String)>, Box<dyn std::error::Error + Send
 fn polished(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, SchemaError> {
     let mut value = serde_json::to_value(crd)?;
     polish(&mut value, false);
+    // Tools that wait by kstatus take an object without any status for done; this says that nobody
+    // has looked at it yet.
+    for version in value["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        version["schema"]["openAPIV3Schema"]["properties"]["status"]["default"] =
+            json!({"observedGeneration": -1});
+    }
     Ok(serde_json::from_value(value)?)
 }
 
@@ -135,6 +141,22 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_says_so() {
+        for crd in crds().unwrap() {
+            let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
+            let status = &schema["openAPIV3Schema"]["properties"]["status"];
+            assert_eq!(status["default"], json!({"observedGeneration": -1}));
+            assert_eq!(status["properties"]["observedGeneration"]["type"], "integer");
+        }
+        assert!(
+            serde_json::from_str::<crate::AnalyticsInstanceStatus>(r#"{"observedGeneration":-1}"#).is_ok()
+        );
+        assert!(
+            serde_json::from_str::<crate::MonitoredEndpointStatus>(r#"{"observedGeneration":-1}"#).is_ok()
+        );
     }
 
     #[test]

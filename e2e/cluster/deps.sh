@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Finds, or fetches from Debian's archive, the ready-made programs that the tests run.
 #
-#   deps.sh [etcd] [prometheus] [postgres]      (all of them when nothing is named)
+#   deps.sh [etcd] [prometheus] [postgres] [containerd] [runc] [cni] [network] [buildah]
+#                                               (the first three when nothing is named)
 #
 # Prints the directory that holds each one's programs on stdout, a line each, and progress on
-# stderr. etcd and promtool are unpacked into the cache and nothing on the machine changes.
-# PostgreSQL refuses to run as root, and a home directory is closed to other users, so it is
-# installed for real when it is missing, without a database cluster of its own.
+# stderr. Most are unpacked into the cache and nothing on the machine changes. Installed for real
+# when they are missing are PostgreSQL, without a database cluster of its own, because it refuses to
+# run as root and a home directory is closed to other users; and `network`, which is iproute2 and
+# nftables, and buildah, because of the libraries that they need.
 set -euo pipefail
 
 cache="${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}"
@@ -41,11 +43,12 @@ with_fresh_lists() {
     "$@" >&2
 }
 
-# unpacked PACKAGE PROGRAM: the directory of PROGRAM, from PATH or from PACKAGE in the cache.
+# unpacked PACKAGE PROGRAM [DIRECTORY]: the directory of PROGRAM, which PACKAGE has in DIRECTORY
+# (usr/bin), from PATH or from PACKAGE in the cache.
 unpacked() {
-    local package="$1" program="$2" lock partial
+    local package="$1" program="$2" directory="${3:-usr/bin}" lock partial
     local home="$tools/debian-$package"
-    if [ ! -x "$home/usr/bin/$program" ]; then
+    if [ ! -x "$home/$directory/$program" ]; then
         if command -v "$program" >/dev/null; then
             dirname "$(command -v "$program")"
             return
@@ -53,7 +56,7 @@ unpacked() {
         need_apt "$program"
         exec {lock}>"$home.lock"
         flock "$lock"
-        if [ ! -x "$home/usr/bin/$program" ]; then
+        if [ ! -x "$home/$directory/$program" ]; then
             say "fetching $package"
             rm -rf "$home" "$home".partial.*
             partial="$(mktemp -d "$home.partial.XXXXXX")"
@@ -69,7 +72,7 @@ unpacked() {
         fi
         exec {lock}>&-
     fi
-    echo "$home/usr/bin"
+    echo "$home/$directory"
 }
 
 postgres_bin() {
@@ -109,12 +112,45 @@ postgres() {
     postgres_bin
 }
 
+network() {
+    local lock
+    if ! command -v ip >/dev/null || ! PATH="$PATH:/usr/sbin" command -v nft >/dev/null; then
+        need_apt "iproute2 or nftables"
+        exec {lock}>"$tools/network.lock"
+        flock "$lock"
+        say "installing iproute2 and nftables"
+        with_fresh_lists as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -qq -y --no-install-recommends install iproute2 nftables
+        exec {lock}>&-
+    fi
+    dirname "$(PATH="$PATH:/usr/sbin" command -v nft)"
+}
+
+buildah() {
+    local lock
+    if ! type -P buildah >/dev/null; then
+        need_apt buildah
+        exec {lock}>"$tools/buildah.lock"
+        flock "$lock"
+        say "installing buildah"
+        with_fresh_lists as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -qq -y --no-install-recommends install buildah
+        exec {lock}>&-
+    fi
+    dirname "$(type -P buildah)"
+}
+
 [ $# -gt 0 ] || set -- etcd prometheus postgres
 for what in "$@"; do
     case "$what" in
     etcd) unpacked etcd-server etcd ;;
     prometheus) unpacked prometheus promtool ;;
     postgres) postgres ;;
-    *) say "unknown: $what (etcd, prometheus, postgres)"; exit 2 ;;
+    containerd) unpacked containerd containerd ;;
+    runc) unpacked runc runc usr/sbin ;;
+    cni) unpacked containernetworking-plugins ptp usr/lib/cni ;;
+    network) network ;;
+    buildah) buildah ;;
+    *) say "unknown: $what (etcd, prometheus, postgres, containerd, runc, cni, network, buildah)"; exit 2 ;;
     esac
 done

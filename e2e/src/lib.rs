@@ -2,7 +2,12 @@
 //! `watchkeeper-testkit`.
 
 pub mod clients;
+pub mod kinds;
+pub mod kubeconform;
 pub mod load;
+pub mod lua;
+pub mod prometheus;
+pub mod promql;
 pub mod promtool;
 pub mod stores;
 pub mod upstream;

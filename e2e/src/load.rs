@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -9,6 +10,9 @@ use reqwest::StatusCode;
 use tokio::task::JoinHandle;
 
 use crate::upstream::{Upstream, row};
+
+/// After a post without an answer, so that nobody knocks a thousand times a second.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of one post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,18 +95,31 @@ impl Load {
     /// # Errors
     /// When the server does not make a key for each.
     pub async fn start(base: &str, posters: usize, rows_per_post: usize) -> Result<Self> {
+        Self::of(&Upstream::new(base)?, posters, rows_per_post, false).await
+    }
+
+    /// As [`Load::start`], but the posters go on with their next post after one that got no answer:
+    /// somebody else sees to it that the server comes back.
+    ///
+    /// # Errors
+    /// As [`Load::start`].
+    pub async fn start_lasting(upstream: &Upstream, posters: usize, rows_per_post: usize) -> Result<Self> {
+        Self::of(upstream, posters, rows_per_post, true).await
+    }
+
+    async fn of(upstream: &Upstream, posters: usize, rows_per_post: usize, lasting: bool) -> Result<Self> {
         let mut load =
             Self { stop: Arc::default(), acknowledged: Arc::default(), posters: Vec::with_capacity(posters) };
         let mut ready = Vec::with_capacity(posters);
         for _ in 0..posters {
             // A client each, so that each has a connection of its own.
-            let upstream = Upstream::new(base)?;
+            let upstream = upstream.another()?;
             ready.push((upstream.generate().await?, upstream));
         }
         for (key, upstream) in ready {
             let (stop, acknowledged) = (Arc::clone(&load.stop), Arc::clone(&load.acknowledged));
             load.posters.push(tokio::spawn(async move {
-                let fates = post_until(&stop, &acknowledged, &upstream, &key, rows_per_post).await;
+                let fates = post_until(&stop, &acknowledged, &upstream, &key, rows_per_post, lasting).await;
                 Account { key, fates }
             }));
         }
@@ -143,6 +160,7 @@ async fn post_until(
     upstream: &Upstream,
     key: &str,
     rows_per_post: usize,
+    lasting: bool,
 ) -> Vec<Fate> {
     let mut fates = Vec::new();
     while !stop.load(Ordering::SeqCst) {
@@ -162,7 +180,10 @@ async fn post_until(
         fates.push(fate);
         // A server that is gone answers nothing more until somebody starts it again.
         if matches!(fate, Fate::Unknown | Fate::Unreachable) {
-            break;
+            if !lasting {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
     fates

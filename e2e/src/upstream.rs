@@ -51,9 +51,10 @@ pub struct Row {
     pub user_id: Option<String>,
 }
 
-/// A server that speaks the protocol, at one address.
+/// A server that speaks the protocol.
 #[derive(Debug, Clone)]
 pub struct Upstream {
+    logger: String,
     base: String,
     http: Client,
 }
@@ -64,7 +65,24 @@ impl Upstream {
     /// # Errors
     /// As [`http_client`].
     pub fn new(base: impl Into<String>) -> Result<Self> {
-        Ok(Self { base: base.into(), http: http_client()? })
+        let base = base.into();
+        Self::split(base.clone(), base)
+    }
+
+    /// A server whose logger and API have an address each.
+    ///
+    /// # Errors
+    /// As [`http_client`].
+    pub fn split(logger: String, api: String) -> Result<Self> {
+        Ok(Self { logger, base: api, http: http_client()? })
+    }
+
+    /// The same server, over connections of its own.
+    ///
+    /// # Errors
+    /// As [`http_client`].
+    pub fn another(&self) -> Result<Self> {
+        Self::split(self.logger.clone(), self.base.clone())
     }
 
     /// A request to a path of the server, not sent yet.
@@ -94,7 +112,7 @@ impl Upstream {
     /// When there is no answer.
     pub async fn post(&self, key: &str, framework: &str, rows: &[Value]) -> Result<StatusCode> {
         let payload = json!({ "api_key": key, "requests": rows, "framework": framework, "privacy_level": 0 });
-        let url = format!("{}/api/log-request", self.base);
+        let url = format!("{}/api/log-request", self.logger);
         let answer = self.http.post(url).json(&payload).send().await?;
         let status = answer.status();
         // Read to the end, so that the connection can be used again.

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use watchkeeper_testkit::cluster::crd_files;
-use watchkeeper_testkit::helm::{chart, helm, objects, succeed, template};
+use watchkeeper_testkit::helm::{chart, crds_chart, helm, objects, succeed, template, template_of};
 use watchkeeper_testkit::paths;
 
 const SCOPES: [&[&str]; 3] = [
@@ -35,11 +36,12 @@ fn it_passes_helms_own_checks_in_every_scope() {
     for scope in SCOPES {
         succeed(helm().unwrap().args(["lint", "--strict"]).arg(chart()).args(scope)).unwrap();
     }
+    succeed(helm().unwrap().args(["lint", "--strict"]).arg(crds_chart())).unwrap();
 }
 
 #[test]
 fn values_that_mean_nothing_are_refused_with_their_place() {
-    let wrong: [(&[&str], &str); 9] = [
+    let wrong: [(&[&str], &str); 20] = [
         (&["replicaCounts=2"], "replicaCounts"),
         (&["replicaCount=-1"], "/replicaCount"),
         (&["rbac.scope=everything"], "/rbac/scope"),
@@ -49,11 +51,50 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),
         (&["instance.name=9lives"], "/instance/name"),
         (&["networkPolicy.apiServerPorts={0}"], "/networkPolicy/apiServerPorts/0"),
+        (&["crds.keep=forever"], "/crds/keep"),
+        (&["extraEnv[0].value=x"], "/extraEnv/0"),
+        (&["podDisruptionBudget.maxUnavailable=some"], "/podDisruptionBudget/maxUnavailable"),
+        (&["metrics.serviceMonitor.interval=soon"], "/metrics/serviceMonitor/interval"),
+        (&["metrics.serviceMonitor.installations=some"], "/metrics/serviceMonitor/installations"),
+        (&["metrics.prometheusRule.enable=true"], "/metrics/prometheusRule"),
+        (&["metrics.prometheusRule.runbookUrl=runbooks.md"], "/metrics/prometheusRule/runbookUrl"),
+        (&["metrics.dashboards.labels.grafana_dashboard=1"], "/metrics/dashboards/labels/grafana_dashboard"),
+        (&["metrics.dashboards.label=x"], "/metrics/dashboards"),
+        (&["image.tag=with space"], "/image/tag"),
+        (&["imagePullSecrets[0].secret=x"], "/imagePullSecrets/0"),
     ];
     for (values, place) in wrong {
         let arguments: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
-        let refusal = template("wk", &arguments).unwrap_err().to_string();
+        let refusal = template("wk", &arguments).map(|_| values).unwrap_err().to_string();
         assert!(refusal.contains("schema") && refusal.contains(place), "{values:?}: {refusal}");
+    }
+    let refusal = template_of(&crds_chart(), "wk", &["--set=kept=true"]).unwrap_err().to_string();
+    assert!(refusal.contains("schema") && refusal.contains("kept"), "{refusal}");
+}
+
+#[test]
+fn the_schemas_know_every_value_and_no_other() {
+    fn compare(value: &Value, schema: &Value, path: &str) {
+        let (Some(value), Some(known)) = (value.as_object(), schema["properties"].as_object()) else {
+            return;
+        };
+        assert_eq!(schema["additionalProperties"], false, "{path}");
+        // Its parts are maps of the user's own.
+        if path == "/resources" {
+            return;
+        }
+        let mut known: BTreeSet<&String> = known.keys().collect();
+        // Helm's own, which no chart lists.
+        known.remove(&"global".to_owned());
+        assert_eq!(value.keys().collect::<BTreeSet<_>>(), known, "{path}");
+        for (name, value) in value {
+            compare(value, &schema["properties"][name], &format!("{path}/{name}"));
+        }
+    }
+    for chart in [chart(), crds_chart()] {
+        let values = objects(&fs::read_to_string(chart.join("values.yaml")).unwrap()).unwrap();
+        let schema = fs::read_to_string(chart.join("values.schema.json")).unwrap();
+        compare(&values[0], &serde_json::from_str(&schema).unwrap(), "");
     }
 }
 
@@ -99,19 +140,34 @@ fn the_copies_of_what_is_generated_are_up_to_date() {
     succeed(Command::new(paths::workspace().join("charts/sync-crds.sh")).arg("--check")).unwrap();
 }
 
-#[test]
-fn the_kinds_are_the_generated_ones_and_outlive_the_release() {
-    let mut rendered = render(&["--show-only", "templates/crds.yaml"]);
+/// The definitions that a chart renders to, without the annotation that makes Helm keep them, and
+/// whether every one of them or none had it.
+fn definitions(chart: &Path, arguments: &[&str]) -> (Vec<Value>, bool) {
+    let mut rendered = objects(&template_of(chart, "wk", arguments).unwrap()).unwrap();
+    rendered.retain(|object| object["kind"] == "CustomResourceDefinition");
+    let mut kept = BTreeSet::new();
     for definition in &mut rendered {
-        let annotations = definition["metadata"]["annotations"].as_object_mut().unwrap();
-        assert_eq!(annotations.remove("helm.sh/resource-policy").unwrap(), "keep");
+        let metadata = definition["metadata"].as_object_mut().unwrap();
+        let annotations = metadata.entry("annotations").or_insert(json!({})).as_object_mut().unwrap();
+        let policy = annotations.remove("helm.sh/resource-policy");
+        assert!([None, Some(json!("keep"))].contains(&policy));
+        kept.insert(policy.is_some());
         if annotations.is_empty() {
-            definition["metadata"].as_object_mut().unwrap().remove("annotations");
+            metadata.remove("annotations");
         }
     }
+    assert_eq!(kept.len(), 1);
+    (rendered, kept.contains(&true))
+}
+
+#[test]
+fn both_charts_bring_the_generated_kinds_which_outlive_the_release_unless_told_otherwise() {
     let read = |path| objects(&fs::read_to_string(path).unwrap()).unwrap();
     let generated: Vec<Value> = crd_files().unwrap().into_iter().flat_map(read).collect();
-    assert_eq!(rendered, generated);
+    assert!(definitions(&chart(), &[]) == (generated.clone(), true));
+    assert!(definitions(&chart(), &["--set=crds.keep=false"]) == (generated.clone(), false));
+    assert!(definitions(&crds_chart(), &[]) == (generated.clone(), true));
+    assert!(definitions(&crds_chart(), &["--set=keep=false"]) == (generated, false));
     assert!(of_kind(&render(&["--set", "crds.install=false"]), "CustomResourceDefinition").is_empty());
 }
 
@@ -127,7 +183,8 @@ fn the_instances_run_the_operators_own_image() {
 #[test]
 fn what_one_replica_or_a_plain_cluster_cannot_use_is_left_out() {
     let plain = render(&[]);
-    for kind in ["PodDisruptionBudget", "ServiceMonitor", "AnalyticsInstance"] {
+    for kind in ["PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "ConfigMap", "AnalyticsInstance"]
+    {
         assert!(of_kind(&plain, kind).is_empty(), "{kind}");
     }
     let full = render(&[
@@ -150,10 +207,136 @@ fn what_one_replica_or_a_plain_cluster_cannot_use_is_left_out() {
 }
 
 #[test]
-fn the_readme_explains_every_value() {
+fn the_installations_are_scraped_where_the_operator_serves_them() {
+    let scraped = |scope: &[&str]| {
+        let objects = render(&[scope, &["--set=metrics.serviceMonitor.enabled=true"]].concat());
+        let monitors = of_kind(&objects, "ServiceMonitor");
+        assert_eq!(monitors.len(), 2);
+        let monitor = monitors[1];
+        assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], true);
+        monitor["spec"]["namespaceSelector"].clone()
+    };
+    assert_eq!(scraped(SCOPES[0]), json!({"any": true}));
+    assert_eq!(scraped(SCOPES[1]), json!({"matchNames": ["shop", "blog"]}));
+    assert_eq!(scraped(SCOPES[2]), Value::Null);
+    let alone =
+        ["--set=metrics.serviceMonitor.enabled=true", "--set=metrics.serviceMonitor.installations=false"];
+    assert_eq!(of_kind(&render(&alone), "ServiceMonitor").len(), 1);
+}
+
+#[test]
+fn the_alerts_come_as_they_are_written_with_links_to_where_the_runbooks_are() {
+    let directory = chart().join("files/alerts");
+    let rules = |url: &str| {
+        let objects = render(&[
+            "--set=metrics.prometheusRule.enabled=true",
+            "--set=metrics.prometheusRule.labels.release=prometheus",
+            url,
+        ]);
+        of_kind(&objects, "PrometheusRule").into_iter().cloned().collect::<Vec<_>>()
+    };
+    let plain = rules("--set=replicaCount=1");
+    assert_eq!(plain.len(), 2);
+    for rule in &plain {
+        assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
+        let name = rule["metadata"]["name"].as_str().unwrap().rsplit('-').next().unwrap();
+        let written = fs::read_to_string(directory.join(format!("{name}.yaml"))).unwrap();
+        assert_eq!(rule["spec"], objects(&written).unwrap()[0], "{name}");
+    }
+    let elsewhere = rules("--set=metrics.prometheusRule.runbookUrl=https://wiki.example/w");
+    for (before, after) in plain.iter().zip(&elsewhere) {
+        let moved =
+            before.to_string().replace("https://watchkeeper.dev/docs/runbooks#", "https://wiki.example/w#");
+        assert_eq!(after.to_string(), moved);
+        assert_ne!(after, before);
+    }
+}
+
+#[test]
+fn the_dashboards_come_where_grafanas_sidecar_looks() {
+    let objects = render(&[
+        "--set=metrics.dashboards.enabled=true",
+        "--set=metrics.dashboards.annotations.grafana_folder=Watchkeeper",
+    ]);
+    let maps = of_kind(&objects, "ConfigMap");
+    assert_eq!(maps.len(), 2);
+    for map in maps {
+        assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+        assert_eq!(map["metadata"]["annotations"]["grafana_folder"], "Watchkeeper");
+        let data = map["data"].as_object().unwrap();
+        let (file, text) = data.iter().next().unwrap();
+        let written = chart().join("files/dashboards").join(file.strip_prefix("watchkeeper-").unwrap());
+        let written = fs::read_to_string(written).unwrap();
+        assert_eq!(text.as_str().unwrap().trim(), written.trim(), "{file}");
+    }
+}
+
+#[test]
+fn the_overlay_monitoring_scrapes_alerts_and_shows_as_the_chart_does() {
+    let kubectl = paths::built("kubernetes").unwrap().join("kubectl");
+    let overlay = paths::workspace().join("kustomize/overlays/monitoring");
+    let kustomized = objects(&succeed(Command::new(kubectl).arg("kustomize").arg(overlay)).unwrap()).unwrap();
+    let rendered = render(&[
+        "--set=metrics.serviceMonitor.enabled=true",
+        "--set=metrics.prometheusRule.enabled=true",
+        "--set=metrics.dashboards.enabled=true",
+    ]);
+    let named = |objects: &[Value], kind: &str, name: &str| {
+        let found = of_kind(objects, kind).into_iter().find(|object| object["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("{kind} {name}")).clone()
+    };
+    for (kind, name, part) in [
+        ("PrometheusRule", "watchkeeper-operator-operator", "spec"),
+        ("PrometheusRule", "watchkeeper-operator-installation", "spec"),
+        ("ServiceMonitor", "watchkeeper-operator-installations", "spec"),
+        ("ConfigMap", "watchkeeper-operator-dashboard-operator", "data"),
+        ("ConfigMap", "watchkeeper-operator-dashboard-installation", "data"),
+    ] {
+        let [ours, charts] = [&kustomized, &rendered].map(|objects| named(objects, kind, name)[part].clone());
+        assert_eq!(ours, charts, "{kind} {name}");
+    }
+    let map = named(&kustomized, "ConfigMap", "watchkeeper-operator-dashboard-operator");
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+    // The Service's labels differ; the ServiceMonitor must find it by those that it has.
+    let monitor = named(&kustomized, "ServiceMonitor", "watchkeeper-operator");
+    let service = named(&kustomized, "Service", "watchkeeper-operator-metrics");
+    for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&service["metadata"]["labels"][label], value);
+    }
+    assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
+}
+
+/// What an annotation of the chart, whose value is YAML, holds.
+fn annotation(name: &str) -> Vec<Value> {
+    let about = objects(&fs::read_to_string(chart().join("Chart.yaml")).unwrap()).unwrap();
+    let text = about[0]["annotations"][name].as_str().unwrap();
+    objects(text).unwrap()[0].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_catalogue_is_told_of_every_kind_with_the_samples_as_examples() {
+    let files = crd_files().unwrap().into_iter();
+    let generated: BTreeSet<String> = files
+        .map(|path| objects(&fs::read_to_string(path).unwrap()).unwrap()[0].clone())
+        .map(|crd| format!("{} {}", crd["metadata"]["name"], crd["spec"]["names"]["kind"]))
+        .collect();
+    let told = annotation("artifacthub.io/crds");
+    let told: BTreeSet<String> = told.iter().map(|crd| format!("{} {}", crd["name"], crd["kind"])).collect();
+    assert_eq!(told, generated);
+    for example in annotation("artifacthub.io/crdsExamples") {
+        let file = format!("crds/samples/{}.yaml", example["kind"].as_str().unwrap().to_lowercase());
+        let sample = objects(&fs::read_to_string(paths::workspace().join(file)).unwrap()).unwrap();
+        assert_eq!(example, sample[0]);
+    }
+}
+
+#[test]
+fn the_readmes_explain_every_value() {
     fn paths_of(value: &Value, path: &str, all: &mut Vec<String>) {
+        // Maps of the user's own.
+        let open = ["resources", "metrics.dashboards.labels"].contains(&path);
         match value {
-            Value::Object(fields) if !fields.is_empty() && path != "resources" => {
+            Value::Object(fields) if !fields.is_empty() && !open => {
                 for (name, field) in fields {
                     let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     paths_of(field, &path, all);
@@ -162,10 +345,12 @@ fn the_readme_explains_every_value() {
             _ => all.push(path.to_owned()),
         }
     }
-    let values = objects(&fs::read_to_string(chart().join("values.yaml")).unwrap()).unwrap();
-    let readme = fs::read_to_string(chart().join("README.md")).unwrap();
-    let mut all = Vec::new();
-    paths_of(&values[0], "", &mut all);
-    let missing: Vec<_> = all.iter().filter(|path| !readme.contains(&format!("| `{path}` |"))).collect();
-    assert!(!all.is_empty() && missing.is_empty(), "{missing:?}");
+    for chart in [chart(), crds_chart()] {
+        let values = objects(&fs::read_to_string(chart.join("values.yaml")).unwrap()).unwrap();
+        let readme = fs::read_to_string(chart.join("README.md")).unwrap();
+        let mut all = Vec::new();
+        paths_of(&values[0], "", &mut all);
+        let missing: Vec<_> = all.iter().filter(|path| !readme.contains(&format!("| `{path}` |"))).collect();
+        assert!(!all.is_empty() && missing.is_empty(), "{missing:?}");
+    }
 }

@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use watchkeeper_e2e::kinds;
 use watchkeeper_testkit::cluster::ControlPlane;
-use watchkeeper_testkit::helm::{chart, helm, succeed, template};
+use watchkeeper_testkit::helm::{chart, crds_chart, helm, succeed, template};
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::{paths, wait};
 
@@ -44,6 +45,7 @@ async fn warning_namespace(cluster: &ControlPlane) -> String {
 #[tokio::test]
 async fn the_api_server_accepts_the_chart_in_every_scope() {
     let cluster = ControlPlane::shared().unwrap();
+    kinds::install(cluster, "prometheus-operator").unwrap();
     let (namespace, other) = (warning_namespace(cluster).await, warning_namespace(cluster).await);
     let two = format!("rbac.namespaces={{{namespace},{other}}}");
     let scopes: [&[&str]; 3] = [
@@ -66,6 +68,9 @@ async fn the_api_server_accepts_the_chart_in_every_scope() {
             "--set=extraEnv[0].name=RUST_BACKTRACE",
             "--set-string=extraEnv[0].value=1",
             "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b",
+            "--set=metrics.serviceMonitor.enabled=true",
+            "--set=metrics.prometheusRule.enabled=true",
+            "--set=metrics.dashboards.enabled=true",
         ];
         for more in [&[][..], &everything[..]] {
             let said = dry_run(cluster, &template(&namespace, &[scope, more].concat()).unwrap());
@@ -111,6 +116,33 @@ async fn the_api_server_accepts_the_kustomization_under_an_overlay() {
     assert!(!manifests.contains("namespace: watchkeeper-system"), "{manifests}");
 }
 
+#[tokio::test]
+async fn the_api_server_accepts_every_overlay_as_it_is() {
+    let cluster = ControlPlane::shared().unwrap();
+    kinds::install(cluster, "prometheus-operator").unwrap();
+    let root = paths::workspace().join("kustomize");
+    // A dry run makes no namespace for the objects that go into it.
+    let namespace = root.join("base/namespace.yaml");
+    succeed(cluster.kubectl().args(["apply", "--server-side", "-f"]).arg(namespace)).unwrap();
+    let label = "pod-security.kubernetes.io/warn=restricted";
+    succeed(cluster.kubectl().args(["label", "--overwrite", "namespace", "watchkeeper-system", label]))
+        .unwrap();
+    let overlays = fs::read_dir(root.join("overlays")).unwrap().map(|entry| entry.unwrap().path());
+    let mut seen = Vec::new();
+    for overlay in overlays {
+        let name = overlay.file_name().unwrap().to_str().unwrap().to_owned();
+        let manifests = succeed(cluster.kubectl().arg("kustomize").arg(&overlay)).unwrap();
+        let said = dry_run(cluster, &manifests).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(said.contains("deployment.apps/watchkeeper-operator serverside-applied"), "{name}: {said}");
+        let everywhere = said.contains("clusterrole.rbac.authorization.k8s.io/");
+        assert_eq!(everywhere, name != "namespaced", "{said}");
+        assert_eq!(said.contains("prometheusrule.monitoring.coreos.com/"), name == "monitoring", "{said}");
+        seen.push(name);
+    }
+    seen.sort();
+    assert_eq!(seen, ["cluster", "local-dev", "monitoring", "namespaced"]);
+}
+
 const KINDS: [&str; 2] = ["analyticsinstances.watchkeeper.dev", "monitoredendpoints.watchkeeper.dev"];
 
 struct Release<'a> {
@@ -124,6 +156,10 @@ impl Release<'_> {
         self.cluster.aim(&mut command);
         command.args(arguments).args(["-n", &self.namespace]);
         command
+    }
+
+    fn chart(&self, arguments: &[&str], chart: &Path, values: &[&str]) -> Result<String> {
+        succeed(self.helm(arguments).arg(chart).args(values))
     }
 
     /// Installs it with an instance and gives Helm's notes.
@@ -181,4 +217,58 @@ async fn an_instance_outlives_upgrade_and_reinstallation_of_the_release_that_mad
 
     assert!(release.install().contains("The instance watchkeeper gets ready"));
     assert_eq!(release.get("wki/watchkeeper", ".metadata.uid"), made);
+}
+
+#[tokio::test]
+async fn with_the_kinds_in_a_release_of_their_own_the_first_installation_brings_the_instance() {
+    let cluster = ControlPlane::start().unwrap();
+    succeed(cluster.kubectl().args(["delete", "crd"]).args(KINDS)).unwrap();
+    let release = Release { cluster: &cluster, namespace: cluster.namespace("release").await.unwrap() };
+    let uid = |kind: &str| release.get(&format!("crd/{kind}"), ".metadata.uid");
+
+    let notes = release.chart(&["install", "watchkeeper-crds"], &crds_chart(), &[]).unwrap();
+    assert!(notes.contains("--set crds.install=false --set instance.create=true"), "{notes}");
+    release.wait_for_kinds();
+    let kinds = KINDS.map(uid);
+    let values = ["--set=crds.install=false", "--set=instance.create=true"];
+    let notes = release.chart(&["install", "watchkeeper"], &chart(), &values).unwrap();
+    assert!(notes.contains("The instance watchkeeper gets ready"), "{notes}");
+    let made = release.get("wki/watchkeeper", ".metadata.uid");
+    release.chart(&["upgrade", "watchkeeper"], &chart(), &values).unwrap();
+
+    for name in ["watchkeeper", "watchkeeper-crds"] {
+        succeed(&mut release.helm(&["uninstall", name])).unwrap();
+    }
+    assert_eq!(release.get("wki/watchkeeper", ".metadata.uid"), made);
+    assert_eq!(KINDS.map(uid), kinds);
+}
+
+#[tokio::test]
+async fn a_release_of_their_own_takes_the_kinds_over_without_touching_an_object() {
+    let cluster = ControlPlane::start().unwrap();
+    succeed(cluster.kubectl().args(["delete", "crd"]).args(KINDS)).unwrap();
+    let release = Release { cluster: &cluster, namespace: cluster.namespace("release").await.unwrap() };
+    release.install();
+    release.wait_for_kinds();
+    release.chart(&["upgrade", "watchkeeper", "--reuse-values"], &chart(), &[]).unwrap();
+    let uids = || [KINDS[0], KINDS[1]].map(|kind| release.get(&format!("crd/{kind}"), ".metadata.uid"));
+    let (made, kinds) = (release.get("wki/watchkeeper", ".metadata.uid"), uids());
+
+    let without = ["--set=crds.install=false"];
+    // Two releases that bring the kinds would fight over them.
+    let refusal =
+        release.chart(&["install", "watchkeeper-crds"], &crds_chart(), &[]).unwrap_err().to_string();
+    assert!(refusal.contains("invalid ownership metadata"), "{refusal}");
+    release.chart(&["upgrade", "watchkeeper", "--reuse-values"], &chart(), &without).unwrap();
+    release.chart(&["install", "watchkeeper-crds", "--take-ownership"], &crds_chart(), &[]).unwrap();
+    release.chart(&["upgrade", "watchkeeper", "--reuse-values"], &chart(), &without).unwrap();
+    assert_eq!((release.get("wki/watchkeeper", ".metadata.uid"), uids()), (made, kinds));
+
+    // Asked to, it takes the kinds away with it.
+    release.chart(&["upgrade", "watchkeeper-crds"], &crds_chart(), &["--set=keep=false"]).unwrap();
+    succeed(&mut release.helm(&["uninstall", "watchkeeper-crds"])).unwrap();
+    wait::until("the kinds are gone", Duration::from_secs(60), || {
+        Ok(KINDS.iter().all(|kind| release.missing(&format!("crd/{kind}"))).then_some(()))
+    })
+    .unwrap();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::Client;
 
+use crate::discovery::Discovery;
 use crate::events::Events;
 use crate::gate::{Gate, GateError};
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a dead API may hold up the deletion of an endpoint.
     pub deletion_grace: Duration,
+    /// Time between two looks at which kinds of other projects the cluster serves, with jitter.
+    pub discovery: Duration,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             api_resync: Duration::from_secs(300),
             heartbeat: Duration::from_secs(900),
             deletion_grace: Duration::from_secs(60),
+            discovery: Duration::from_secs(30),
         }
     }
 }
@@ -67,6 +71,8 @@ pub struct Context {
     pub events: Events,
     /// What was chosen at the start.
     pub settings: Settings,
+    /// Knows which kinds of other projects the cluster serves.
+    pub discovery: Discovery,
     /// All instances and endpoints that are known.
     pub stores: Stores,
     /// Failures in a row, by object.

@@ -41,6 +41,10 @@ impl Events {
     /// Says that conditions changed.
     pub async fn transitions(&self, about: &ObjectReference, changed: &[&Condition]) {
         for condition in changed {
+            // These repeat what Progressing and Degraded have said.
+            if matches!(condition.type_.as_str(), "Reconciling" | "Stalled") {
+                continue;
+            }
             let holds = condition.status == "True";
             // Degraded is bad news when it holds, the others when they do not.
             let bad = matches!(condition.type_.as_str(), "Degraded");

@@ -12,6 +12,8 @@ pub const NOT_MANAGED: &str = "app.kubernetes.io/managed-by!=watchkeeper-operato
 pub const APPLIED_HASH: &str = "watchkeeper.dev/applied-hash";
 /// Hash of configuration and secrets; pods roll when it changes.
 pub const CONFIG_HASH: &str = "watchkeeper.dev/config-hash";
+/// On the claim of a database that was made from a copy: which copy it was.
+pub const RESTORED: &str = "watchkeeper.dev/restored-from";
 /// Name of the project whose key a Secret holds.
 pub const PROJECT: &str = "watchkeeper.dev/project";
 

@@ -38,7 +38,7 @@ const CHILD: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const LEASES: &str = "coordination.k8s.io";
 
 /// Everything that the operator needs.
-pub const RULES: [Rule; 16] = [
+pub const RULES: [Rule; 22] = [
     rule("watchkeeper.dev", &["analyticsinstances"], &["get", "list", "watch"], "the installations to run"),
     rule(
         "watchkeeper.dev",
@@ -73,18 +73,39 @@ pub const RULES: [Rule; 16] = [
         "the managed database; deleted when it becomes an external one or its volume grows",
     ),
     rule("apps", &["deployments"], KEPT, "the services; go only with their instance"),
+    rule("autoscaling", &["horizontalpodautoscalers"], CHILD, "numbers of pods that follow the load"),
     rule(
         "networking.k8s.io",
         &["ingresses", "networkpolicies"],
         CHILD,
         "the way in, and which traffic may pass",
     ),
+    rule(
+        "gateway.networking.k8s.io",
+        &["httproutes"],
+        CHILD,
+        "the way in through a Gateway, where the cluster has the Gateway API",
+    ),
+    rule(
+        "monitoring.coreos.com",
+        &["servicemonitors"],
+        CHILD,
+        "scraping the services, where the cluster has the Prometheus operator",
+    ),
+    rule(
+        "cert-manager.io",
+        &["certificates"],
+        &["get", "list", "watch"],
+        "how the certificate that cert-manager makes for an Ingress is",
+    ),
+    rule("batch", &["cronjobs"], CHILD, "copies of the managed database, on a schedule"),
+    rule("batch", &["jobs"], &["list", "watch"], "how the last copy went"),
     rule("policy", &["poddisruptionbudgets"], CHILD, "what disruptions must leave"),
     rule(
         "",
         &["persistentvolumeclaims"],
-        &["get", "patch"],
-        "growing the database's volume; claims are never deleted",
+        &["get", "create", "patch"],
+        "the volume of the database's copies; growing both volumes; claims are never deleted",
     ),
     Rule {
         group: "",

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
 use crate::context::{Context, Settings};
+use crate::discovery::{self, Discovery};
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::health::Health;
@@ -126,18 +127,22 @@ pub async fn run(
         endpoint_parts.push((place, reader, writer));
     }
     let links = Arc::new(Links::new(options.settings.clone(), stores.clone(), metrics.clone())?);
+    let (found, discovery) = Discovery::new();
+    let looking = discovery::run(client.clone(), options.settings.discovery, found, stop.clone());
     let context = Arc::new(Context {
         events: Events::new(client.clone(), gate.clone()),
         client,
         gate: gate.clone(),
         metrics: metrics.clone(),
         settings: options.settings,
+        discovery,
         stores,
         retries: Retries::default(),
         links: links.clone(),
     });
 
     let mut tasks = JoinSet::new();
+    tasks.spawn(looking);
     for (place, reader, writer) in instance_parts {
         let reporting = Reporting { health: health.clone(), metrics: metrics.clone(), place: place.name() };
         let stream = watch::primary::<AnalyticsInstance>(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
@@ -31,6 +31,17 @@ pub struct Reporting {
 }
 
 impl Reporting {
+    /// For watches without which the process is ready all the same.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { health: Health::default(), ..self.clone() }
+    }
+
+    /// Notes that a kind is known to be unknown, which is all right.
+    pub fn done_with<K: Resource<DynamicType = ()>>(&self) {
+        self.metrics.crd_missing.with_label_values(&[&*K::kind(&())]).set(0);
+    }
+
     fn pending<K: Resource<DynamicType = ()>>(&self) -> String {
         format!("watch of {} in {}", K::kind(&()), self.place)
     }
@@ -172,6 +183,58 @@ where
         .predicate_filter(predicates::resource_version, PredicateConfig::default())
 }
 
+/// As [`children`], of a kind whose controller writes status all the time, and which has no
+/// generation: what is in status is no reason.
+pub fn children_beside_status<K>(
+    api: Api<PartialObjectMeta<K>>,
+    selector: &str,
+    mut reporting: Reporting,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: DeserializeOwned,
+{
+    reporting.place = format!("{} ({selector})", reporting.place);
+    reporting.health.pend(&reporting.pending::<K>());
+    let mut known = HashMap::new();
+    watch(api, watcher::Config::default().labels(selector).page_size(PAGE))
+        .inspect(move |event| reporting.see::<K, _>(event))
+        .default_backoff()
+        .try_filter_map(move |event| {
+            let news = match &event {
+                Event::Apply(object) | Event::InitApply(object) => {
+                    let hash = written_beside_status(object);
+                    known.insert(InstanceKey::of(object), hash) != Some(hash)
+                }
+                Event::Delete(object) => {
+                    known.remove(&InstanceKey::of(object));
+                    true
+                }
+                Event::Init | Event::InitDone => true,
+            };
+            std::future::ready(Ok(news.then_some(event)))
+        })
+        .modify(|object| {
+            object.metadata.managed_fields = None;
+            object.metadata.annotations = None;
+        })
+        .touched_objects()
+}
+
+/// Hash of who has written what of an object when, its status aside.
+fn written_beside_status<K: Resource>(object: &K) -> u64 {
+    let meta = object.meta();
+    let mut hasher = DefaultHasher::new();
+    meta.uid.hash(&mut hasher);
+    meta.deletion_timestamp.is_some().hash(&mut hasher);
+    for entry in meta.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none()) {
+        entry.manager.hash(&mut hasher);
+        entry.time.as_ref().map(|time| time.0.as_nanosecond()).hash(&mut hasher);
+        entry.fields_v1.as_ref().map(|fields| fields.0.to_string()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 /// Says so each time this process comes to lead.
 pub fn leading(flag: flag::Receiver<bool>) -> impl Stream<Item = ()> + Send + 'static {
     futures::stream::unfold(flag, |mut flag| async move {
@@ -182,4 +245,34 @@ pub fn leading(flag: flag::Receiver<bool>) -> impl Stream<Item = ()> + Send + 's
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_a_controller_writes_into_status_is_no_news_and_what_anybody_writes_beside_it_is() {
+        let hash = |more: Value| {
+            let mut entries = vec![json!({"manager": "us", "operation": "Apply", "apiVersion": "v2",
+                "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}})];
+            entries.extend(more.is_object().then_some(more));
+            let object: HorizontalPodAutoscaler =
+                serde_json::from_value(json!({"metadata": {"uid": "u", "managedFields": entries}})).unwrap();
+            written_beside_status(&object)
+        };
+        let before = hash(Value::Null);
+        let by = |time: &str| {
+            json!({"manager": "them", "operation": "Update", "apiVersion": "v2",
+            "time": time, "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}})
+        };
+        let mut status = by("2026-01-01T00:00:01Z");
+        status["subresource"] = json!("status");
+        assert_eq!(hash(status), before);
+        assert_ne!(hash(by("2026-01-01T00:00:01Z")), before);
+        assert_ne!(hash(by("2026-01-01T00:00:01Z")), hash(by("2026-01-01T00:00:02Z")));
+    }
 }

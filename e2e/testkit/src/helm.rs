@@ -1,6 +1,6 @@
 //! Helm, and what the chart renders to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,12 @@ use crate::paths;
 #[must_use]
 pub fn chart() -> PathBuf {
     paths::workspace().join("charts/watchkeeper")
+}
+
+/// The chart that brings the project's kinds and nothing else.
+#[must_use]
+pub fn crds_chart() -> PathBuf {
+    paths::workspace().join("charts/watchkeeper-crds")
 }
 
 /// A `helm` command that reads nothing of the user's and keeps nothing of its own.
@@ -34,8 +40,16 @@ pub fn helm() -> Result<Command> {
 /// # Errors
 /// With Helm's words when it refuses.
 pub fn template(namespace: &str, arguments: &[&str]) -> Result<String> {
+    template_of(&chart(), namespace, arguments)
+}
+
+/// As [`template`], of another chart.
+///
+/// # Errors
+/// With Helm's words when it refuses.
+pub fn template_of(chart: &Path, namespace: &str, arguments: &[&str]) -> Result<String> {
     let mut command = helm()?;
-    command.args(["template", "watchkeeper"]).arg(chart()).args(["--namespace", namespace]).args(arguments);
+    command.args(["template", "watchkeeper"]).arg(chart).args(["--namespace", namespace]).args(arguments);
     succeed(&mut command)
 }
 

@@ -24,7 +24,8 @@ pub fn cache() -> Result<PathBuf> {
     Ok(Path::new(&home).join(".cache/watchkeeper"))
 }
 
-/// The directory of programs that `e2e/cluster/build.sh` builds: `kubernetes` or `helm`. The first
+/// The directory of programs that `e2e/cluster/build.sh` builds, as
+/// `kubernetes` or `helm`. The first
 /// call on a machine takes minutes, later ones milliseconds.
 ///
 /// # Errors
@@ -33,8 +34,8 @@ pub fn built(what: &str) -> Result<PathBuf> {
     script("build.sh", what)
 }
 
-/// The directory of a Debian program that `e2e/cluster/deps.sh` finds or fetches: `etcd`,
-/// `prometheus` or `postgres`.
+/// The directory of a Debian program that `e2e/cluster/deps.sh` finds or fetches, as `etcd` or
+/// `postgres`.
 ///
 /// # Errors
 /// As [`built`].

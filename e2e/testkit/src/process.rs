@@ -26,6 +26,7 @@ pub struct Spec {
     directory: Option<PathBuf>,
     log: PathBuf,
     user: Option<User>,
+    network: Option<String>,
     detached: bool,
     death_signal: &'static str,
 }
@@ -41,6 +42,7 @@ impl Spec {
             directory: None,
             log: log.into(),
             user: None,
+            network: None,
             detached: false,
             death_signal: "KILL",
         }
@@ -97,6 +99,13 @@ impl Spec {
     #[must_use]
     pub fn user(mut self, user: Option<User>) -> Self {
         self.user = user;
+        self
+    }
+
+    /// Runs in the network namespace of that name; needs root.
+    #[must_use]
+    pub fn network(mut self, namespace: Option<&str>) -> Self {
+        self.network = namespace.map(str::to_owned);
         self
     }
 
@@ -158,6 +167,12 @@ impl Spec {
         }
         if words.last().is_some_and(|word| word != "setsid") {
             words.push("--".into());
+        }
+        if let Some(network) = &self.network {
+            // Not `ip netns exec`, which changes the view of mounts too.
+            words.extend(
+                ["nsenter".to_owned(), format!("--net=/run/netns/{network}"), "--".into()].map(Into::into),
+            );
         }
         words.push(self.program.clone().into());
         let mut command = Command::new(&words[0]);

@@ -15,6 +15,7 @@ use crate::paths;
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    remove: fn(&Path),
 }
 
 impl RunDir {
@@ -23,7 +24,16 @@ impl RunDir {
     /// # Errors
     /// When the directory cannot be made.
     pub fn new(label: &str) -> Result<Self> {
-        Self::new_in(&paths::cache()?.join("run"), label)
+        Self::new_in(&paths::cache()?.join("run"), label, remove_files)
+    }
+
+    /// As [`RunDir::new`], for a cluster with a node: what runs in it goes with it.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn new_node() -> Result<Self> {
+        let remove = |path: &Path| drop(crate::cluster::remove_node(path));
+        Self::new_in(&paths::cache()?.join("nodes"), "n", remove)
     }
 
     /// As [`RunDir::new`], in the system's directory for temporary files: for a server that runs as
@@ -35,19 +45,19 @@ impl RunDir {
         use std::os::unix::fs::MetadataExt;
         // Each user has their own, since one could not write to another's.
         let uid = fs::metadata("/proc/self")?.uid();
-        Self::new_in(&std::env::temp_dir().join(format!("watchkeeper-run-{uid}")), label)
+        Self::new_in(&std::env::temp_dir().join(format!("watchkeeper-run-{uid}")), label, remove_files)
     }
 
-    fn new_in(root: &Path, label: &str) -> Result<Self> {
+    fn new_in(root: &Path, label: &str, remove: fn(&Path)) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         fs::create_dir_all(root).with_context(|| root.display().to_string())?;
-        remove_leftovers(root);
+        remove_leftovers(root, remove);
         let pid = std::process::id();
         let start = start_time(pid).context("this process's start time")?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = root.join(format!("{label}-{pid}-{start}-{number}"));
         fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { path })
+        Ok(Self { path, remove })
     }
 
     /// Where it is.
@@ -61,19 +71,23 @@ impl Drop for RunDir {
     fn drop(&mut self) {
         // A failing test's logs are worth keeping until the next run.
         if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.path);
+            (self.remove)(&self.path);
         }
     }
 }
 
-fn remove_leftovers(root: &Path) {
+fn remove_files(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+}
+
+fn remove_leftovers(root: &Path, remove: fn(&Path)) {
     let Ok(entries) = fs::read_dir(root) else {
         return;
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
         if name.to_str().and_then(owner).is_some_and(|(pid, start)| start_time(pid) != Some(start)) {
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
 }
@@ -110,8 +124,8 @@ mod tests {
         fs::create_dir_all(left.join("data")).unwrap();
         fs::create_dir(&stranger).unwrap();
 
-        let first = RunDir::new_in(root.path(), "a-b").unwrap();
-        let second = RunDir::new_in(root.path(), "a-b").unwrap();
+        let first = RunDir::new_in(root.path(), "a-b", remove_files).unwrap();
+        let second = RunDir::new_in(root.path(), "a-b", remove_files).unwrap();
 
         assert!(!left.exists());
         assert!(stranger.exists() && first.path().exists() && second.path().exists());

@@ -179,16 +179,12 @@ async fn drift_is_put_right() -> Result<()> {
 async fn what_is_no_longer_wanted_is_pruned_and_the_volume_stays() -> Result<()> {
     let world = World::new("prune").await?;
     let operator = world.operator().await?;
-    let host =
-        json!({"host": "stats.example.com", "tls": {"issuerRef": {"kind": "ClusterIssuer", "name": "ca"}}});
+    let host = json!({"host": "stats.example.com", "tls": {"secretName": "shop-tls"}});
     world.instance("shop", json!({"ingress": host})).await?;
     let instance = world.ready("shop").await?;
     ensure!(instance.status.clone().unwrap_or_default().url.as_deref() == Some("https://stats.example.com"));
     ensure!(crate::harness::reason(&instance, "CertificateReady")?.0 == "CertificateMissing");
-    let ingress = world.children(ChildKind::Ingress).get("shop").await?;
-    ensure!(ingress.annotations().get("cert-manager.io/cluster-issuer").map(String::as_str) == Some("ca"));
 
-    // What cert-manager would do.
     let certificate: Secret = serde_json::from_value(
         json!({"metadata": {"name": "shop-tls"}, "type": "kubernetes.io/tls",
         "stringData": {"tls.crt": "-----BEGIN CERTIFICATE-----", "tls.key": "-----BEGIN PRIVATE KEY-----"}}),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
@@ -22,6 +24,8 @@ use watchkeeper_operator::run::Scope;
 use watchkeeper_operator::{Options, rbac};
 use watchkeeper_testkit::cluster::{ControlPlane, Request};
 use watchkeeper_testkit::wait::until_async;
+
+use crate::foreign;
 
 /// Time that anything may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -43,7 +47,14 @@ impl Drop for World {
 
 impl World {
     pub async fn new(name: &str) -> Result<Self> {
+        static KINDS: OnceCell<()> = OnceCell::const_new();
         let plane = ControlPlane::shared()?;
+        KINDS.get_or_try_init(async || foreign::install(&plane.client().await?).await).await?;
+        Self::on(plane, name).await
+    }
+
+    /// One test's part of a control plane of its own.
+    pub async fn on(plane: &'static ControlPlane, name: &str) -> Result<Self> {
         let namespace = plane.namespace(name).await?;
         let client = plane.client().await?;
         let world = Self {
@@ -52,6 +63,7 @@ impl World {
             settings: Settings {
                 image: "watchkeeper:1.0.0".to_owned(),
                 api_url: Some("http://127.0.0.1:9".to_owned()),
+                discovery: Duration::from_secs(1),
                 ..Settings::default()
             },
             client,
@@ -76,7 +88,20 @@ impl World {
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
         }))?;
         Api::namespaced(self.client.clone(), namespace).create(&created, &binding).await?;
-        Ok(())
+        self.granted(json!({"namespace": namespace, "verb": "list", "resource": "secrets"})).await
+    }
+
+    /// Waits until the API server has heard of a permission, which takes it a moment.
+    async fn granted(&self, permission: Value) -> Result<()> {
+        let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
+            "user": format!("system:serviceaccount:{}:operator", self.namespace),
+            "resourceAttributes": permission}}))?;
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        until_async("the operator is permitted", SOON, async || {
+            let answer = reviews.create(&PostParams::default(), &review).await?;
+            Ok(answer.status.filter(|status| status.allowed).map(drop))
+        })
+        .await
     }
 
     /// Lets the operator of this test work everywhere, by the generated ClusterRole.
@@ -92,7 +117,7 @@ impl World {
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
         }))?;
         Api::all(self.client.clone()).create(&PostParams::default(), &binding).await?;
-        Ok(())
+        self.granted(json!({"verb": "get", "resource": "namespaces"})).await
     }
 
     /// Starts an operator for this namespace alone.
@@ -312,14 +337,16 @@ pub fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-/// Stands in for nodes: reports every pod as running and ready, until aborted.
+/// Stands in for nodes: reports every pod as running and ready, until aborted. How a pod ends is for
+/// the tests to say.
 async fn kubelet(client: Client, namespace: String) {
     let pods: Api<Pod> = Api::namespaced(client, &namespace);
     loop {
         if let Ok(all) = pods.list(&ListParams::default()).await {
             for pod in all {
-                let ready = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-                if ready || pod.metadata.deletion_timestamp.is_some() {
+                let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                let told = matches!(phase, Some("Running" | "Succeeded" | "Failed"));
+                if told || pod.metadata.deletion_timestamp.is_some() {
                     continue;
                 }
                 let now = jiff::Timestamp::now().to_string();

@@ -84,7 +84,8 @@ async fn a_restart_writes_nothing() -> Result<()> {
         .instance(
             "shop",
             json!({"logger": {"resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}},
-        "database": {"managed": {"parameters": {"max_connections": "50"}}},
+        "database": {"managed": {"parameters": {"max_connections": "50"},
+            "backup": {"schedule": "0 3 1 1 *", "timeZone": "Etc/UTC", "storage": {"size": "1024Mi"}}}},
         "ingress": {"host": "a.example", "annotations": {"a": "b"}}}),
         )
         .await?;

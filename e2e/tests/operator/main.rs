@@ -5,12 +5,20 @@
 //! stand-in for the kubelet reports the pods as ready.
 
 mod api;
+mod autoscaling;
+mod backup;
+mod certificate;
 mod children;
+mod credentials;
 mod endpoints;
+mod foreign;
+mod gateway;
 mod harness;
+mod kstatus;
 mod leadership;
 mod lifecycle;
 mod metrics;
+mod observability;
 mod permissions;
 mod real_api;
 mod storage;

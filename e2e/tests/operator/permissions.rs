@@ -31,14 +31,19 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
     let operator = world.operator_for(&[&world.namespace, &guest]).await?;
 
     // Everything is made …
-    let storage = |size: &str| json!({"managed": {"storage": {"size": size, "className": class}}});
+    let storage = |size: &str| {
+        json!({"managed": {"storage": {"size": size, "className": class},
+            "backup": {"schedule": "0 3 1 1 *"}}})
+    };
     world
         .instance(
             "shop",
             json!({
             "database": storage("10Gi"),
             "access": {"projects": [{"name": "web", "keySecretName": "web-key"}]},
-            "ingress": {"host": "stats.example.com"},
+            "ingress": {"host": "stats.example.com", "tls": {"issuerRef": {"name": "ca"}}},
+            "logger": {"autoscaling": {"maxReplicas": 2}},
+            "observability": {"serviceMonitor": {"enabled": true}},
             "endpoints": {"namespaceSelector": {"matchLabels": {"watchkeeper.dev/test": "true"}}}}),
         )
         .await?;
@@ -65,6 +70,12 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
         })
         .await?;
     }
+    // … a Gateway is the way in instead …
+    world.change("shop", json!({"ingress": null, "gateway": {"parentRefs": [{"name": "edge"}]}})).await?;
+    until_async("a route takes the place of the Ingress", SOON, async || {
+        Ok(world.children(ChildKind::HttpRoute).get_opt("shop").await?)
+    })
+    .await?;
     // … the database grows …
     let set = world.children(ChildKind::StatefulSet).get("shop-database").await?.uid();
     world.change("shop", json!({"database": storage("20Gi")})).await?;
@@ -86,7 +97,8 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
             "shop",
             json!({
             "database": {"managed": null, "external": {"urlFrom": {"name": "hits-db", "key": "url"}}},
-            "access": {"projects": []}, "ingress": null,
+            "access": {"projects": []}, "gateway": null, "logger": {"autoscaling": null},
+            "observability": {"serviceMonitor": {"enabled": false}},
             "networkPolicy": {"enabled": false}, "podDisruptionBudget": {"enabled": false}}),
         )
         .await?;
@@ -95,9 +107,13 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
         let gone = left.iter().all(|(kind, object)| {
             !matches!(
                 kind,
-                ChildKind::Ingress
+                ChildKind::CronJob
+                    | ChildKind::HorizontalPodAutoscaler
+                    | ChildKind::HttpRoute
+                    | ChildKind::Ingress
                     | ChildKind::NetworkPolicy
                     | ChildKind::PodDisruptionBudget
+                    | ChildKind::ServiceMonitor
                     | ChildKind::StatefulSet
             ) && !["shop-database", "web-key"].contains(&object.name_any().as_str())
         });

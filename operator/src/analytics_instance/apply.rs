@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::child::{Child, ChildKind};
 use super::diff::{hash, holds};
-use super::storage;
+use super::{replicas, storage};
 use crate::context::{Context, Error};
+use crate::discovery::Served;
 use crate::gate::GateError;
 use crate::labels;
 
@@ -20,6 +21,7 @@ pub const FIELD_MANAGER: &str = "watchkeeper-operator/analyticsinstance";
 #[derive(Debug, Clone, Default)]
 pub struct Live {
     objects: HashMap<(ChildKind, String), DynamicObject>,
+    served: Served,
 }
 
 impl Live {
@@ -27,15 +29,38 @@ impl Live {
     ///
     /// # Errors
     /// What the API server says.
-    pub async fn read(client: &Client, namespace: &str, instance: &str) -> Result<Self, Error> {
-        let mut live = Self::default();
+    pub async fn read(
+        client: &Client,
+        namespace: &str,
+        instance: &str,
+        served: Served,
+    ) -> Result<Self, Error> {
+        let mut live = Self { served, ..Self::default() };
         let selected = ListParams::default().labels(&labels::of_instance(instance));
-        for kind in ChildKind::ALL {
-            for object in kind.api(client, namespace).list(&selected).await? {
+        for kind in ChildKind::ALL.into_iter().filter(|kind| live.serves(*kind)).collect::<Vec<_>>() {
+            let found = match (kind.api(client, namespace).list(&selected).await, kind.foreign()) {
+                // Its CRD has just gone.
+                (Err(kube::Error::Api(status)), Some(foreign)) if status.code == 404 => {
+                    live.served.remove(&foreign);
+                    continue;
+                }
+                (found, _) => found?,
+            };
+            for object in found {
                 live.put(kind, object);
             }
         }
         Ok(live)
+    }
+
+    /// The kinds of other projects that the cluster serves.
+    #[must_use]
+    pub fn served(&self) -> &Served {
+        &self.served
+    }
+
+    fn serves(&self, kind: ChildKind) -> bool {
+        kind.foreign().is_none_or(|kind| self.served.contains(&kind))
     }
 
     /// One object.
@@ -61,7 +86,8 @@ pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
     object.owner_references().iter().any(|owner| owner.uid == uid)
 }
 
-/// Writes the children that differ and puts their new state into `live`.
+/// Writes the children that differ and puts their new state into `live`. What the cluster has no kind
+/// for is left out, and told by the status.
 ///
 /// # Errors
 /// The first child that cannot be written; what comes after it is left for the next time. A volume
@@ -75,7 +101,11 @@ pub async fn apply(
 ) -> Result<(), Error> {
     let mut refused = None;
     for child in children {
-        match apply_one(context, namespace, uid, child, live).await {
+        if !live.serves(child.kind) {
+            continue;
+        }
+        let least = replicas::least(children, child);
+        match apply_one(context, namespace, uid, child, least, live).await {
             Err(error @ Error::StorageNotExpandable { .. }) => refused = refused.or(Some(error)),
             other => other?,
         }
@@ -88,6 +118,7 @@ async fn apply_one(
     namespace: &str,
     uid: &str,
     child: &Child,
+    least: Option<i64>,
     live: &mut Live,
 ) -> Result<(), Error> {
     let kind = child.kind;
@@ -125,6 +156,9 @@ async fn apply_one(
         if kind == ChildKind::StatefulSet {
             storage::make_room(context, namespace, &wanted, &as_value).await?;
         }
+    }
+    if let Some(least) = least {
+        replicas::keep(context, namespace, &mut wanted, current.as_ref(), least).await?;
     }
     let outcome = if current.is_some() { "updated" } else { "created" };
     let params = PatchParams::apply(FIELD_MANAGER).force();

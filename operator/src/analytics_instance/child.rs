@@ -1,6 +1,8 @@
 //! The kinds of child objects and the one order in which they are applied.
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -11,6 +13,7 @@ use serde_json::Value;
 
 use super::build::Children;
 use crate::context::Error;
+use crate::foreign::{ForeignKind, HTTPRoute, ServiceMonitor};
 
 /// A kind of child object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,15 +32,23 @@ pub enum ChildKind {
     StatefulSet,
     /// The services.
     Deployment,
+    /// How many pods of a service there are; after the services, which must leave it that.
+    HorizontalPodAutoscaler,
     /// What disruptions must leave.
     PodDisruptionBudget,
     /// The way in.
     Ingress,
+    /// The way in through a Gateway.
+    HttpRoute,
+    /// Who scrapes metrics.
+    ServiceMonitor,
+    /// Copies of the database; last, so that a schedule that is refused holds nothing up.
+    CronJob,
 }
 
 impl ChildKind {
     /// All kinds, in the order in which they are applied.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Secret,
@@ -45,8 +56,12 @@ impl ChildKind {
         Self::Service,
         Self::StatefulSet,
         Self::Deployment,
+        Self::HorizontalPodAutoscaler,
         Self::PodDisruptionBudget,
         Self::Ingress,
+        Self::HttpRoute,
+        Self::ServiceMonitor,
+        Self::CronJob,
     ];
 
     /// The kind as Kubernetes calls it.
@@ -60,8 +75,12 @@ impl ChildKind {
             Self::Service => "Service",
             Self::StatefulSet => "StatefulSet",
             Self::Deployment => "Deployment",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::Ingress => "Ingress",
+            Self::HttpRoute => ForeignKind::HttpRoute.name(),
+            Self::ServiceMonitor => ForeignKind::ServiceMonitor.name(),
+            Self::CronJob => "CronJob",
         }
     }
 
@@ -70,6 +89,16 @@ impl ChildKind {
     #[must_use]
     pub fn always_there(self) -> bool {
         matches!(self, Self::ConfigMap | Self::Deployment)
+    }
+
+    /// What it is to a cluster that may not know it; nothing for kinds of Kubernetes itself.
+    #[must_use]
+    pub fn foreign(self) -> Option<ForeignKind> {
+        match self {
+            Self::HttpRoute => Some(ForeignKind::HttpRoute),
+            Self::ServiceMonitor => Some(ForeignKind::ServiceMonitor),
+            _ => None,
+        }
     }
 
     /// Group, version and resource.
@@ -83,8 +112,12 @@ impl ChildKind {
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::Ingress => ApiResource::erase::<Ingress>(&()),
+            Self::HttpRoute => ApiResource::erase::<HTTPRoute>(&()),
+            Self::ServiceMonitor => ApiResource::erase::<ServiceMonitor>(&()),
+            Self::CronJob => ApiResource::erase::<CronJob>(&()),
         }
     }
 
@@ -123,8 +156,12 @@ impl Children {
             services,
             database,
             deployments,
+            autoscalers,
             disruption_budgets,
             ingress,
+            route,
+            service_monitor,
+            backup,
         } = self;
         let mut all = Vec::new();
         add(&mut all, ChildKind::ServiceAccount, service_accounts)?;
@@ -134,8 +171,12 @@ impl Children {
         add(&mut all, ChildKind::Service, services)?;
         add(&mut all, ChildKind::StatefulSet, database)?;
         add(&mut all, ChildKind::Deployment, deployments)?;
+        add(&mut all, ChildKind::HorizontalPodAutoscaler, autoscalers)?;
         add(&mut all, ChildKind::PodDisruptionBudget, disruption_budgets)?;
         add(&mut all, ChildKind::Ingress, ingress)?;
+        add(&mut all, ChildKind::HttpRoute, route)?;
+        add(&mut all, ChildKind::ServiceMonitor, service_monitor)?;
+        add(&mut all, ChildKind::CronJob, backup)?;
         Ok(all)
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::AnalyticsInstance;
 
 use super::apply::{Live, apply};
+use super::backup;
 use super::build::{build, certificate_secret};
 use super::child::ChildKind;
 use super::dereference::dereference;
@@ -27,6 +30,7 @@ use super::prune::prune;
 use super::status;
 use super::validate::validate;
 use crate::context::{Context, Error};
+use crate::foreign::{Certificate, ForeignKind, HTTPRoute, ServiceMonitor};
 use crate::labels;
 use crate::monitored_endpoint::push::ApiClient;
 use crate::retry::jittered;
@@ -64,21 +68,47 @@ pub async fn run(
             ChildKind::Service => own::<Service>(controller, &place, &reporting, &context),
             ChildKind::StatefulSet => own::<StatefulSet>(controller, &place, &reporting, &context),
             ChildKind::Deployment => own::<Deployment>(controller, &place, &reporting, &context),
+            ChildKind::HorizontalPodAutoscaler => {
+                let api = place.api(&context.client);
+                controller.owns_stream(watch::children_beside_status::<HorizontalPodAutoscaler>(
+                    api,
+                    labels::MANAGED,
+                    reporting.clone(),
+                ))
+            }
             ChildKind::PodDisruptionBudget => {
                 own::<PodDisruptionBudget>(controller, &place, &reporting, &context)
             }
             ChildKind::Ingress => own::<Ingress>(controller, &place, &reporting, &context),
+            ChildKind::HttpRoute => controller.owns_stream(while_served::<HTTPRoute>(
+                ForeignKind::HttpRoute,
+                &place,
+                &reporting,
+                &context,
+            )),
+            ChildKind::ServiceMonitor => controller.owns_stream(while_served::<ServiceMonitor>(
+                ForeignKind::ServiceMonitor,
+                &place,
+                &reporting,
+                &context,
+            )),
+            ChildKind::CronJob => own::<CronJob>(controller, &place, &reporting, &context),
         };
     }
-    let referring = reader.clone();
+    let (referring, copied, certified) = (reader.clone(), reader.clone(), reader.clone());
     let foreign_secrets =
         watch::children::<Secret>(place.api(&context.client), labels::NOT_MANAGED, reporting.clone());
+    let jobs = watch::children::<Job>(place.api(&context.client), labels::MANAGED, reporting.clone());
+    let certificates = while_served::<Certificate>(ForeignKind::Certificate, &place, &reporting, &context);
     let counts = context.links.counts_changed(reader.clone());
     let work = Arc::new(Work { context: context.clone(), registered: Registered::default() });
     controller
         .watches_stream(foreign_secrets, move |secret| referring_to(&referring, &secret))
+        .watches_stream(jobs, move |job| labelled(&copied, &job))
+        .watches_stream(certificates, move |certificate| labelled(&certified, &certificate))
         .reconcile_on(counts)
         .reconcile_all_on(watch::leading(context.gate.subscribe()))
+        .reconcile_all_on(context.discovery.changes())
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, on_error, work)
         .for_each(|_| async {})
@@ -114,6 +144,41 @@ fn referring_to(
         .filter(|object| object.0.as_ref().is_ok_and(|instance| refers(instance, &name)))
         .map(|object| ObjectRef::from_obj(object.as_ref()))
         .collect()
+}
+
+/// Changes of a kind that the cluster need not know, from when it does.
+fn while_served<K>(
+    kind: ForeignKind,
+    place: &Place,
+    reporting: &Reporting,
+    context: &Context,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+    PartialObjectMeta<K>: serde::de::DeserializeOwned,
+{
+    let api: Api<PartialObjectMeta<K>> = place.api(&context.client);
+    let reporting = reporting.apart();
+    let done = reporting.clone();
+    let begin = move || watch::children::<K>(api.clone(), labels::MANAGED, reporting.clone()).boxed();
+    context.discovery.while_served(kind, begin, move || done.done_with::<K>())
+}
+
+/// The instance that an object belongs to by its labels; its owner is a child of ours: of a Job
+/// the CronJob, of a Certificate the Ingress.
+fn labelled<K>(
+    store: &Store<Guarded<AnalyticsInstance>>,
+    object: &PartialObjectMeta<K>,
+) -> Option<ObjectRef<Guarded<AnalyticsInstance>>> {
+    let labels = object.metadata.labels.as_ref()?;
+    let name = labels.get("app.kubernetes.io/instance")?;
+    let instance = ObjectRef::new(name).within(object.metadata.namespace.as_ref()?);
+    store.get(&instance).map(|_| instance)
 }
 
 fn refers(instance: &AnalyticsInstance, secret: &str) -> bool {
@@ -174,7 +239,8 @@ async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result
         return Ok(());
     }
     let namespace = instance.namespace().unwrap_or_default();
-    let mut live = Live::read(&context.client, &namespace, &instance.name_any()).await?;
+    let served = context.discovery.served().await;
+    let mut live = Live::read(&context.client, &namespace, &instance.name_any(), served).await?;
     let result = if instance.spec.paused { Ok(()) } else { bring_about(instance, work, &mut live).await };
     if matches!(result, Err(Error::Standby)) {
         return result;
@@ -190,13 +256,20 @@ async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result
 /// The phases from dereference to prune.
 async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live) -> Result<(), Error> {
     let context = work.context.as_ref();
-    let references = dereference(context, instance).await?;
+    let references = dereference(context, instance, live).await?;
     let token = references.admin_token.clone();
     let plan = validate(instance, references, &context.settings)?;
     let children = build(&plan)?.in_order()?;
-    apply(context, &plan.namespace, &plan.uid, &children, live).await?;
+    // A claim that cannot be had is told at the end: it is no reason to leave anything else undone.
+    let claim = backup::ensure_claim(context, &plan).await;
+    let ours = matches!(claim, Ok(()) | Err(Error::StorageNotExpandable { .. }));
+    // Copies must not land on a volume that is somebody else's.
+    let safe: Vec<_> =
+        children.iter().filter(|child| ours || child.kind != ChildKind::CronJob).cloned().collect();
+    apply(context, &plan.namespace, &plan.uid, &safe, live).await?;
     let pruned = prune(context, &plan.namespace, &plan.uid, &children, live).await?;
-    tell_api(work, &plan, live, &token, &pruned).await
+    tell_api(work, &plan, live, &token, &pruned).await?;
+    claim
 }
 
 /// Tells the API about projects, as soon as there is an API.

@@ -9,6 +9,8 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use watchkeeper_crds::{AnalyticsInstance, SecretKeyRef};
 
+use super::apply::Live;
+use super::backup;
 use super::plan::{ADMIN_KEY, PROJECT_KEY};
 use crate::context::{Context, Error};
 
@@ -21,6 +23,8 @@ pub struct References {
     pub database: DatabaseReferences,
     /// Keys of projects, by project.
     pub project_keys: BTreeMap<String, String>,
+    /// Whether the database is still to be made from a copy.
+    pub restoring: bool,
 }
 
 /// What the database needs.
@@ -44,7 +48,11 @@ pub enum DatabaseReferences {
 ///
 /// # Errors
 /// [`Error::SecretMissing`] when a Secret of the user's is not there.
-pub async fn dereference(context: &Context, instance: &AnalyticsInstance) -> Result<References, Error> {
+pub async fn dereference(
+    context: &Context,
+    instance: &AnalyticsInstance,
+    live: &Live,
+) -> Result<References, Error> {
     let namespace = instance.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let name = instance.name_any();
@@ -73,7 +81,8 @@ pub async fn dereference(context: &Context, instance: &AnalyticsInstance) -> Res
                 .await?;
         project_keys.insert(project.name.clone(), key);
     }
-    Ok(References { admin_token, database, project_keys })
+    let restoring = backup::restoring(context, instance, live).await?;
+    Ok(References { admin_token, database, project_keys, restoring })
 }
 
 async fn required(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<String, Error> {
@@ -90,8 +99,8 @@ async fn kept_or(
     key: &str,
     make: impl FnOnce() -> String,
 ) -> Result<String, Error> {
-    let kept = secrets.get_opt(name).await?.and_then(|secret| text(&secret, key));
-    Ok(kept.filter(|text| !text.is_empty()).unwrap_or_else(make))
+    let kept = secrets.get_opt(name).await?.and_then(|secret| trimmed(&secret, key));
+    Ok(kept.unwrap_or_else(make))
 }
 
 /// The text under a key of a Secret without white space around it, as the services read it: a Secret

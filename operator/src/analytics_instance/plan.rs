@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use watchkeeper_crds::analytics_instance::{AnalyticsInstanceSpec, ManagedDatabase};
+use watchkeeper_crds::backup::Restore;
 use watchkeeper_crds::{Component, SecretKeyRef};
 
 use crate::labels;
@@ -37,6 +38,16 @@ impl Service {
             Self::Logger => "logger",
             Self::Api => "api",
             Self::Checker => "checker",
+        }
+    }
+
+    /// What a spec says about it.
+    #[must_use]
+    pub fn component(self, spec: &AnalyticsInstanceSpec) -> &Component {
+        match self {
+            Self::Logger => &spec.logger,
+            Self::Api => &spec.api,
+            Self::Checker => &spec.checker,
         }
     }
 
@@ -83,8 +94,10 @@ pub enum Database {
         spec: Box<ManagedDatabase>,
         /// Its image.
         image: Image,
-        /// The password, letters and digits only.
+        /// The password, of characters that mean nothing in URLs, SQL and files.
         password: String,
+        /// The copy that it is still to be made from.
+        restore: Option<Restore>,
     },
     /// A Postgres of the user's.
     External {
@@ -127,19 +140,17 @@ pub struct Plan {
     pub admin: Admin,
     /// Projects and their keys.
     pub projects: Vec<ProjectKey>,
-    /// Hash of every secret value that pods use.
-    pub secrets_hash: String,
+    /// Hash of what is secret about the way to the database.
+    pub database_hash: String,
+    /// Hash of the administrator's token.
+    pub admin_hash: String,
 }
 
 impl Plan {
     /// What the spec says about a service.
     #[must_use]
     pub fn component(&self, service: Service) -> &Component {
-        match service {
-            Service::Logger => &self.spec.logger,
-            Service::Api => &self.spec.api,
-            Service::Checker => &self.spec.checker,
-        }
+        service.component(&self.spec)
     }
 
     /// `<instance>-<part>`.

@@ -1,18 +1,20 @@
 //! Phase 6: says how an instance is, truthfully, and writes it only when it differs.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use watchkeeper_crds::AnalyticsInstance;
 use watchkeeper_crds::analytics_instance::{AnalyticsInstanceStatus, ComponentStatus, EndpointCounts};
+use watchkeeper_crds::autoscaling::Scaling;
 
 use super::apply::{FIELD_MANAGER, Live};
-use super::build::{certificate_secret, url};
+use super::backup::{self, Copies};
+use super::build::url;
 use super::child::ChildKind;
 use super::plan::Service;
 use super::validate::split_image;
+use super::{certificate, route};
 use crate::conditions::{self, Finding};
 use crate::context::{Context, Error};
 
@@ -23,12 +25,20 @@ pub struct Observation {
     pub components: Vec<Workload>,
     /// The managed database; nothing where it is external.
     pub database: Option<Workload>,
-    /// Whether the certificate is there; nothing where none is asked for.
-    pub certificate: Option<bool>,
+    /// How the certificate is; nothing where none is asked for.
+    pub certificate: Option<Finding>,
+    /// How the HTTPRoute is; nothing where none is asked for.
+    pub route: Option<Finding>,
+    /// Kinds of other projects that the spec needs and the cluster does not serve.
+    pub missing: Option<String>,
     /// What kept the reconcile from its end: reason and message.
     pub failure: Option<(String, String)>,
     /// Endpoints that are watched.
     pub endpoints: EndpointCounts,
+    /// Whether the database is being made from a copy.
+    pub restoring: bool,
+    /// How the copies of the database are; nothing where none are asked for.
+    pub copies: Option<Copies>,
 }
 
 /// A Deployment or StatefulSet and how far it is.
@@ -38,6 +48,8 @@ pub struct Workload {
     pub name: String,
     /// Pods that are wanted.
     pub wanted: i32,
+    /// Pods that are needed: all that are wanted, or as many as an autoscaler leaves at least.
+    pub needed: i32,
     /// Pods that are ready.
     pub ready: i32,
     /// Whether every pod is of the newest template and available.
@@ -50,12 +62,20 @@ impl Workload {
     /// Reads a live Deployment or StatefulSet.
     #[must_use]
     pub fn read(name: &str, object: Option<&DynamicObject>) -> Self {
+        Self::read_autoscaled(name, object, None)
+    }
+
+    /// Reads one of which an autoscaler lets there be `least` at least. That it makes more is no
+    /// lack of readiness and no rollout: there are as many as its spec asks for.
+    #[must_use]
+    pub fn read_autoscaled(name: &str, object: Option<&DynamicObject>, least: Option<i32>) -> Self {
         let empty = json!({});
         let data = object.map_or(&empty, |object| &object.data);
         let number = |pointer: &str| {
             data.pointer(pointer).and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok())
         };
         let wanted = number("/spec/replicas").unwrap_or(1);
+        let needed = least.map_or(wanted, |least| least.min(wanted));
         let ready = number("/status/readyReplicas").unwrap_or(0);
         let generation = object.and_then(|object| object.metadata.generation).unwrap_or_default();
         let observed = data.pointer("/status/observedGeneration").and_then(Value::as_i64).unwrap_or_default();
@@ -65,18 +85,21 @@ impl Workload {
         Self {
             name: name.to_owned(),
             wanted,
+            needed,
             ready,
             settled: object.is_some()
                 && observed >= generation
-                && updated >= wanted
-                && available >= wanted
-                && total <= wanted.max(updated),
+                && updated >= needed
+                && available >= needed
+                && total <= needed.max(updated),
             trouble: trouble(data),
         }
     }
 
-    fn answers(&self) -> bool {
-        self.wanted > 0 && self.ready >= self.wanted
+    /// Whether every pod that is wanted is ready.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.needed > 0 && self.ready >= self.needed
     }
 }
 
@@ -104,32 +127,32 @@ pub async fn observe(
     failure: Option<&Error>,
 ) -> Result<Observation, Error> {
     let name = instance.name_any();
-    let namespace = instance.namespace().unwrap_or_default();
-    let certificate = match certificate_secret(&name, &instance.spec) {
-        None => None,
-        Some(secret) => {
-            // Metadata only: whether a certificate is there needs no look at its key.
-            let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-            let wanted =
-                ListParams::default().fields(&format!("metadata.name={secret},type=kubernetes.io/tls"));
-            Some(!secrets.list_metadata(&wanted).await?.items.is_empty())
-        }
+    let certificate = certificate::observe(context, instance, live).await?;
+    let object = |part: &str, kind| live.get(kind, &format!("{name}-{part}"));
+    let service = |service: &Service| {
+        let least = match service.component(&instance.spec).scaling() {
+            Scaling::Between(least, _) => Some(least),
+            Scaling::Fixed(_) => None,
+        };
+        Workload::read_autoscaled(service.name(), object(service.name(), ChildKind::Deployment), least)
     };
-    let workload = |part: &str, kind| Workload::read(part, live.get(kind, &format!("{name}-{part}")));
     Ok(Observation {
-        components: Service::ALL
-            .iter()
-            .map(|service| workload(service.name(), ChildKind::Deployment))
-            .collect(),
+        components: Service::ALL.iter().map(service).collect(),
         database: instance
             .spec
             .database
             .external
             .is_none()
-            .then(|| workload("database", ChildKind::StatefulSet)),
+            .then(|| Workload::read("database", object("database", ChildKind::StatefulSet))),
         certificate,
+        route: route::observe(instance, live),
+        missing: route::missing(instance, live.served()),
         failure: failure.map(|error| (error.reason().to_owned(), error.to_string())),
         endpoints,
+        restoring: live
+            .get(ChildKind::StatefulSet, &format!("{name}-database"))
+            .is_some_and(backup::restores),
+        copies: backup::observe(context, instance, live).await?,
     })
 }
 
@@ -164,6 +187,7 @@ pub fn compute(
                 ready: workload.ready,
             })
             .collect(),
+        backup: backup::status(instance, seen.copies.as_ref()),
     }
 }
 
@@ -178,7 +202,6 @@ const REFUSED: [&str; 4] = ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMi
 
 fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let database = database(seen);
-    let certificate = seen.certificate.map(|there| certificate(instance, there));
     let waiting: Vec<&Workload> = seen.components.iter().filter(|workload| !workload.answers()).collect();
     let unsettled: Vec<&Workload> =
         seen.components.iter().chain(&seen.database).filter(|workload| !workload.settled).collect();
@@ -205,21 +228,48 @@ fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     } else {
         Finding::new("Paused", false, "Active", "the operator keeps this instance as its spec wants it")
     };
-    let mut all = vec![ready, progressing, degraded(seen), paused, database];
-    all.extend(certificate);
+    let abnormal = abnormal(seen, &progressing);
+    let mut all = vec![ready, progressing, degraded(instance, seen), paused, database];
+    all.extend(seen.certificate.clone());
+    all.extend(seen.route.clone());
+    all.extend(backup::finding(instance, seen.copies.as_ref()));
+    all.extend(abnormal);
     all
 }
 
-fn degraded(seen: &Observation) -> Finding {
+/// Failures that nothing but another spec, or another hand, can end.
+const HOPELESS: [&str; 2] = ["InvalidSpec", "NameTaken"];
+
+/// The two conditions by which kstatus, and with it Helm, Flux and Argo CD, tells waiting from
+/// being stuck. By its rules each is there only while it holds.
+fn abnormal(seen: &Observation, progressing: &Finding) -> Option<Finding> {
+    match &seen.failure {
+        Some((reason, message)) if HOPELESS.contains(&reason.as_str()) => {
+            Some(Finding::new("Stalled", true, reason, message.clone()))
+        }
+        _ if progressing.status => {
+            Some(Finding::new("Reconciling", true, &progressing.reason, progressing.message.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn degraded(instance: &AnalyticsInstance, seen: &Observation) -> Finding {
     if let Some((reason, message)) = &seen.failure {
         return Finding::new("Degraded", true, reason, message.clone());
     }
     let trouble = seen.components.iter().chain(&seen.database).find_map(|workload| {
         workload.trouble.as_ref().map(|trouble| format!("{}: {trouble}", workload.name))
     });
-    match trouble {
-        Some(message) => Finding::new("Degraded", true, "RolloutFailed", message),
-        None => Finding::new("Degraded", false, "AsExpected", "nothing is known to be wrong"),
+    let copies = backup::finding(instance, seen.copies.as_ref());
+    let copies = copies.filter(|finding| finding.reason == "BackupFailed");
+    match (trouble, copies) {
+        (Some(message), _) => Finding::new("Degraded", true, "RolloutFailed", message),
+        (None, None) if seen.missing.is_some() => {
+            Finding::new("Degraded", true, "KindMissing", seen.missing.clone().unwrap_or_default())
+        }
+        (None, Some(failed)) => Finding::new("Degraded", true, &failed.reason, failed.message),
+        (None, None) => Finding::new("Degraded", false, "AsExpected", "nothing is known to be wrong"),
     }
 }
 
@@ -228,6 +278,13 @@ fn database(seen: &Observation) -> Finding {
     if let Some(database) = &seen.database {
         return if database.answers() {
             Finding::new(KIND, true, "Answers", "the managed database answers")
+        } else if seen.restoring {
+            Finding::new(
+                KIND,
+                false,
+                "Restoring",
+                "the managed database is being made from a copy; the log of its pod's container restore tells more",
+            )
         } else {
             Finding::new(
                 KIND,
@@ -250,23 +307,6 @@ fn database(seen: &Observation) -> Finding {
             false,
             "DatabaseNotReady",
             "the API has not reached the external database yet; see its /readyz",
-        )
-    }
-}
-
-fn certificate(instance: &AnalyticsInstance, there: bool) -> Finding {
-    const KIND: &str = "CertificateReady";
-    let secret = certificate_secret(&instance.name_any(), &instance.spec).unwrap_or_default();
-    if there {
-        Finding::new(KIND, true, "Issued", format!("Secret {secret} holds the certificate"))
-    } else {
-        Finding::new(
-            KIND,
-            false,
-            "CertificateMissing",
-            format!(
-                "Secret {secret} of type kubernetes.io/tls does not exist yet; see the Certificate of that name"
-            ),
         )
     }
 }

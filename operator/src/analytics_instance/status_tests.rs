@@ -8,7 +8,7 @@ fn instance(spec: Value) -> AnalyticsInstance {
 }
 
 fn workload(name: &str, wanted: i32, ready: i32) -> Workload {
-    Workload { name: name.to_owned(), wanted, ready, settled: ready >= wanted, trouble: None }
+    Workload { name: name.to_owned(), wanted, needed: wanted, ready, settled: ready >= wanted, trouble: None }
 }
 
 fn healthy() -> Observation {
@@ -91,12 +91,76 @@ fn a_certificate_has_a_condition_only_where_one_is_asked_for() {
     assert!(
         computed(json!({}), &seen).conditions.iter().all(|condition| condition.type_ != "CertificateReady")
     );
-    seen.certificate = Some(false);
-    let status = computed(spec.clone(), &seen);
-    assert!(condition(&status, "CertificateReady").2.contains("shop-tls"));
+    seen.certificate = Some(Finding::new("CertificateReady", false, "CertificateMissing", "none"));
+    let status = computed(spec, &seen);
+    assert_eq!(condition(&status, "CertificateReady").1, "CertificateMissing");
     assert_eq!(status.url.as_deref(), Some("https://a.example"));
-    seen.certificate = Some(true);
-    assert_eq!(condition(&computed(spec, &seen), "CertificateReady").0, "True");
+    // Its parts answer all the same.
+    assert_eq!(condition(&status, "Ready").0, "True");
+}
+
+#[test]
+fn the_url_of_a_gateway_is_its_first_host_name_without_a_star() {
+    let url = |gateway: Value| computed(json!({ "gateway": gateway }), &healthy()).url.unwrap();
+    let parents = json!([{"name": "edge"}]);
+    let hosts = json!(["*.example.com", "stats.example.com"]);
+    assert_eq!(url(json!({"parentRefs": parents, "hostnames": hosts})), "https://stats.example.com");
+    let plain = json!({"parentRefs": parents, "hostnames": hosts, "protocol": "HTTP"});
+    assert_eq!(url(plain), "http://stats.example.com");
+    assert_eq!(url(json!({ "parentRefs": parents })), "http://shop-api.web.svc:3000");
+}
+
+#[test]
+fn a_kind_that_the_cluster_lacks_degrades_an_instance_and_leaves_it_ready() {
+    let mut seen = healthy();
+    seen.missing = Some("install it".to_owned());
+    seen.route = Some(Finding::new("RouteReady", false, "KindMissing", "install it"));
+    let status = computed(json!({"gateway": {"parentRefs": [{"name": "edge"}]}}), &seen);
+    assert_eq!(condition(&status, "Degraded").1, "KindMissing");
+    assert_eq!(condition(&status, "RouteReady").0, "False");
+    assert_eq!(condition(&status, "Ready").0, "True");
+}
+
+#[test]
+fn kstatus_sees_a_rollout_and_a_spec_that_cannot_be() {
+    let has = |status: &AnalyticsInstanceStatus, kind: &str| {
+        status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    let status = computed(json!({}), &healthy());
+    assert!(!has(&status, "Reconciling") && !has(&status, "Stalled"));
+    let mut seen = healthy();
+    seen.components[0] = workload("logger", 2, 1);
+    assert!(has(&computed(json!({}), &seen), "Reconciling"));
+    seen.failure = Some(("InvalidSpec".to_owned(), "no".to_owned()));
+    let status = computed(json!({}), &seen);
+    assert!(has(&status, "Stalled") && !has(&status, "Reconciling"));
+    // A Secret may still come.
+    seen.failure = Some(("SecretMissing".to_owned(), "no".to_owned()));
+    assert!(!has(&computed(json!({}), &seen), "Stalled"));
+    for condition in status.conditions {
+        assert_eq!(condition.observed_generation, Some(3), "{}", condition.type_);
+    }
+}
+
+#[test]
+fn more_pods_than_an_autoscaler_must_have_are_nothing_to_wait_for() {
+    let read = |status: Value, least| {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "x", "generation": 2}, "spec": {"replicas": 5}, "status": status}))
+        .unwrap();
+        Workload::read_autoscaled("api", Some(&object), least)
+    };
+    let growing = json!({"observedGeneration": 2, "replicas": 5, "updatedReplicas": 5, "availableReplicas": 2, "readyReplicas": 2});
+    let seen = read(growing.clone(), Some(2));
+    assert!(seen.answers() && seen.settled);
+    assert_eq!((seen.wanted, seen.ready), (5, 2));
+    let seen = read(growing, None);
+    assert!(!seen.answers() && !seen.settled);
+    // Old pods beside new ones are a rollout all the same.
+    let rolling = json!({"observedGeneration": 2, "replicas": 6, "updatedReplicas": 3, "availableReplicas": 5, "readyReplicas": 5});
+    assert!(!read(rolling, Some(2)).settled);
+    let too_few = json!({"observedGeneration": 2, "replicas": 5, "updatedReplicas": 5, "availableReplicas": 1, "readyReplicas": 1});
+    assert!(!read(too_few, Some(2)).answers());
 }
 
 #[test]
@@ -124,4 +188,30 @@ fn a_deployment_settles_only_with_all_pods_of_the_newest_template() {
     let failed = json!({"conditions": [{"type": "Progressing", "status": "False", "message": "too slow"}]});
     assert_eq!(read(failed).trouble.as_deref(), Some("too slow"));
     assert!(!Workload::read("api", None).settled);
+}
+
+#[test]
+fn a_failed_backup_degrades_an_instance_that_goes_on_being_ready() {
+    let spec = json!({"database": {"managed": {"backup": {"schedule": "@daily"}}}});
+    let mut seen = healthy();
+    assert_eq!(condition(&computed(spec.clone(), &seen), "BackupReady").1, "NoneYet");
+    assert_eq!(condition(&computed(spec.clone(), &seen), "Degraded").0, "False");
+    seen.copies = Some(Copies { last: None, failed: Some(("shop-backup-1".to_owned(), "why".to_owned())) });
+    let status = computed(spec, &seen);
+    assert_eq!(condition(&status, "BackupReady").1, "BackupFailed");
+    assert_eq!(condition(&status, "Degraded").1, "BackupFailed");
+    assert_eq!(condition(&status, "Ready").0, "True");
+    assert_eq!(status.backup.unwrap().claim_name, "shop-backup");
+    let without = computed(json!({}), &healthy());
+    assert!(without.backup.is_none());
+    assert!(without.conditions.iter().all(|condition| condition.type_ != "BackupReady"));
+}
+
+#[test]
+fn a_database_that_is_being_restored_is_not_ready_and_says_why() {
+    let mut seen = Observation { restoring: true, ..healthy() };
+    assert_eq!(condition(&computed(json!({}), &seen), "DatabaseReady").1, "Answers");
+    seen.database = Some(workload("database", 1, 0));
+    assert_eq!(condition(&computed(json!({}), &seen), "DatabaseReady").1, "Restoring");
+    assert_eq!(condition(&computed(json!({}), &seen), "Ready").1, "Restoring");
 }

@@ -3,11 +3,12 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::apply::said;
+use super::backup::requested;
 use super::diff::quantity;
 use crate::context::{Context, Error};
 use crate::gate::GateError;
@@ -36,25 +37,7 @@ pub async fn make_room(
     let claim = format!("data-{name}-0");
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
     if let Some(current) = claims.get_opt(&claim).await? {
-        let requested = current
-            .spec
-            .and_then(|spec| spec.resources)
-            .and_then(|resources| resources.requests)
-            .and_then(|requests| requests.get("storage").map(|size| size.0.clone()));
-        if requested.as_deref().and_then(quantity) < quantity(&new) {
-            let patch = json!({"spec": {"resources": {"requests": {"storage": new}}}});
-            let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-            match context.gate.write(claims.patch(&claim, &params, &patch)).await {
-                Ok(_) => {
-                    tracing::info!(claim, namespace, size = new, "the volume grows");
-                    context.metrics.applies.with_label_values(&["PersistentVolumeClaim", "updated"]).inc();
-                }
-                Err(GateError::Closed) => return Err(Error::Standby),
-                Err(GateError::Kube(error)) => {
-                    return Err(Error::StorageNotExpandable { claim, message: said(&error) });
-                }
-            }
-        }
+        grow(context, namespace, &current, &new).await?;
     }
     let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
     let params = DeleteParams {
@@ -81,5 +64,33 @@ pub async fn make_room(
             name: name.to_owned(),
             message: "it is being replaced and has not gone yet".to_owned(),
         }),
+    }
+}
+
+/// Lets a claim ask for more, if it asks for less.
+///
+/// # Errors
+/// [`Error::StorageNotExpandable`] when the storage class does not allow it.
+pub async fn grow(
+    context: &Context,
+    namespace: &str,
+    current: &PersistentVolumeClaim,
+    size: &str,
+) -> Result<(), Error> {
+    if requested(current).and_then(quantity) >= quantity(size) {
+        return Ok(());
+    }
+    let claim = current.name_any();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
+    let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    match context.gate.write(claims.patch(&claim, &params, &patch)).await {
+        Ok(_) => {
+            tracing::info!(claim, namespace, size, "the volume grows");
+            context.metrics.applies.with_label_values(&["PersistentVolumeClaim", "updated"]).inc();
+            Ok(())
+        }
+        Err(GateError::Closed) => Err(Error::Standby),
+        Err(GateError::Kube(error)) => Err(Error::StorageNotExpandable { claim, message: said(&error) }),
     }
 }

@@ -22,7 +22,8 @@ pub fn validate(
 ) -> Result<Plan, Error> {
     let spec = instance.spec.clone();
     let name = instance.name_any();
-    let secrets_hash = hash(&format!("{}\n{:?}", references.admin_token, references.database));
+    let database_hash = hash(&format!("{:?}", references.database));
+    let admin_hash = hash(&references.admin_token);
     let database = match (references.database, &spec.database.managed, &spec.database.external) {
         (DatabaseReferences::External { url, .. }, _, Some(external)) => Database::External {
             port: port_of(&url, &external.url_from.name)?,
@@ -30,8 +31,10 @@ pub fn validate(
             ca: external.ca.clone(),
         },
         (DatabaseReferences::Managed { password }, managed, None) => {
+            check_password(&password, &format!("{name}-database"))?;
             let managed = managed.clone().unwrap_or_default();
             Database::Managed {
+                restore: managed.restore.clone().filter(|_| references.restoring),
                 image: image(managed.image.as_ref(), &settings.postgres_image),
                 spec: Box::new(managed),
                 password,
@@ -70,11 +73,24 @@ pub fn validate(
         database,
         admin,
         projects,
-        secrets_hash,
+        database_hash,
+        admin_hash,
         spec,
     };
     check_templates(&plan)?;
     Ok(plan)
+}
+
+/// The password stands in a URL, in SQL and in a password file, so it may hold only what means
+/// nothing in any of them.
+fn check_password(password: &str, secret: &str) -> Result<(), Error> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if password.bytes().all(plain) && (8..=128).contains(&password.len()) {
+        return Ok(());
+    }
+    Err(Error::InvalidSpec(format!(
+        "Secret {secret}: password must have 8 to 128 letters, digits and -._~ without spaces; the password of before stays in force until it is corrected"
+    )))
 }
 
 /// A pod template is free in the schema, so a mistake in it shows only here.

@@ -7,11 +7,12 @@ fn references(database: DatabaseReferences) -> References {
         admin_token: "token".to_owned(),
         database,
         project_keys: [("web".to_owned(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned())].into(),
+        restoring: false,
     }
 }
 
 fn managed() -> References {
-    references(DatabaseReferences::Managed { password: "secret".to_owned() })
+    references(DatabaseReferences::Managed { password: "secret-enough".to_owned() })
 }
 
 fn instance(spec: Value) -> AnalyticsInstance {
@@ -80,12 +81,53 @@ fn a_project_never_writes_into_the_instances_own_secrets() {
 }
 
 #[test]
-fn the_hash_follows_every_secret_that_pods_use() {
-    let hash =
-        |references| validate(&instance(json!({})), references, &Settings::default()).unwrap().secrets_hash;
-    let first = hash(managed());
-    assert_eq!(first, hash(managed()));
-    let mut changed = managed();
-    changed.admin_token = "other".to_owned();
-    assert_ne!(first, hash(changed));
+fn a_password_that_would_mean_something_in_a_url_or_in_sql_is_refused_without_showing_it() {
+    let with = |password: &str| references(DatabaseReferences::Managed { password: password.to_owned() });
+    for good in ["abcDEF12", "a-b.c_d~e", &"x".repeat(128)] {
+        validate(&instance(json!({})), with(good), &Settings::default()).unwrap();
+    }
+    for bad in
+        ["short", "it's12345", "hunter2@host", "hunter2:5432", "with space", "tail\nline12", &"x".repeat(129)]
+    {
+        let error = refusal(json!({}), with(bad));
+        assert!(error.contains("Secret shop-database: password must have"), "{error}");
+        assert!(!error.contains(bad), "{error}");
+    }
+}
+
+#[test]
+fn a_copy_is_planned_only_while_it_is_still_to_be_restored() {
+    let planned = |restoring: bool| {
+        let spec = json!({"database": {"managed": {"restore": {"claimName": "old-backup"}}}});
+        let references = References { restoring, ..managed() };
+        match validate(&instance(spec), references, &Settings::default()).unwrap().database {
+            Database::Managed { restore, .. } => restore.map(|restore| restore.claim_name),
+            Database::External { .. } => None,
+        }
+    };
+    assert_eq!(planned(true).as_deref(), Some("old-backup"));
+    assert_eq!(planned(false), None);
+}
+
+#[test]
+fn each_hash_follows_its_own_secrets() {
+    let plan = |references| validate(&instance(json!({})), references, &Settings::default()).unwrap();
+    let password = references(DatabaseReferences::Managed { password: "another-one".to_owned() });
+    assert_ne!(plan(managed()).database_hash, plan(password).database_hash);
+    let through = |ca: Option<&str>| {
+        let (spec, _) = external("");
+        let url = "postgres://u:p@db.example/x".to_owned();
+        let found = references(DatabaseReferences::External { url, ca: ca.map(str::to_owned) });
+        validate(&instance(spec), found, &Settings::default()).unwrap().database_hash
+    };
+    assert_eq!(through(Some("one")), through(Some("one")));
+    assert_ne!(through(Some("one")), through(Some("two")));
+    assert_ne!(through(Some("one")), through(None));
+    let (before, other_token) =
+        (plan(managed()), References { admin_token: "other".to_owned(), ..managed() });
+    let after = plan(other_token);
+    assert_ne!(before.admin_hash, after.admin_hash);
+    assert_eq!(before.database_hash, after.database_hash);
+    // Whether a copy is still to be restored is no reason to start everything anew.
+    assert_eq!(before.database_hash, plan(References { restoring: true, ..managed() }).database_hash);
 }

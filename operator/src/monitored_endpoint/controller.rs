@@ -152,7 +152,7 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
     let uid = endpoint.uid().unwrap_or_default();
     let report = context.links.report(&key, &uid);
     let (heartbeat, now) = (jittered(context.settings.heartbeat), Timestamp::now());
-    let new = endpoint.status.is_none();
+    let new = endpoint.status.as_ref().is_none_or(|status| status.conditions.is_empty());
     status::write(context, endpoint, |live| {
         status::compute(live, &findings, report.as_ref(), heartbeat, now)
     })

@@ -2,19 +2,20 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
 
-/// Writes `path` for the API server on `port` of 127.0.0.1, whose certificate comes from the
-/// authority in the file `ca`, with a bearer token. Only its owner may read it.
+/// Writes `path` for the API server at `address`, whose certificate comes from the authority in the
+/// file `ca`, with a bearer token. Only its owner may read it.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn write(path: &Path, port: u16, ca: &Path, user: &str, token: &str) -> Result<()> {
-    let server = format!("https://127.0.0.1:{port}");
+pub fn write(path: &Path, address: SocketAddr, ca: &Path, user: &str, token: &str) -> Result<()> {
+    let server = format!("https://{address}");
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -7,7 +7,10 @@ mod audit;
 mod crds;
 mod kubeconfig;
 mod launch;
+mod network;
+mod node;
 mod pki;
+mod site;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,12 +23,15 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 
+pub use crate::process::Daemon;
+use crate::rundir::RunDir;
 pub use audit::{Account, ObjectRef, Request, Status};
 pub use crds::files as crd_files;
 pub use launch::{Launched, launch};
+pub use node::{Cluster, LaunchedNode, image, image_tagged, launch as launch_node};
+pub use site::Site;
 
-use crate::process::Daemon;
-use crate::rundir::RunDir;
+pub(crate) use node::remove as remove_node;
 
 /// A control plane for tests: one that was started for this process, or the one that
 /// `WATCHKEEPER_KUBECONFIG` names.
@@ -57,15 +63,7 @@ impl ControlPlane {
     /// # Errors
     /// When it cannot be started.
     pub fn start() -> Result<Self> {
-        // On a thread of its own, since the caller's may already drive a runtime.
-        let start = || -> Result<Self> {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(Self::find_or_launch())
-        };
-        std::thread::scope(|scope| scope.spawn(start).join())
-            .map_err(|_| anyhow!("starting the control plane panicked"))?
+        on_a_runtime(Self::find_or_launch)
     }
 
     async fn find_or_launch() -> Result<Self> {
@@ -77,7 +75,7 @@ impl ControlPlane {
             return Ok(Self { kubeconfig, kubectl, audit_log: None, processes: Vec::new(), directory: None });
         }
         let directory = RunDir::new("control-plane")?;
-        let launched = launch(directory.path(), false).await?;
+        let launched = launch(directory.path(), &Site::loopback(), false).await?;
         Ok(Self {
             kubeconfig: launched.kubeconfig,
             kubectl: launched.kubectl,
@@ -196,6 +194,13 @@ impl ControlPlane {
         let found = self.processes.iter().find(|(own, _)| *own == name);
         found.map(|(_, daemon)| daemon).with_context(|| format!("no process {name}"))
     }
+}
+
+/// Runs a future to its end on a thread of its own, since the caller's may already drive a runtime.
+fn on_a_runtime<T: Send, F: Future<Output = Result<T>>>(work: impl FnOnce() -> F + Send) -> Result<T> {
+    let run = || tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work());
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .map_err(|_| anyhow!("starting the cluster panicked"))?
 }
 
 fn groups_of_service_account(namespace: &str) -> [String; 3] {

@@ -1,20 +1,17 @@
 //! Certificates and keys of a control plane: made anew for each, worth nothing anywhere else.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
-const NAMES: [&str; 6] = [
-    "localhost",
-    "127.0.0.1",
-    "kubernetes",
-    "kubernetes.default",
-    "kubernetes.default.svc",
-    // The first address of the range that services get theirs from.
-    "10.96.0.1",
-];
+const NAMES: [&str; 5] =
+    ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
 /// Files in PEM form.
 #[derive(Debug, Clone)]
@@ -25,6 +22,10 @@ pub struct Pki {
     pub server: PathBuf,
     /// The API server's private key.
     pub server_key: PathBuf,
+    /// The certificate by which a kubelet knows the API server.
+    pub kubelet_client: PathBuf,
+    /// Its private key.
+    pub kubelet_client_key: PathBuf,
     /// The private key that service account tokens are signed with.
     pub service_account_key: PathBuf,
     /// The public key that they are checked with.
@@ -32,11 +33,11 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Makes them in `directory`.
+    /// Makes them in `directory`, for an API server that is reached at `addresses` too.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn create(directory: &Path) -> Result<Self> {
+    pub fn create(directory: &Path, addresses: &[Ipv4Addr]) -> Result<Self> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
         ca.distinguished_name.push(DnType::CommonName, "watchkeeper test cluster");
@@ -44,10 +45,20 @@ impl Pki {
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca_certificate = ca.self_signed(&ca_key)?;
 
+        let issuer = Issuer::new(ca, ca_key);
         let server_key = KeyPair::generate()?;
-        let mut server = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
+        let names =
+            NAMES.iter().map(|&name| name.to_owned()).chain(addresses.iter().map(Ipv4Addr::to_string));
+        let mut server = CertificateParams::new(names.collect::<Vec<_>>())?;
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-        let server_certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
+        let server_certificate = server.signed_by(&server_key, &issuer)?;
+
+        let client_key = KeyPair::generate()?;
+        let mut client = CertificateParams::default();
+        client.distinguished_name.push(DnType::CommonName, "kube-apiserver-kubelet-client");
+        client.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let client_certificate = client.signed_by(&client_key, &issuer)?;
 
         let service_account = KeyPair::generate()?;
 
@@ -60,6 +71,8 @@ impl Pki {
             ca: write("ca.crt", ca_certificate.pem())?,
             server: write("apiserver.crt", server_certificate.pem())?,
             server_key: write("apiserver.key", server_key.serialize_pem())?,
+            kubelet_client: write("kubelet-client.crt", client_certificate.pem())?,
+            kubelet_client_key: write("kubelet-client.key", client_key.serialize_pem())?,
             service_account_key: write("service-account.key", service_account.serialize_pem())?,
             service_account_public_key: write("service-account.pub", service_account.public_key_pem())?,
         })

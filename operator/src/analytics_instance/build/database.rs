@@ -6,27 +6,28 @@ use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
 };
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, ExecAction, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
-    PodTemplateSpec, Probe, VolumeMount, VolumeResourceRequirements,
+    Container, EnvVar, ExecAction, Lifecycle, LifecycleHandler, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, VolumeMount,
+    VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use watchkeeper_crds::SecretKeyRef;
 use watchkeeper_crds::analytics_instance::{ManagedDatabase, Reclaim};
 
-use super::{deployment, pod};
+use super::{backup, deployment, pod};
 use crate::analytics_instance::plan::{DATABASE_PORT, DATABASE_USER, Database, Image, Plan};
 use crate::labels;
 
 const COMPONENT: &str = "database";
 /// The `postgres` user of the official image.
-const USER: i64 = 999;
+pub const USER: i64 = 999;
 const DATA: &str = "/var/lib/postgresql/data";
 
 /// Gives an existing data directory the password of today. The password lives in a
 /// Secret that goes with the instance, the data in a volume that stays: an instance
 /// that is made anew must be able to open it.
-const ADOPT: &str = r#"set -eu
+pub const ADOPT_SCRIPT: &str = r#"set -eu
 if [ -s "$PGDATA/PG_VERSION" ]; then
   # A volume that was restored or copied may have got group access, which Postgres refuses.
   chmod 00700 "$PGDATA" || :
@@ -109,7 +110,24 @@ fn claim(spec: &ManagedDatabase, selector: BTreeMap<String, String>) -> Persiste
     }
 }
 
+/// The server is told to end the connections that it has: on the signal of the runtime alone, an image
+/// that says nothing else waits for all of them to end by themselves.
+const STOP: &str = r#"pg_ctl --pgdata="$PGDATA" --mode=fast --no-wait stop"#;
+
 fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
+    let mut init_containers = vec![Container {
+        command: Some(backup::shell(ADOPT_SCRIPT)),
+        env: Some(environment(plan)),
+        resources: Some(resources(plan)),
+        volume_mounts: Some(mounts()),
+        ..pod::container("adopt", image)
+    }];
+    let mut volumes = vec![pod::scratch("run", "16Mi"), pod::scratch("tmp", "256Mi")];
+    if let Database::Managed { restore: Some(restore), .. } = &plan.database {
+        let (container, volume) = backup::restore(plan, restore, image);
+        init_containers.insert(0, container);
+        volumes.push(volume);
+    }
     PodSpec {
         service_account_name: Some(plan.child_name(COMPONENT)),
         automount_service_account_token: Some(false),
@@ -118,18 +136,19 @@ fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
         image_pull_secrets: pod::pull_secrets(image),
         // Time for a checkpoint, so that the next start needs no recovery.
         termination_grace_period_seconds: Some(120),
-        init_containers: Some(vec![Container {
-            command: Some(vec!["sh".to_owned(), "-c".to_owned(), ADOPT.to_owned()]),
-            env: Some(environment(plan)),
-            resources: Some(pod::resources(spec.resources.as_ref(), "100m", "256Mi", "1Gi")),
-            volume_mounts: Some(mounts()),
-            ..pod::container("adopt", image)
-        }]),
+        init_containers: Some(init_containers),
         containers: vec![Container {
             args: Some(arguments(&spec.parameters)),
             env: Some(environment(plan)),
             ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
-            resources: Some(pod::resources(spec.resources.as_ref(), "100m", "256Mi", "1Gi")),
+            resources: Some(resources(plan)),
+            lifecycle: Some(Lifecycle {
+                pre_stop: Some(LifecycleHandler {
+                    exec: Some(ExecAction { command: Some(backup::shell(STOP)) }),
+                    ..LifecycleHandler::default()
+                }),
+                ..Lifecycle::default()
+            }),
             // Recovery after a crash can take minutes and must not be cut off.
             startup_probe: Some(answers(5, 360)),
             liveness_probe: Some(answers(10, 6)),
@@ -137,7 +156,7 @@ fn pod_spec(plan: &Plan, spec: &ManagedDatabase, image: &Image) -> PodSpec {
             volume_mounts: Some(mounts()),
             ..pod::container("postgres", image)
         }],
-        volumes: Some(vec![pod::scratch("run", "16Mi"), pod::scratch("tmp", "256Mi")]),
+        volumes: Some(volumes),
         ..PodSpec::default()
     }
 }
@@ -155,7 +174,16 @@ fn arguments(parameters: &BTreeMap<String, String>) -> Vec<String> {
     arguments
 }
 
-fn environment(plan: &Plan) -> Vec<EnvVar> {
+/// CPU and memory of everything that runs in the database's pod.
+pub fn resources(plan: &Plan) -> ResourceRequirements {
+    let asked = match &plan.database {
+        Database::Managed { spec, .. } => spec.resources.as_ref(),
+        Database::External { .. } => None,
+    };
+    pod::resources(asked, "100m", "256Mi", "1Gi")
+}
+
+pub fn environment(plan: &Plan) -> Vec<EnvVar> {
     let plain = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
         value: Some(value.to_owned()),
@@ -173,7 +201,7 @@ fn environment(plan: &Plan) -> Vec<EnvVar> {
     ]
 }
 
-fn mounts() -> Vec<VolumeMount> {
+pub fn mounts() -> Vec<VolumeMount> {
     vec![pod::mount("data", DATA), pod::mount("run", "/var/run/postgresql"), pod::mount("tmp", "/tmp")]
 }
 

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use watchkeeper_crds::SecretKeyRef;
+use watchkeeper_crds::autoscaling::Scaling;
 
 use super::{overrides, pod};
 use crate::analytics_instance::plan::{Database, Plan, Service};
@@ -35,7 +36,11 @@ pub fn build(plan: &Plan, service: Service, config_hash: &str) -> Result<Deploym
     Ok(Deployment {
         metadata: plan.meta(plan.child_name(name), name),
         spec: Some(DeploymentSpec {
-            replicas: Some(component.replicas),
+            replicas: match component.scaling() {
+                Scaling::Fixed(number) => Some(number),
+                // The autoscaler's; how it gets it is in `replicas`.
+                Scaling::Between(..) => None,
+            },
             revision_history_limit: Some(3),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -148,7 +153,7 @@ fn volumes(plan: &Plan, service: Service) -> (Vec<Volume>, Vec<VolumeMount>) {
     (volumes, mounts)
 }
 
-fn secret_file(volume: &str, secret: &SecretKeyRef, file: &str) -> Volume {
+pub fn secret_file(volume: &str, secret: &SecretKeyRef, file: &str) -> Volume {
     Volume {
         name: volume.to_owned(),
         secret: Some(SecretVolumeSource {

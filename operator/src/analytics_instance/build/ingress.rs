@@ -9,7 +9,7 @@ use watchkeeper_crds::analytics_instance::{AnalyticsInstanceSpec, Ingress, Issue
 use crate::analytics_instance::plan::{Plan, Service};
 
 /// What the logger takes. `/api/requests` is exact, for what lies below it is the API's.
-const LOGGER_PATHS: [(&str, &str); 5] = [
+pub const LOGGER_PATHS: [(&str, &str); 5] = [
     ("/api/log-request", "Prefix"),
     ("/api/requests", "Exact"),
     ("/api/v1/traffic", "Prefix"),
@@ -24,13 +24,20 @@ pub fn certificate_secret(name: &str, spec: &AnalyticsInstanceSpec) -> Option<St
     Some(tls.secret_name.clone().unwrap_or_else(|| format!("{name}-tls")))
 }
 
-/// Where people find an instance: its Ingress, or else its Service.
+/// Where people find an instance: its Ingress, its first host name behind a Gateway, or else its Service.
 #[must_use]
 pub fn url(name: &str, namespace: &str, spec: &AnalyticsInstanceSpec) -> String {
-    match &spec.ingress {
-        Some(Ingress { host, tls: Some(_), .. }) => format!("https://{host}"),
-        Some(Ingress { host, tls: None, .. }) => format!("http://{host}"),
-        None => format!("http://{name}-api.{namespace}.svc:3000"),
+    let service = || format!("http://{name}-api.{namespace}.svc:3000");
+    match (&spec.ingress, &spec.gateway) {
+        (Some(Ingress { host, tls: Some(_), .. }), _) => format!("https://{host}"),
+        (Some(Ingress { host, tls: None, .. }), _) => format!("http://{host}"),
+        (None, Some(gateway)) => gateway
+            .hostnames
+            .iter()
+            // A name with a star is nowhere to go to.
+            .find(|host| !host.starts_with('*'))
+            .map_or_else(service, |host| format!("{}://{host}", gateway.protocol.scheme())),
+        (None, None) => service(),
     }
 }
 

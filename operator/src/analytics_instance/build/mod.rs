@@ -1,6 +1,8 @@
 //! Phase 3: makes every child object out of a plan. Pure: the same plan gives the same
 //! objects, and nothing here can reach a cluster.
 
+mod autoscaler;
+mod backup;
 mod config_map;
 mod database;
 mod deployment;
@@ -9,11 +11,15 @@ mod ingress;
 mod network_policy;
 mod overrides;
 mod pod;
+mod route;
 mod secret;
 mod service;
 mod service_account;
+mod service_monitor;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service as KubeService, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -21,8 +27,10 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use super::diff::hash;
 use super::plan::{Plan, Service};
 use crate::context::Error;
+use crate::foreign::{HTTPRoute, ServiceMonitor};
 
-pub use database::claim_name;
+pub use backup::{BACKUP_SCRIPT, COMPONENT as BACKUP, RESTORE, RESTORE_SCRIPT, backup_claim, backup_name};
+pub use database::{ADOPT_SCRIPT, claim_name};
 pub use ingress::{certificate_secret, url};
 
 /// Every child object of one instance.
@@ -42,10 +50,18 @@ pub struct Children {
     pub database: Option<StatefulSet>,
     /// Logger, API, checker.
     pub deployments: Vec<Deployment>,
+    /// One for each service that is autoscaled.
+    pub autoscalers: Vec<HorizontalPodAutoscaler>,
     /// One for each service, unless turned off.
     pub disruption_budgets: Vec<PodDisruptionBudget>,
     /// The way in, if asked for.
     pub ingress: Option<Ingress>,
+    /// The way in through a Gateway, if asked for.
+    pub route: Option<HTTPRoute>,
+    /// Who scrapes metrics, if asked for.
+    pub service_monitor: Option<ServiceMonitor>,
+    /// What makes copies of the managed database, if asked for.
+    pub backup: Option<CronJob>,
 }
 
 /// Makes all children of an instance.
@@ -54,11 +70,15 @@ pub struct Children {
 /// [`Error::InvalidSpec`] when a pod template cannot be laid over the built one.
 pub fn build(plan: &Plan) -> Result<Children, Error> {
     let config_map = config_map::build(plan);
-    // Pods read both only when they start, so they must start again when these change.
-    let config_hash = hash(&format!("{:?}\n{}", config_map.data, plan.secrets_hash));
+    // Pods read these only when they start, so they must start again when they change; a service that
+    // does not read something has no reason to.
+    let config_hash = |service| {
+        let admin = if service == Service::Api { plan.admin_hash.as_str() } else { "" };
+        hash(&format!("{:?}\n{}\n{admin}", config_map.data, plan.database_hash))
+    };
     let deployments = Service::ALL
         .into_iter()
-        .map(|service| deployment::build(plan, service, &config_hash))
+        .map(|service| deployment::build(plan, service, &config_hash(service)))
         .collect::<Result<_, _>>()?;
     Ok(Children {
         service_accounts: service_account::build(plan),
@@ -68,10 +88,16 @@ pub fn build(plan: &Plan) -> Result<Children, Error> {
         services: service::build(plan),
         database: database::build(plan),
         deployments,
+        autoscalers: autoscaler::build(plan),
         disruption_budgets: disruption_budget::build(plan),
         ingress: ingress::build(plan),
+        route: route::build(plan),
+        service_monitor: service_monitor::build(plan),
+        backup: backup::build(plan),
     })
 }
 
+#[cfg(test)]
+mod backup_tests;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::backup;
 use super::pod::METRICS_PORT;
 use crate::analytics_instance::plan::{DATABASE_PORT, Database, Plan, Service};
 use crate::labels;
@@ -19,6 +20,10 @@ pub fn build(plan: &Plan) -> Vec<NetworkPolicy> {
     let mut all: Vec<_> = Service::ALL.into_iter().map(|service| of_service(plan, service)).collect();
     if matches!(plan.database, Database::Managed { .. }) {
         all.push(of_database(plan));
+    }
+    if backup::of(plan).is_some() {
+        // Nobody calls it.
+        all.push(policy(plan, backup::COMPONENT, Vec::new(), vec![to_database(plan), to_dns()]));
     }
     all
 }
@@ -35,11 +40,13 @@ fn of_service(plan: &Plan, service: Service) -> NetworkPolicy {
 }
 
 fn of_database(plan: &Plan) -> NetworkPolicy {
-    let services = LabelSelector {
+    let backup = backup::of(plan).map(|_| backup::COMPONENT);
+    let clients = Service::ALL.map(Service::name).into_iter().chain(backup).map(str::to_owned).collect();
+    let clients = LabelSelector {
         match_expressions: Some(vec![LabelSelectorRequirement {
             key: "app.kubernetes.io/component".to_owned(),
             operator: "In".to_owned(),
-            values: Some(Service::ALL.map(|service| service.name().to_owned()).to_vec()),
+            values: Some(clients),
         }]),
         match_labels: Some(
             [
@@ -50,7 +57,7 @@ fn of_database(plan: &Plan) -> NetworkPolicy {
         ),
     };
     let ingress = vec![NetworkPolicyIngressRule {
-        from: Some(vec![NetworkPolicyPeer { pod_selector: Some(services), ..NetworkPolicyPeer::default() }]),
+        from: Some(vec![NetworkPolicyPeer { pod_selector: Some(clients), ..NetworkPolicyPeer::default() }]),
         ports: Some(vec![tcp(DATABASE_PORT)]),
     }];
     policy(plan, "database", ingress, Vec::new())

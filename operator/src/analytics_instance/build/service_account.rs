@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount};
 
+use super::backup;
 use crate::analytics_instance::plan::{Database, Plan, Service};
 
 pub fn build(plan: &Plan) -> Vec<ServiceAccount> {
@@ -9,6 +10,9 @@ pub fn build(plan: &Plan) -> Vec<ServiceAccount> {
         Service::ALL.into_iter().map(|service| one(plan, service.name(), &plan.image.pull_secrets)).collect();
     if let Database::Managed { image, .. } = &plan.database {
         all.push(one(plan, "database", &image.pull_secrets));
+    }
+    if let Some((_, image)) = backup::of(plan) {
+        all.push(one(plan, backup::COMPONENT, &image.pull_secrets));
     }
     all
 }

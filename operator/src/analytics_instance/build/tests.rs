@@ -9,7 +9,7 @@ use crate::analytics_instance::dereference::{DatabaseReferences, References};
 use crate::analytics_instance::validate::validate;
 use crate::context::Settings;
 
-fn children(spec: Value) -> Vec<Child> {
+pub(super) fn plan(spec: Value) -> Plan {
     let mut instance = AnalyticsInstance::new("shop", serde_json::from_value(spec).unwrap());
     instance.metadata.namespace = Some("web".to_owned());
     instance.metadata.uid = Some("11111111-2222-3333-4444-555555555555".to_owned());
@@ -32,10 +32,14 @@ fn children(spec: Value) -> Vec<Child> {
             .iter()
             .map(|project| (project.name.clone(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned()))
             .collect(),
+        restoring: true,
     };
     let settings = Settings { image: "watchkeeper:1.0.0".to_owned(), ..Settings::default() };
-    let plan = validate(&instance, references, &settings).unwrap();
-    build(&plan).unwrap().in_order().unwrap()
+    validate(&instance, references, &settings).unwrap()
+}
+
+pub(super) fn children(spec: Value) -> Vec<Child> {
+    build(&plan(spec)).unwrap().in_order().unwrap()
 }
 
 fn minimal() -> Value {
@@ -70,6 +74,27 @@ fn overridden() -> Value {
     })
 }
 
+fn with_copies() -> Value {
+    json!({"database": {"managed": {
+        "backup": {"schedule": "0 3 * * *"},
+        "restore": {"claimName": "old-backup"}}}})
+}
+
+fn autoscaled() -> Value {
+    json!({
+        "logger": {"autoscaling": {"minReplicas": 2, "maxReplicas": 20, "targetCPUUtilizationPercentage": 70}},
+        "api": {"autoscaling": {"maxReplicas": 3}},
+    })
+}
+
+fn behind_a_gateway() -> Value {
+    json!({
+        "gateway": {"hostnames": ["stats.example.com", "*.stats.example.com"], "parentRefs": [
+            {"name": "edge", "namespace": "infra", "sectionName": "https"}, {"name": "local", "port": 443}]},
+        "observability": {"serviceMonitor": {"enabled": true, "interval": "15s", "labels": {"release": "prometheus"}}},
+    })
+}
+
 fn everything() -> Value {
     json!({
         "image": {"repository": "registry.example/wk", "tag": "2.0.0", "pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
@@ -81,7 +106,9 @@ fn everything() -> Value {
         "checker": {"replicas": 4},
         "database": {"managed": {"storage": {"size": "50Gi", "className": "fast", "reclaim": "Delete"},
             "image": {"repository": "pg", "tag": "16"}, "resources": {"requests": {"memory": "1Gi"}},
-            "parameters": {"max_connections": "50", "shared_buffers": "256MB"}}},
+            "parameters": {"max_connections": "50", "shared_buffers": "256MB"},
+            "backup": {"schedule": "@daily", "timeZone": "Europe/Berlin", "keep": 14, "suspend": true,
+                "storage": {"size": "100Gi", "className": "slow"}}}},
         "access": {"signup": "Closed", "projects": [{"name": "web", "keySecretName": "web-key"}]},
         "ingress": {"host": "stats.example.com", "tls": {"issuerRef": {"name": "internal"}}},
         "privacy": {"level": 2},
@@ -90,13 +117,16 @@ fn everything() -> Value {
     })
 }
 
-fn matrix() -> [(&'static str, Value); 6] {
+fn matrix() -> [(&'static str, Value); 9] {
     [
         ("minimal", minimal()),
         ("external", external()),
         ("issuer", with_issuer()),
         ("certificate", with_certificate()),
         ("overridden", overridden()),
+        ("copies", with_copies()),
+        ("autoscaled", autoscaled()),
+        ("gateway", behind_a_gateway()),
         ("everything", everything()),
     ]
 }
@@ -140,15 +170,19 @@ fn names_are_unique_within_a_kind() {
     }
 }
 
+fn pod_of(child: &Child) -> Option<&Value> {
+    let job = "/spec/jobTemplate/spec/template/spec";
+    child.object.pointer("/spec/template/spec").or_else(|| child.object.pointer(job))
+}
+
 #[test]
 fn every_pod_keeps_to_the_restricted_standard_and_has_no_token() {
     for (input, spec) in matrix() {
         // A user's own sidecar is the user's own business.
         for child in children(spec).iter().filter(|_| input != "overridden") {
-            let pod = &child.object["spec"]["template"]["spec"];
-            if pod.is_null() {
+            let Some(pod) = pod_of(child) else {
                 continue;
-            }
+            };
             assert_eq!(pod["automountServiceAccountToken"], false);
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -195,11 +229,61 @@ fn pods_roll_when_configuration_or_a_secret_changes_and_not_otherwise() {
 
 #[test]
 fn what_pods_need_is_applied_before_the_pods() {
-    let order: Vec<ChildKind> = children(everything()).iter().map(|child| child.kind).collect();
-    let mut sorted = order.clone();
-    sorted.sort();
-    assert_eq!(order, sorted);
+    let mut built = std::collections::BTreeSet::new();
+    for (input, spec) in matrix() {
+        let order: Vec<ChildKind> = children(spec).iter().map(|child| child.kind).collect();
+        let mut sorted = order.clone();
+        sorted.sort();
+        assert_eq!(order, sorted, "{input}");
+        built.extend(order);
+    }
     for kind in ChildKind::ALL {
-        assert!(order.contains(&kind), "{} is never built", kind.name());
+        assert!(built.contains(&kind), "{} is never built", kind.name());
+    }
+}
+
+#[test]
+fn an_ingress_and_a_route_send_every_path_the_same_way() {
+    let of = |spec: Value, kind: ChildKind| {
+        children(spec).into_iter().find(|child| child.kind == kind).unwrap().object
+    };
+    let ingress = of(with_issuer(), ChildKind::Ingress);
+    let ways = ingress["spec"]["rules"][0]["http"]["paths"].as_array().unwrap();
+    let ways: Vec<_> = ways
+        .iter()
+        .map(|way| {
+            let kind = if way["pathType"] == "Prefix" { "PathPrefix" } else { "Exact" };
+            (way["path"].clone(), json!(kind), way["backend"]["service"]["name"].clone())
+        })
+        .collect();
+    let route = of(behind_a_gateway(), ChildKind::HttpRoute);
+    let mut routed = Vec::new();
+    for rule in route["spec"]["rules"].as_array().unwrap() {
+        for way in rule["matches"].as_array().unwrap() {
+            let path = &way["path"];
+            routed.push((
+                path["value"].clone(),
+                path["type"].clone(),
+                rule["backendRefs"][0]["name"].clone(),
+            ));
+        }
+    }
+    assert_eq!(routed, ways);
+}
+
+#[test]
+fn a_service_monitor_selects_the_services_that_have_metrics() {
+    let all = children(behind_a_gateway());
+    let find = |kind, name: &str| all.iter().find(|child| child.kind == kind && child.name == name).unwrap();
+    let monitor = &find(ChildKind::ServiceMonitor, "shop").object["spec"];
+    let components = monitor["selector"]["matchExpressions"][0]["values"].as_array().unwrap();
+    for child in all.iter().filter(|child| child.kind == ChildKind::Service) {
+        let labels = &child.object["metadata"]["labels"];
+        for (key, value) in monitor["selector"]["matchLabels"].as_object().unwrap() {
+            assert_eq!(&labels[key], value, "{}", child.name);
+        }
+        let ports = child.object["spec"]["ports"].as_array().unwrap();
+        let scraped = ports.iter().any(|port| port["name"] == monitor["endpoints"][0]["port"]);
+        assert_eq!(components.contains(&labels["app.kubernetes.io/component"]), scraped, "{}", child.name);
     }
 }
