@@ -3,14 +3,15 @@
 #
 #   build.sh NAME...      (kubernetes when nothing is named)
 #
-#   kubernetes   kube-apiserver, kube-controller-manager, kubectl
-#   node         kube-scheduler, kubelet, kube-proxy
-#   coredns      CoreDNS, with what a cluster's name service needs
-#   storage      what makes a test cluster's persistent volumes
-#   cert-manager its controllers, as far as a test cluster needs them
-#   helm         Helm
-#   kubeconform  kubeconform, which checks manifests against JSON schemas
-#   glua         the Lua of Argo CD, which runs health checks
+#   kubernetes     kube-apiserver, kube-controller-manager, kubectl
+#   node           kube-scheduler, kubelet, kube-proxy
+#   coredns        CoreDNS, with what a cluster's name service needs
+#   storage        what makes a test cluster's persistent volumes
+#   cert-manager   its controllers, as far as a test cluster needs them
+#   metrics-server what tells autoscalers how much CPU pods use
+#   helm           Helm
+#   kubeconform    kubeconform, which checks manifests against JSON schemas
+#   glua           the Lua of Argo CD, which runs health checks
 #
 # and directories with the definitions of other projects' kinds, each project's in one of its own:
 #
@@ -23,6 +24,7 @@ set -euo pipefail
 
 HELM_VERSION=v4.3.1
 KUBERNETES_VERSION=v1.36.3
+METRICS_SERVER_VERSION=v0.9.0
 KUBECONFORM_VERSION=v0.8.0
 GLUA_VERSION=v1.1.2
 
@@ -124,6 +126,9 @@ collect_crds() {
 }
 
 build_helm() { install_go_program "$1" "helm.sh/helm/v4/cmd/helm@$HELM_VERSION"; }
+build_metrics_server() {
+    install_go_program "$1" "sigs.k8s.io/metrics-server/cmd/metrics-server@$METRICS_SERVER_VERSION"
+}
 build_glua() { install_go_program "$1" "github.com/yuin/gopher-lua/cmd/glua@$GLUA_VERSION"; }
 build_kubeconform() {
     install_go_program "$1" "github.com/yannh/kubeconform/cmd/kubeconform@$KUBECONFORM_VERSION"
@@ -143,6 +148,7 @@ for what in "$@"; do
     coredns | storage | cert-manager)
         once "$what-$(key build_own "$here/$what"/{go.mod,go.sum,main.go})" build_own "$what"
         ;;
+    metrics-server) once "metrics-server-$METRICS_SERVER_VERSION" build_metrics_server ;;
     helm) once "helm-$HELM_VERSION" build_helm ;;
     kubeconform) once "kubeconform-$KUBECONFORM_VERSION" build_kubeconform ;;
     glua) once "glua-$GLUA_VERSION" build_glua ;;
@@ -153,6 +159,6 @@ for what in "$@"; do
     gitops-crds)
         once "gitops-crds-$(sha256sum <<<"${GITOPS_CRDS[*]}" | cut -c1-12)" collect_crds "${GITOPS_CRDS[@]}"
         ;;
-    *) say "unknown: $what (kubernetes, node, coredns, storage, cert-manager, helm, kubeconform, glua, third-party-crds, gitops-crds)"; exit 2 ;;
+    *) say "unknown: $what (kubernetes, node, coredns, storage, cert-manager, metrics-server, helm, kubeconform, glua, third-party-crds, gitops-crds)"; exit 2 ;;
     esac
 done

@@ -7,12 +7,12 @@
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-directory="${1:-${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}/cluster}"
+directory="$(realpath -m "${1:-${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}/cluster}")"
 
-if [ -e "$directory/kind" ]; then
+if [ -f "$directory/kind" ]; then
     kind delete cluster --name watchkeeper --kubeconfig "$directory/kubeconfig"
     rm -rf "$directory"
-elif [ -e "$directory/network" ]; then
+elif [ -f "$directory/network" ]; then
     "$here/remove.sh" "$directory"
 else
     echo "No cluster runs in $directory." >&2

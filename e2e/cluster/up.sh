@@ -12,11 +12,21 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 export WATCHKEEPER_CACHE="${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$WATCHKEEPER_CACHE/target}"
-directory="${1:-$WATCHKEEPER_CACHE/cluster}"
-image="${WATCHKEEPER_IMAGE:-watchkeeper.test/watchkeeper:dev}"
+directory="$(realpath -m "${1:-$WATCHKEEPER_CACHE/cluster}")"
+image=watchkeeper.test/watchkeeper:dev
 postgres=()
 
 step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)) >&2; }
+
+# down.sh removes it with all that is in it.
+new_directory() {
+    if [ -n "$(ls -A "$directory" 2>/dev/null)" ]; then
+        echo "$directory is not empty: choose another directory" >&2
+        exit 1
+    fi
+    mkdir -p "$directory"
+    chmod 700 "$directory"
+}
 
 own_cluster() {
     [ "$(id -u)" = 0 ] || { echo "A cluster of one's own needs root, for its network; or install kind and a container engine, or set WATCHKEEPER_KUBECONFIG" >&2; exit 1; }
@@ -28,8 +38,7 @@ own_cluster() {
         # A machine that went down took the cluster with it, and left its files.
         "$here/remove.sh" "$directory"
     fi
-    mkdir -p "$directory"
-    chmod 700 "$directory"
+    new_directory
     { read -r KUBECONFIG && read -r kubectl; } < <("$CARGO_TARGET_DIR/debug/watchkeeper-cluster" "$directory") ||
         { echo "The cluster did not start: its logs are in $directory" >&2; exit 1; }
 }
@@ -39,6 +48,7 @@ archives() { "$root/e2e/images/build.sh" watchkeeper postgres sample-app; }
 
 if [ -n "${WATCHKEEPER_KUBECONFIG:-}" ]; then
     kind=given
+    image="${WATCHKEEPER_IMAGE:-}"
     [ -n "${WATCHKEEPER_IMAGE:-}" ] || { echo "WATCHKEEPER_IMAGE must name an image that the nodes of WATCHKEEPER_KUBECONFIG can pull" >&2; exit 1; }
 elif command -v kind >/dev/null && { docker info || podman info; } >/dev/null 2>&1; then
     kind=kind
@@ -66,11 +76,11 @@ step 'the cluster'
 case "$kind" in
 given) KUBECONFIG="$WATCHKEEPER_KUBECONFIG" ;;
 kind)
-    mkdir -p "$directory"
+    new_directory
     KUBECONFIG="$directory/kubeconfig"
+    touch "$directory/kind"
     kind create cluster --name watchkeeper --kubeconfig "$KUBECONFIG" --wait 2m
     while read -r archive; do kind load image-archive --name watchkeeper "$archive"; done <<<"$images"
-    touch "$directory/kind"
     ;;
 own)
     own_cluster
@@ -87,11 +97,11 @@ step 'Watchkeeper'
     --set image.repository="${image%:*}" --set image.tag="${image##*:}" "${postgres[@]}" --wait --timeout 5m >&2
 "$kubectl" apply -f "$root/crds/samples" >&2
 "$kubectl" wait wki/shop --for=condition=Ready --timeout=5m >&2
+"$kubectl" get --raw /api/v1/namespaces/default/services/shop-api:http/proxy/api/health >/dev/null
 version="$("$kubectl" version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1)"
 if [ "$kind" = own ]; then
     address() { "$kubectl" get service "$1" -o 'jsonpath=http://{.spec.clusterIP}:{.spec.ports[0].port}'; }
     api="$(address shop-api)" logger="$(address shop-logger)" forward=''
-    curl --silent --show-error --fail --output /dev/null --retry 20 --retry-connrefused --retry-delay 1 "$api/api/health"
 else
     api=http://127.0.0.1:3000 logger=http://127.0.0.1:8000
     forward="

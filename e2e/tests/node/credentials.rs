@@ -1,13 +1,9 @@
 //! Passwords change while everybody uses them.
 
-use std::time::Instant;
-
+use anyhow::Result;
 use serde_json::{Value, json};
-use watchkeeper_e2e::load::{Fate, Load};
 
-use crate::harness::{POSTGRES, World, report};
-
-const ROWS: usize = 10;
+use crate::harness::{POSTGRES, Storm, World};
 
 /// A Postgres that the operator knows nothing of, with its first password.
 fn postgres() -> Value {
@@ -46,25 +42,6 @@ fn url(password: &str) -> Value {
            "stringData": {"url": format!("postgres://app:{password}@pg:5432/app")}})
 }
 
-/// Waits until posts are acknowledged that were not yet, and settles all accounts.
-async fn settle(
-    world: &World,
-    load: Load,
-    upstream: &watchkeeper_e2e::upstream::Upstream,
-    what: &str,
-    since: Instant,
-) {
-    let before = load.acknowledged();
-    world.until("posts go on", async || Ok((load.acknowledged() > before + 50).then_some(()))).await.unwrap();
-    let accounts = load.finish().await.unwrap();
-    let mut acknowledged = 0;
-    for account in &accounts {
-        account.settle(upstream, ROWS).await.unwrap();
-        acknowledged += account.count(Fate::Acknowledged) * ROWS;
-    }
-    report(what, acknowledged, acknowledged, since);
-}
-
 #[tokio::test]
 async fn an_external_databases_new_password_rolls_the_services_and_nothing_is_lost() {
     let world = World::new("external").await.unwrap();
@@ -73,54 +50,51 @@ async fn an_external_databases_new_password_rolls_the_services_and_nothing_is_lo
     let external = json!({"database": {"external": {"urlFrom": {"name": "pg-url", "key": "url"}}}});
     let shop = world.instance("shop", external).await.unwrap();
     assert!(world.pods("shop", "database").await.unwrap().is_empty());
-    let upstream = shop.upstream().await.unwrap();
-    let load = Load::start_lasting(&upstream, 4, ROWS).await.unwrap();
-    world
-        .until("posts are acknowledged", async || Ok((load.acknowledged() > 50).then_some(())))
-        .await
-        .unwrap();
+    let before = revisions(&world).unwrap();
+    let storm = Storm::over(&shop, 4).await.unwrap();
 
-    let changed = Instant::now();
     let alter =
         ["exec", "deployment/pg", "--", "psql", "-U", "app", "-c", "ALTER ROLE app PASSWORD 'second'"];
     world.kubectl(&alter).unwrap();
     // Connections that are open stay so; those of old pods that are made now are refused.
     world.apply(&url("second")).unwrap();
-    rolled(&world).await;
+    rolled(&world, &before).await;
+
+    storm.settle("password of an external database changed").await.unwrap();
     shop.ready().await.unwrap();
-    settle(&world, load, &upstream, "password of an external database changed", changed).await;
 }
 
 #[tokio::test]
 async fn a_managed_databases_new_password_reaches_the_database_and_the_services() {
     let world = World::new("credentials").await.unwrap();
     let shop = world.instance("shop", json!({})).await.unwrap();
-    let upstream = shop.upstream().await.unwrap();
-    let load = Load::start_lasting(&upstream, 4, ROWS).await.unwrap();
-    world
-        .until("posts are acknowledged", async || Ok((load.acknowledged() > 50).then_some(())))
-        .await
-        .unwrap();
+    let before = revisions(&world).unwrap();
+    let storm = Storm::over(&shop, 4).await.unwrap();
 
-    let changed = Instant::now();
     let new = json!({"stringData": {"password": "a-new-password"}}).to_string();
     world.kubectl(&["patch", "secret", "shop-database", "--patch", &new]).unwrap();
-    rolled(&world).await;
+    rolled(&world, &before).await;
+
+    storm.settle("password of the managed database changed").await.unwrap();
     shop.ready().await.unwrap();
-    settle(&world, load, &upstream, "password of the managed database changed", changed).await;
 }
 
-/// Waits until every service has replaced its first pods and is done.
-async fn rolled(world: &World) {
-    for deployment in ["shop-logger", "shop-api", "shop-checker"] {
-        world
-            .until("the pods are replaced", async || {
-                let path = r"jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}";
-                Ok((world.kubectl(&["get", "deployment", deployment, "-o", path])? != "1").then_some(()))
-            })
-            .await
-            .unwrap();
-        let deployment = format!("deployment/{deployment}");
-        world.kubectl(&["rollout", "status", &deployment, "--timeout=240s"]).unwrap();
+const SERVICES: [&str; 3] = ["deployment/shop-logger", "deployment/shop-api", "deployment/shop-checker"];
+
+/// Which template each service runs, as a number that grows.
+fn revisions(world: &World) -> Result<Vec<String>> {
+    let path = r"jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}";
+    SERVICES.iter().map(|service| world.kubectl(&["get", service, "-o", path])).collect()
+}
+
+/// Waits until every service has replaced its pods of before and is done.
+async fn rolled(world: &World, before: &[String]) {
+    let replaced = async || {
+        let now = revisions(world)?;
+        Ok(now.iter().zip(before).all(|(now, before)| now != before).then_some(()))
+    };
+    world.until("the pods are replaced", replaced).await.unwrap();
+    for service in SERVICES {
+        world.kubectl(&["rollout", "status", service, "--timeout=240s"]).unwrap();
     }
 }

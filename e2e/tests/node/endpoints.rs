@@ -10,7 +10,7 @@ use watchkeeper_crds::monitored_endpoint::EndpointState;
 
 use crate::harness::{World, sample_app};
 
-const INTERVAL: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 async fn state(world: &World, endpoints: &Api<MonitoredEndpoint>, wanted: EndpointState) -> Timestamp {
     let what = format!("the endpoint is {wanted:?}");
@@ -30,7 +30,7 @@ async fn an_endpoint_goes_up_and_down_and_up_and_its_status_follows_within_two_i
     world.kubectl(&["rollout", "status", "deployment/app", "--timeout=120s"]).unwrap();
 
     let endpoints = world
-        .endpoint("front", json!({"interval": "5s", "timeout": "2s", "http": {"url": "http://app:8080/ok"}}))
+        .endpoint("front", json!({"interval": "10s", "timeout": "2s", "http": {"url": "http://app:8080/ok"}}))
         .unwrap();
     state(&world, &endpoints, EndpointState::Up).await;
 

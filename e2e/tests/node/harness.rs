@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
+use watchkeeper_e2e::load::{Account, Fate, Load};
 use watchkeeper_e2e::upstream::Upstream;
 use watchkeeper_testkit::cluster::{Cluster, image};
 use watchkeeper_testkit::helm::{chart, helm, succeed};
@@ -58,6 +59,14 @@ pub struct World {
     pub client: Client,
     pub namespace: String,
     _turn: SemaphorePermit<'static>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A machine with few cores has place for the pods of a few installations only.
+        let mut delete = self.cluster.kubectl();
+        let _ = delete.args(["delete", "namespace", &self.namespace, "--wait=false"]).output();
+    }
 }
 
 impl World {
@@ -280,8 +289,76 @@ impl Instance<'_> {
 }
 
 /// How long something took, as the operations guide lists it.
-pub fn report(fault: &str, acknowledged: usize, found: usize, since: Instant) {
-    println!("| {fault} | {acknowledged} | {found} | {:.1} s |", since.elapsed().as_secs_f64());
+pub fn report(fault: &str, acknowledged: usize, found: usize, took: Duration) {
+    println!("| {fault} | {acknowledged} | {found} | {:.1} s |", took.as_secs_f64());
+}
+
+/// Rows in each post of a [`Storm`].
+const ROWS: usize = 10;
+/// Posts that must be acknowledged for ingestion to count as going.
+const GOING: usize = 50;
+
+/// Clients that post to an installation all the time while something happens to it.
+pub struct Storm<'a> {
+    shop: &'a Instance<'a>,
+    upstream: Upstream,
+    load: Load,
+    since: Instant,
+}
+
+/// What became of every post of a [`Storm`].
+pub struct Calm {
+    /// Each poster's own account.
+    pub accounts: Vec<Account>,
+}
+
+impl<'a> Storm<'a> {
+    /// Sets posters to work, and waits until they do.
+    pub async fn over(shop: &'a Instance<'a>, posters: usize) -> Result<Self> {
+        let upstream = shop.upstream().await?;
+        let load = Load::start_lasting(&upstream, posters, ROWS).await?;
+        let mut storm = Self { shop, upstream, load, since: Instant::now() };
+        storm.goes_on().await?;
+        storm.since = Instant::now();
+        Ok(storm)
+    }
+
+    /// Waits until more posts are acknowledged than were.
+    pub async fn goes_on(&self) -> Result<()> {
+        let before = self.load.acknowledged();
+        let going = async || Ok((self.load.acknowledged() > before + GOING).then_some(()));
+        self.shop.world.until("posts are acknowledged", going).await
+    }
+
+    /// Waits until posts are acknowledged again, and finds every row of every one of them, once.
+    pub async fn settle(self, fault: &str) -> Result<Calm> {
+        self.goes_on().await?;
+        let took = self.since.elapsed();
+        let accounts = self.load.finish().await?;
+        let api_answers = async || Ok(self.upstream.dashboard(&accounts[0].key).await.ok());
+        self.shop.world.until("the API answers", api_answers).await?;
+        let mut acknowledged = 0;
+        for account in &accounts {
+            account.settle(&self.upstream, ROWS).await?;
+            acknowledged += account.count(Fate::Acknowledged) * ROWS;
+        }
+        // Whatever is missing or there twice has been an error before.
+        report(fault, acknowledged, acknowledged, took);
+        Ok(Calm { accounts })
+    }
+}
+
+impl Calm {
+    /// The posts that the server had no place for.
+    pub fn turned_away(&self) -> Vec<Fate> {
+        let fates = self.accounts.iter().flat_map(|account| &account.fates).copied();
+        fates.filter(|fate| matches!(fate, Fate::Refused(_) | Fate::Unreachable)).collect()
+    }
+
+    /// How many posts got no answer.
+    pub fn unanswered(&self) -> usize {
+        self.accounts.iter().map(|account| account.count(Fate::Unknown)).sum()
+    }
 }
 
 /// The application with the key of a Secret and the address of a logger.

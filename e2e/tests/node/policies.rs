@@ -116,17 +116,14 @@ struct Enforced {
 
 impl Enforced {
     async fn start(world: &World) -> Result<Self> {
-        let network = fs::read_to_string(world.cluster.directory()?.join("network"))?;
+        let network = fs::read_to_string(world.cluster.directory().join("network"))?;
         let table = world.namespace.replace('-', "_");
         let node = Api::<Node>::all(world.client.clone()).list(&ListParams::default()).await?;
         let addresses = node.items.into_iter().filter_map(|node| node.status?.addresses).flatten();
         let node = addresses.into_iter().find(|address| address.type_ == "InternalIP");
         let node = node.context("a node without an address")?.address.parse()?;
-        let others = [
-            elsewhere("host", world.cluster.host()?),
-            elsewhere("node", node),
-            elsewhere("outside", OUTSIDE),
-        ];
+        let others =
+            [elsewhere("host", world.cluster.host()), elsewhere("node", node), elsewhere("outside", OUTSIDE)];
         let over = Arc::new(Mutex::new(false));
         let (client, namespace) = (world.client.clone(), world.namespace.clone());
         let task = tokio::spawn({

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 
-use super::pki::Pki;
+use super::pki::{PROXY, Pki};
 use super::site::{Account, Site};
 use super::{audit, client_of, crds, kubeconfig};
 use crate::http;
@@ -192,6 +192,9 @@ impl Launcher<'_> {
             ("client-ca-file", &self.pki.ca),
             ("kubelet-client-certificate", &self.pki.kubelet_client),
             ("kubelet-client-key", &self.pki.kubelet_client_key),
+            ("requestheader-client-ca-file", &self.pki.ca),
+            ("proxy-client-cert-file", &self.pki.proxy_client),
+            ("proxy-client-key-file", &self.pki.proxy_client_key),
         ];
         let daemon = self
             .spec("kube-apiserver", &self.programs)
@@ -206,6 +209,13 @@ impl Launcher<'_> {
             .arg("--kubelet-preferred-address-types=InternalIP")
             .arg("--service-account-issuer=https://kubernetes.default.svc")
             .args(["--authorization-mode=Node,RBAC", "--allow-privileged=true", "--profiling=false"])
+            // For extensions of the API, as that of metrics.
+            .arg(format!("--requestheader-allowed-names={PROXY}"))
+            .args([
+                "--requestheader-username-headers=X-Remote-User",
+                "--requestheader-group-headers=X-Remote-Group",
+            ])
+            .arg("--requestheader-extra-headers-prefix=X-Remote-Extra-")
             // In MB: enough for any test, bounded where the control plane stays up for weeks.
             .args(["--audit-log-maxsize=1000", "--audit-log-maxbackup=1"])
             .args(path_flags(&paths))
@@ -226,6 +236,9 @@ impl Launcher<'_> {
             // Asked through the API only, so it needs no port of its own.
             .arg("--secure-port=0")
             .args(["--kube-api-qps=500", "--kube-api-burst=1000", "--pvclaimbinder-sync-period=1s"])
+            // Tests do not wait for minutes until an autoscaler believes that there is less to do.
+            .arg("--horizontal-pod-autoscaler-sync-period=5s")
+            .arg("--horizontal-pod-autoscaler-downscale-stabilization=15s")
             .arg(format!("--service-cluster-ip-range={}", self.site.services))
             .arg("--profiling=false")
             .spawn()

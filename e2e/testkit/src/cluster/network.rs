@@ -14,7 +14,7 @@ const NETWORKS: u8 = 250;
 /// A network namespace with addresses for a node, its pods and its Services.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// The namespace's name, as `watchkeeper-0`.
+    /// The namespace's name, which no other ever has.
     pub name: String,
     /// The machine's own address, as those inside see it.
     pub host: Ipv4Addr,
@@ -24,34 +24,34 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes the first that is not there yet.
+    /// Makes one, with the first addresses that are free. `announce` is told its name before it is
+    /// there, so that whoever has to remove it knows it.
     ///
     /// # Errors
-    /// Without the right to make one, or `ip`; when all numbers are taken.
-    pub fn create() -> Result<Self> {
+    /// Without the right to make one, or `ip`; when all addresses are taken.
+    pub fn create(announce: impl FnOnce(&str) -> Result<()>) -> Result<Self> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("watchkeeper-{}", &id[..12]);
+        announce(&name)?;
+        ip(&["netns", "add", &name])?;
         for number in 0..NETWORKS {
-            let network = Self::numbered(number);
+            let interface = format!("wk{number}");
+            let arguments =
+                ["link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns", &name];
             // Only one of several who try at once is told that it has made it.
-            let made = Command::new("ip").args(["netns", "add", &network.name]).output().context("ip")?;
+            let made = Command::new("ip").args(arguments).output().context("ip")?;
             if made.status.success() {
-                network.join().inspect_err(|_| network.remove())?;
+                let (host, node) = (Ipv4Addr::new(10, 200, number, 1), Ipv4Addr::new(10, 200, number, 2));
+                let network = Self { name, host, node, number };
+                network.join(&interface)?;
                 return Ok(network);
             }
             let message = String::from_utf8_lossy(&made.stderr);
             if !message.contains("File exists") {
-                bail!("a network namespace cannot be made: {}", message.trim());
+                bail!("a pair of interfaces cannot be made: {}", message.trim());
             }
         }
         bail!("all {NETWORKS} networks are in use")
-    }
-
-    fn numbered(number: u8) -> Self {
-        Self {
-            name: format!("watchkeeper-{number}"),
-            host: Ipv4Addr::new(10, 200, number, 1),
-            node: Ipv4Addr::new(10, 200, number, 2),
-            number,
-        }
     }
 
     /// The range of pods.
@@ -72,13 +72,12 @@ impl Network {
         Ipv4Addr::new(10, 202, self.number, last)
     }
 
-    fn join(&self) -> Result<()> {
-        let (name, outside) = (self.name.as_str(), format!("wk{}", self.number));
+    fn join(&self, outside: &str) -> Result<()> {
+        let name = self.name.as_str();
         let [host, node] = [self.host, self.node].map(|address| format!("{address}/24"));
         let (pods, services, via) = (self.pods(), self.services(), self.node.to_string());
-        ip(&["link", "add", &outside, "type", "veth", "peer", "name", "eth0", "netns", name])?;
-        ip(&["addr", "add", &host, "dev", &outside])?;
-        ip(&["link", "set", &outside, "up"])?;
+        ip(&["addr", "add", &host, "dev", outside])?;
+        ip(&["link", "set", outside, "up"])?;
         ip(&["-n", name, "addr", "add", &node, "dev", "eth0"])?;
         ip(&["-n", name, "link", "set", "eth0", "up"])?;
         ip(&["-n", name, "link", "set", "lo", "up"])?;
@@ -90,11 +89,6 @@ impl Network {
         run(Command::new("ip")
             .args(["netns", "exec", name, "sh", "-c"])
             .arg("echo 1 >/proc/sys/net/ipv4/ip_forward"))
-    }
-
-    fn remove(&self) {
-        // The interfaces and routes go with it.
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
     }
 }
 

@@ -13,6 +13,9 @@ use rcgen::{
 const NAMES: [&str; 5] =
     ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
+/// The name in the certificate of [`Pki::proxy_client`], who may speak for others.
+pub const PROXY: &str = "front-proxy-client";
+
 /// Files in PEM form.
 #[derive(Debug, Clone)]
 pub struct Pki {
@@ -26,6 +29,10 @@ pub struct Pki {
     pub kubelet_client: PathBuf,
     /// Its private key.
     pub kubelet_client_key: PathBuf,
+    /// The certificate by which an extension of the API knows the API server.
+    pub proxy_client: PathBuf,
+    /// Its private key.
+    pub proxy_client_key: PathBuf,
     /// The private key that service account tokens are signed with.
     pub service_account_key: PathBuf,
     /// The public key that they are checked with.
@@ -53,12 +60,19 @@ impl Pki {
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         let server_certificate = server.signed_by(&server_key, &issuer)?;
 
-        let client_key = KeyPair::generate()?;
-        let mut client = CertificateParams::default();
-        client.distinguished_name.push(DnType::CommonName, "kube-apiserver-kubelet-client");
-        client.distinguished_name.push(DnType::OrganizationName, "system:masters");
-        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let client_certificate = client.signed_by(&client_key, &issuer)?;
+        let client = |name: &str, group: Option<&str>| -> Result<(String, String)> {
+            let key = KeyPair::generate()?;
+            let mut client = CertificateParams::default();
+            client.distinguished_name.push(DnType::CommonName, name);
+            if let Some(group) = group {
+                client.distinguished_name.push(DnType::OrganizationName, group);
+            }
+            client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            Ok((client.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
+        };
+        let (kubelet_client, kubelet_client_key) =
+            client("kube-apiserver-kubelet-client", Some("system:masters"))?;
+        let (proxy_client, proxy_client_key) = client(PROXY, None)?;
 
         let service_account = KeyPair::generate()?;
 
@@ -71,8 +85,10 @@ impl Pki {
             ca: write("ca.crt", ca_certificate.pem())?,
             server: write("apiserver.crt", server_certificate.pem())?,
             server_key: write("apiserver.key", server_key.serialize_pem())?,
-            kubelet_client: write("kubelet-client.crt", client_certificate.pem())?,
-            kubelet_client_key: write("kubelet-client.key", client_key.serialize_pem())?,
+            kubelet_client: write("kubelet-client.crt", kubelet_client)?,
+            kubelet_client_key: write("kubelet-client.key", kubelet_client_key)?,
+            proxy_client: write("proxy-client.crt", proxy_client)?,
+            proxy_client_key: write("proxy-client.key", proxy_client_key)?,
             service_account_key: write("service-account.key", service_account.serialize_pem())?,
             service_account_public_key: write("service-account.pub", service_account.public_key_pem())?,
         })

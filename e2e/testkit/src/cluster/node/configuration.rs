@@ -30,6 +30,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
     snapshotter = "overlayfs"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        Root = "{directory}/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
     conf_dir = "{directory}/cni"
@@ -42,7 +44,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
 pub fn cni(directory: &Path, network: &Network) -> Value {
     json!({
         "cniVersion": "0.4.0",
-        "name": "watchkeeper",
+        "name": network.name,
         "plugins": [{
             "type": "ptp",
             "ipMasq": false,

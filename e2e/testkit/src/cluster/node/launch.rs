@@ -50,9 +50,7 @@ pub struct LaunchedNode {
 /// started is left for `remove.sh`.
 pub async fn launch(directory: &Path, detached: bool) -> Result<LaunchedNode> {
     let packages = Packages::find()?;
-    let network = Network::create()?;
-    // First of all, for whoever has to remove it.
-    fs::write(directory.join("network"), &network.name)?;
+    let network = Network::create(|name| Ok(fs::write(directory.join("network"), name)?))?;
     let plane = launch_plane(directory, &Site::of_network(&network, &ACCOUNTS), detached).await?;
     for name in ["cni", "addresses", "volumes", "volume-plugins", "pod-logs"] {
         fs::create_dir_all(directory.join(name))?;
@@ -193,6 +191,7 @@ pub fn kubelet(directory: &Path, network: &Network, detached: bool) -> Result<Da
     let configuration = configuration::kubelet(directory, network);
     fs::write(&file, serde_json::to_string_pretty(&configuration)?)?;
     make_control_groups(&network.name)?;
+    keep_settings()?;
     let starter = Starter { directory, network, detached };
     let (kubeconfig, root) = (starter.kubeconfig("kubelet"), directory.join("kubelet"));
     let certificates = root.join("pki");
@@ -204,6 +203,15 @@ pub fn kubelet(directory: &Path, network: &Network, detached: bool) -> Result<Da
         .args([format!("--hostname-override={NODE}"), format!("--node-ip={}", network.node)])
         .env("PATH", Packages::find()?.search_path())
         .spawn()
+}
+
+/// The kubelet changes settings of the whole machine; `remove.sh` gives it back those of before.
+fn keep_settings() -> Result<()> {
+    let status = Command::new(super::remover()).arg("--keep-settings").status().context("remove.sh")?;
+    if !status.success() {
+        bail!("the machine's settings cannot be kept: {status}");
+    }
+    Ok(())
 }
 
 /// The kubelet makes groups below this one, but not this one.

@@ -28,17 +28,14 @@ use crate::rundir::RunDir;
 /// The name of the only node.
 pub const NODE: &str = "node";
 
-/// A cluster for tests, one of this process's own or the one that `WATCHKEEPER_KUBECONFIG` names.
+/// A cluster of this process's own, whatever `WATCHKEEPER_KUBECONFIG` names: what harms the node
+/// harms nobody's.
 #[derive(Debug)]
 pub struct Cluster {
     plane: ControlPlane,
-    node: Option<Node>,
-}
-
-#[derive(Debug)]
-struct Node {
     network: Network,
     kubelet: Mutex<Option<Daemon>>,
+    // After the processes, which write into it.
     directory: RunDir,
 }
 
@@ -68,11 +65,8 @@ impl Cluster {
     /// # Errors
     /// When it cannot be started.
     pub fn start() -> Result<Self> {
-        if std::env::var_os("WATCHKEEPER_KUBECONFIG").is_some_and(|value| !value.is_empty()) {
-            return Ok(Self { plane: ControlPlane::start()?, node: None });
-        }
         if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
-            bail!("a node needs root, for its network and its pods: be root, or set WATCHKEEPER_KUBECONFIG");
+            bail!("a node needs root, for its network and its pods: be root");
         }
         let directory = RunDir::new_node()?;
         // A `static` is never dropped, and a killed process drops nothing.
@@ -96,32 +90,27 @@ impl Cluster {
             processes,
             directory: None,
         };
-        let node = Node { network, kubelet: Mutex::new(Some(kubelet)), directory };
-        Ok(Self { plane, node: Some(node) })
+        Ok(Self { plane, network, kubelet: Mutex::new(Some(kubelet)), directory })
     }
 
     /// Makes the images of an archive known to the node.
     ///
     /// # Errors
-    /// When containerd refuses it, and on a cluster that was not started here.
+    /// When containerd refuses it.
     pub fn import(&self, archive: &Path) -> Result<()> {
-        launch::import(self.directory()?, archive)
+        launch::import(self.directory(), archive)
     }
 
     /// This machine's address, as pods see it: for servers that tests run beside the cluster.
-    ///
-    /// # Errors
-    /// On a cluster that was not started here.
-    pub fn host(&self) -> Result<Ipv4Addr> {
-        Ok(self.node()?.network.host)
+    #[must_use]
+    pub fn host(&self) -> Ipv4Addr {
+        self.network.host
     }
 
     /// Where the cluster keeps everything: logs, volumes, images.
-    ///
-    /// # Errors
-    /// On a cluster that was not started here.
-    pub fn directory(&self) -> Result<&Path> {
-        Ok(self.node()?.directory.path())
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Ends the kubelet and every container as if the machine had lost its power, and starts the
@@ -130,27 +119,22 @@ impl Cluster {
     /// # Errors
     /// When the kubelet does not come back.
     pub fn reboot_node(&self) -> Result<()> {
-        let node = self.node()?;
-        let mut kubelet = node.kubelet.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kubelet = self.kubelet.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kubelet) = kubelet.take() {
             kubelet.kill9()?;
         }
-        launch::kill_containers(&node.network, "")?;
-        *kubelet = Some(launch::kubelet(node.directory.path(), &node.network, false)?);
+        launch::kill_containers(&self.network, "")?;
+        *kubelet = Some(launch::kubelet(self.directory(), &self.network, false)?);
         Ok(())
     }
 
     /// `kill -9` of every process of a pod, without a word to anybody: the kubelet finds out.
     ///
     /// # Errors
-    /// When nothing of it runs, and on a cluster that was not started here.
+    /// When nothing of it runs.
     pub fn kill_pod(&self, pod: &Pod) -> Result<()> {
         let uid = pod.metadata.uid.as_deref().context("a pod without a uid")?;
-        launch::kill_containers(&self.node()?.network, uid)
-    }
-
-    fn node(&self) -> Result<&Node> {
-        self.node.as_ref().context("a cluster that is not ours keeps its node to itself")
+        launch::kill_containers(&self.network, uid)
     }
 }
 
