@@ -16,7 +16,7 @@ step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); 
 step 'programs from Debian: etcd, containerd, Prometheus, PostgreSQL'
 e2e/cluster/deps.sh etcd prometheus postgres containerd runc cni network
 step 'Kubernetes, Helm and what else tests need from the Go module proxy'
-e2e/cluster/build.sh kubernetes node coredns storage cert-manager helm kubeconform glua third-party-crds gitops-crds
+e2e/cluster/build.sh kubernetes node coredns storage cert-manager metrics-server helm kubeconform glua third-party-crds gitops-crds
 step 'published client libraries'
 e2e/clients/setup.sh
 step 'country database'

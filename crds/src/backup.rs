@@ -18,7 +18,7 @@ pub struct Backup {
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')")
         .message("timeZone must be the name of a time zone, for example Europe/Berlin or Etc/UTC"))]
     pub time_zone: Option<String>,
-    /// How many copies are kept; older ones go when a newer one is complete.
+    /// How many copies of this database are kept; older ones go when a newer one is complete.
     #[serde(default = "week")]
     #[schemars(range(min = 1, max = 1000))]
     pub keep: i32,
@@ -70,14 +70,15 @@ fn default_size() -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Restore {
-    /// Volume claim, in the namespace of the instance, that holds the copies.
+    /// Volume claim, in the namespace of the instance, that holds the copies. To take `restore` out before
+    /// it is done starts an empty database.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub claim_name: String,
     /// Name of the copy; the newest when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][-A-Za-z0-9._]*$')")
-        .message("file must be the plain name of a file on the volume, for example watchkeeper-20260131T030000Z.dump"))]
+        .message("file must be the plain name of a file on the volume, for example watchkeeper-20260131T030000Z-7412345678901234567.dump"))]
     pub file: Option<String>,
 }
 

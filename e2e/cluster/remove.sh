@@ -72,6 +72,9 @@ if [ -n "$name" ]; then
     cat "$directory"/containerd-state/io.containerd.runtime.v2.task/k8s.io/*/address 2>/dev/null |
         sed -n 's|unix://\(/run/containerd/s/[0-9a-f]*\)|\1\n|gp' | xargs -r rm -f
     rm -f /var/lib/cni/results/"$name"-*
+    for sandbox in "$directory"/containerd/io.containerd.grpc.v1.cri/sandboxes/*; do
+        rm -f "/var/lib/cni/results/cni-loopback-${sandbox##*/}-lo"
+    done
     ip netns del "$name" 2>/dev/null
     with_settings restore_settings
 fi

@@ -25,8 +25,8 @@ const SOON: Duration = Duration::from_secs(60);
 const ROWS: usize = 5;
 /// What the image of a database must have beside the programs of Postgres.
 const TOOLS: [&str; 10] = ["sh", "chmod", "date", "dirname", "mkdir", "mv", "rm", "rmdir", "sleep", "sync"];
-const PROGRAMS: [&str; 7] =
-    ["createdb", "initdb", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "postgres"];
+const PROGRAMS: [&str; 8] =
+    ["createdb", "initdb", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "postgres", "psql"];
 
 /// The directories that a pod would have.
 struct Pod {
@@ -196,6 +196,11 @@ fn filled(rows: u32) -> String {
     url
 }
 
+/// Which cluster of databases it is, as it stands in the names of its copies.
+fn identity(url: &str) -> String {
+    psql(url, "SELECT system_identifier FROM pg_control_system()").unwrap()
+}
+
 const SUM: &str = "SELECT count(*), sum(id), md5(string_agg(data, '' ORDER BY id)) FROM hits";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,32 +253,95 @@ async fn a_new_installation_made_from_a_copy_answers_the_same() {
 fn only_the_newest_copies_are_kept_and_what_others_are_writing_is_left_alone() {
     let url = filled(10);
     let pod = Pod::new();
-    let day = Duration::from_secs(86_400);
+    let (day, id) = (Duration::from_secs(86_400), identity(&url));
     for (name, age) in [
-        ("watchkeeper-20200101T030000Z.dump", 3 * day),
-        ("watchkeeper-20200102T030000Z.dump", 2 * day),
-        ("watchkeeper-20200103T030000Z.dump", day),
-        ("watchkeeper-20200104T030000Z.dump.dead.part", day),
-        ("watchkeeper-20200105T030000Z.dump.alive.part", Duration::ZERO),
-        ("mine.txt", 9 * day),
+        (format!("watchkeeper-20200101T030000Z-{id}.dump"), 3 * day),
+        (format!("watchkeeper-20200102T030000Z-{id}.dump"), 2 * day),
+        (format!("watchkeeper-20200103T030000Z-{id}.dump"), day),
+        (format!("watchkeeper-20200104T030000Z-{id}.dump.dead.part"), day),
+        (format!("watchkeeper-20200105T030000Z-{id}.dump.alive.part"), Duration::ZERO),
+        ("mine.txt".to_owned(), 9 * day),
     ] {
-        pod.old_file(name, age);
+        pod.old_file(&name, age);
     }
     let log = done(pod.backup(&url, 2));
     let names = pod.names("backups");
     let [theirs, old, alive, new] = &names[..] else { panic!("{names:?}\n{log}") };
     assert_eq!(theirs, "mine.txt");
-    assert_eq!(old, "watchkeeper-20200103T030000Z.dump");
-    assert_eq!(alive, "watchkeeper-20200105T030000Z.dump.alive.part");
+    assert_eq!(*old, format!("watchkeeper-20200103T030000Z-{id}.dump"));
+    assert_eq!(*alive, format!("watchkeeper-20200105T030000Z-{id}.dump.alive.part"));
     assert!(log.contains(new.as_str()), "{log}");
+}
+
+#[test]
+fn an_empty_database_in_the_place_of_a_lost_one_takes_none_of_its_copies_away() {
+    let url = filled(10);
+    let pod = Pod::new();
+    let lost = ["watchkeeper-20200101T030000Z-1234567890123456789.dump", "watchkeeper-20200102T030000Z.dump"];
+    for name in lost {
+        pod.old_file(name, Duration::ZERO);
+    }
+    done(pod.backup(&url, 1));
+    let names = pod.names("backups");
+    assert!(names.len() == 3 && lost.iter().all(|lost| names.iter().any(|name| name == lost)), "{names:?}");
+}
+
+#[test]
+fn a_backup_that_is_told_to_end_leaves_nothing_behind() {
+    let url = filled(10);
+    let pod = Pod::new();
+    // Nobody gets at the table, so the copy takes as long as it is let.
+    let holding = std::thread::spawn({
+        let url = url.clone();
+        move || psql(&url, "BEGIN; LOCK TABLE hits IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)")
+    });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+        AND datname = current_database()";
+    let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+        AND relation = 'hits'::regclass";
+    let sees = |what: &str| psql(&url, what).is_ok_and(|count| count == "1");
+    wait::until("the table is locked", SOON, || Ok(sees(locked).then_some(()))).unwrap();
+    let mut backup = pod.backup(&url, 1).spawn().unwrap();
+    wait::until("the copy waits for the table", SOON, || Ok(sees(waiting).then_some(()))).unwrap();
+    assert_eq!(pod.names("backups").len(), 1);
+    // As the kubelet does: the first process of the container alone.
+    let mut kill = Command::new("sh");
+    kill.args(["-c", r#"kill -s TERM -- "$1""#, "sh", &backup.id().to_string()]);
+    assert!(kill.status().unwrap().success());
+    assert_eq!(backup.wait().unwrap().code(), Some(143));
+    assert!(pod.names("backups").is_empty(), "{:?}", pod.names("backups"));
+    let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'
+        AND pid <> pg_backend_pid() AND datname = current_database()";
+    psql(&url, ends).unwrap();
+    assert!(holding.join().unwrap().is_err(), "nobody held the table");
+}
+
+#[test]
+fn a_password_that_cannot_be_used_never_reaches_the_database() {
+    let url = filled(10);
+    let pod = Pod::new();
+    done(pod.backup(&url, 1));
+    done(pod.restore("password-1"));
+    for odd in ["x'; DROP TABLE hits; --", "password-2\n", "short", &"x".repeat(129)] {
+        let log = done(pod.start_as_database(ADOPT_SCRIPT, odd));
+        assert!(log.contains("the one of before stays") && !log.contains(odd), "{log}");
+    }
+    let (server, restored) = pod.serve("password-1");
+    assert_eq!(psql(&restored, SUM), psql(&url, SUM));
+    end(&server);
+
+    let odd = pod.backup(&url, 1);
+    fs::write(pod.path("password"), "not: plain").unwrap();
+    let log = failed(odd);
+    assert!(log.contains("the password in the Secret") && !log.contains("not: plain"), "{log}");
 }
 
 #[test]
 fn a_clock_that_was_put_back_does_not_cost_the_new_copy() {
     let url = filled(10);
-    let pod = Pod::new();
+    let (pod, id) = (Pod::new(), identity(&url));
     for year in [2998, 2999] {
-        pod.old_file(&format!("watchkeeper-{year}0101T030000Z.dump"), Duration::ZERO);
+        pod.old_file(&format!("watchkeeper-{year}0101T030000Z-{id}.dump"), Duration::ZERO);
     }
     done(pod.backup(&url, 1));
     let names = pod.names("backups");
@@ -371,8 +439,9 @@ fn cut_off(pod: &Pod, mut child: Child) {
     let mut victims: Vec<String> = server.into_iter().flat_map(children).map(|pid| pid.to_string()).collect();
     victims.extend(server.map(|pid| pid.to_string()));
     victims.push(format!("-{}", child.id()));
-    let killed = Command::new("kill").args(["-KILL", "--"]).args(&victims).stderr(Stdio::null()).status();
-    killed.unwrap();
+    // The shell's own, since not every machine has the program; some of them may have ended by themselves.
+    let mut kill = Command::new("sh");
+    kill.args(["-c", r#"kill -s KILL -- "$@""#, "sh"]).args(&victims).stderr(Stdio::null()).status().unwrap();
     child.wait().unwrap();
     wait::until("every process has ended", SOON, || {
         let alive = victims.iter().filter(|pid| !pid.starts_with('-')).any(|pid| {

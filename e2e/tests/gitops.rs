@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,6 +53,14 @@ fn instance(observed: u64, all: &[(&str, &str)]) -> Value {
 fn endpoint(observed: u64, state: &str, all: &[(&str, &str)]) -> Value {
     let status = json!({"observedGeneration": observed, "state": state, "conditions": conditions(all)});
     object("MonitoredEndpoint", json!({"suspended": state == "Suspended"}), status)
+}
+
+/// The same, with this reason for every condition.
+fn because(mut object: Value, reason: &str) -> Value {
+    for condition in object["status"]["conditions"].as_array_mut().unwrap() {
+        condition["reason"] = json!(reason);
+    }
+    object
 }
 
 /// What a kind's objects are like, and what Argo CD and Flux should say: status, message, verdict.
@@ -105,8 +113,38 @@ fn cases() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "RouteReady is False",
             "inProgress",
         ),
+        // Trouble that may pass, as a copy that failed or a kind that is still to come.
         (
             instance(3, &[("Ready", "True"), ("Progressing", "True"), ("Degraded", "True")]),
+            "Degraded",
+            "Degraded is True",
+            "inProgress",
+        ),
+        (
+            instance(3, &[("Ready", "True"), ("Progressing", "False"), ("Degraded", "True")]),
+            "Degraded",
+            "Degraded is True",
+            "inProgress",
+        ),
+        (
+            instance(3, &[("Ready", "False"), ("Degraded", "True"), ("Reconciling", "True")]),
+            "Degraded",
+            "Degraded is True",
+            "inProgress",
+        ),
+        (instance(2, &[("Degraded", "True"), ("Stalled", "True")]), "Progressing", STALE, "inProgress"),
+        // Trouble that only another spec ends.
+        (
+            instance(
+                3,
+                &[("Ready", "False"), ("Progressing", "True"), ("Degraded", "True"), ("Stalled", "True")],
+            ),
+            "Degraded",
+            "Degraded is True",
+            "failed",
+        ),
+        (
+            because(instance(3, &[("Ready", "False"), ("Degraded", "True")]), "InvalidSpec"),
             "Degraded",
             "Degraded is True",
             "failed",
@@ -150,6 +188,13 @@ fn cases() -> Vec<(Value, &'static str, &'static str, &'static str)> {
             "Degraded",
             "Accepted is False",
             "failed",
+        ),
+        // Its instance may be made a moment later.
+        (
+            because(endpoint(3, "Unknown", &[("Ready", "False"), ("Accepted", "False")]), "InstanceNotFound"),
+            "Degraded",
+            "Accepted is False",
+            "inProgress",
         ),
         (
             endpoint(3, "Unknown", &[("Ready", "False"), ("Degraded", "True")]),
@@ -275,6 +320,48 @@ fn every_path_that_the_examples_name_exists() {
     assert_eq!(seen, 6);
 }
 
+fn copy(from: &Path, to: &Path) {
+    succeed(Command::new("cp").arg("-R").arg(from).arg(to)).unwrap();
+}
+
+#[test]
+fn the_two_directories_that_the_readme_names_are_all_that_the_examples_need() {
+    let repository = RunDir::new("repository").unwrap();
+    let (kubectl, root) = (paths::built("kubernetes").unwrap().join("kubectl"), repository.path());
+    fs::create_dir(root.join("charts")).unwrap();
+    for directory in ["charts/watchkeeper", "gitops"] {
+        copy(&paths::workspace().join(directory), &root.join(directory));
+    }
+    for directory in ["argocd/health", "flux", "flux/operator", "installation"] {
+        succeed(Command::new(&kubectl).arg("kustomize").arg(root.join("gitops").join(directory))).unwrap();
+    }
+    let application = &objects_in(&root.join("gitops/argocd/applications/operator.yaml"))[0];
+    assert!(rendered_by_argo_cd(root, application).contains("registry.example/watchkeeper:"));
+}
+
+#[test]
+fn what_must_not_go_by_a_slip_is_marked_against_pruning() {
+    let application = &objects_in(&gitops("argocd/applications/operator.yaml"))[0];
+    let chart = objects(&rendered_by_argo_cd(&paths::workspace(), application)).unwrap();
+    let all = [objects_in(&gitops("installation")), chart].concat();
+    let marked = |name: &str, value: &str| -> Vec<String> {
+        let marked = all.iter().filter(|object| object["metadata"]["annotations"][name] == value);
+        let mut marked: Vec<String> = marked
+            .map(|object| format!("{}/{}", object["kind"], object["metadata"]["name"]).replace('"', ""))
+            .collect();
+        marked.sort();
+        marked
+    };
+    let installation = ["AnalyticsInstance/shop", "Namespace/shop"];
+    let kinds = ["analyticsinstances", "monitoredendpoints"]
+        .map(|kind| format!("CustomResourceDefinition/{kind}.watchkeeper.dev"));
+    let argo = [&[installation[0].to_owned()], &kinds[..], &[installation[1].to_owned()]].concat();
+    assert_eq!(marked("argocd.argoproj.io/sync-options", "Prune=false"), argo);
+    // The Helm controller goes by Helm's word.
+    assert_eq!(marked("kustomize.toolkit.fluxcd.io/prune", "disabled"), installation);
+    assert_eq!(marked("helm.sh/resource-policy", "keep"), kinds);
+}
+
 #[tokio::test]
 async fn argo_cd_and_flux_know_every_field_of_the_examples() {
     let cluster = ControlPlane::shared().unwrap();
@@ -350,12 +437,12 @@ impl Synced {
     }
 }
 
-/// The chart as the Application `watchkeeper-operator` has it.
-fn rendered_by_argo_cd(application: &Value) -> String {
+/// The chart as the Application `watchkeeper-operator` has it, from a repository.
+fn rendered_by_argo_cd(repository: &Path, application: &Value) -> String {
     let (spec, values) = (&application["spec"], RunDir::new("values").unwrap());
     let file = values.path().join("values.yaml");
     fs::write(&file, spec["source"]["helm"]["valuesObject"].to_string()).unwrap();
-    let chart = paths::workspace().join(spec["source"]["path"].as_str().unwrap());
+    let chart = repository.join(spec["source"]["path"].as_str().unwrap());
     let release = spec["source"]["helm"]["releaseName"].as_str().unwrap();
     let namespace = spec["destination"]["namespace"].as_str().unwrap();
     let mut command = helm().unwrap();
@@ -372,7 +459,7 @@ async fn nothing_drifts_after_a_sync_and_health_follows_what_the_operator_writes
     let namespace = application["spec"]["destination"]["namespace"].as_str().unwrap();
     succeed(cluster.kubectl().args(["create", "namespace", namespace])).unwrap();
     let mut synced = Synced { cluster, manifests: Vec::new() };
-    synced.apply(rendered_by_argo_cd(application));
+    synced.apply(rendered_by_argo_cd(&paths::workspace(), application));
     kinds::await_established(&synced.cluster, &crds).unwrap();
     let installation =
         succeed(synced.cluster.kubectl().arg("kustomize").arg(gitops("installation"))).unwrap();

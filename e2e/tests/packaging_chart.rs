@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use watchkeeper_testkit::cluster::crd_files;
 use watchkeeper_testkit::helm::{chart, crds_chart, helm, objects, succeed, template, template_of};
 use watchkeeper_testkit::paths;
+use watchkeeper_testkit::rundir::RunDir;
 
 const SCOPES: [&[&str]; 3] = [
     &["--set", "rbac.scope=cluster"],
@@ -41,7 +42,7 @@ fn it_passes_helms_own_checks_in_every_scope() {
 
 #[test]
 fn values_that_mean_nothing_are_refused_with_their_place() {
-    let wrong: [(&[&str], &str); 20] = [
+    let wrong: [(&[&str], &str); 21] = [
         (&["replicaCounts=2"], "replicaCounts"),
         (&["replicaCount=-1"], "/replicaCount"),
         (&["rbac.scope=everything"], "/rbac/scope"),
@@ -51,6 +52,8 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
         (&["image.pullPolicy=Sometimes"], "/image/pullPolicy"),
         (&["instance.name=9lives"], "/instance/name"),
         (&["networkPolicy.apiServerPorts={0}"], "/networkPolicy/apiServerPorts/0"),
+        // It would be cut off from everything.
+        (&["networkPolicy.defaultDeny=true", "networkPolicy.enabled=false"], "/networkPolicy/enabled"),
         (&["crds.keep=forever"], "/crds/keep"),
         (&["extraEnv[0].value=x"], "/extraEnv/0"),
         (&["podDisruptionBudget.maxUnavailable=some"], "/podDisruptionBudget/maxUnavailable"),
@@ -140,8 +143,8 @@ fn the_copies_of_what_is_generated_are_up_to_date() {
     succeed(Command::new(paths::workspace().join("charts/sync-crds.sh")).arg("--check")).unwrap();
 }
 
-/// The definitions that a chart renders to, without the annotation that makes Helm keep them, and
-/// whether every one of them or none had it.
+/// The definitions that a chart renders to, without the annotations that make Helm and Argo CD keep
+/// them, and whether every one of them or none had both.
 fn definitions(chart: &Path, arguments: &[&str]) -> (Vec<Value>, bool) {
     let mut rendered = objects(&template_of(chart, "wk", arguments).unwrap()).unwrap();
     rendered.retain(|object| object["kind"] == "CustomResourceDefinition");
@@ -149,9 +152,13 @@ fn definitions(chart: &Path, arguments: &[&str]) -> (Vec<Value>, bool) {
     for definition in &mut rendered {
         let metadata = definition["metadata"].as_object_mut().unwrap();
         let annotations = metadata.entry("annotations").or_insert(json!({})).as_object_mut().unwrap();
-        let policy = annotations.remove("helm.sh/resource-policy");
-        assert!([None, Some(json!("keep"))].contains(&policy));
-        kept.insert(policy.is_some());
+        let marks = ["helm.sh/resource-policy", "argocd.argoproj.io/sync-options"];
+        let marks = marks.map(|name| annotations.remove(name));
+        assert!(
+            [[None, None], [Some(json!("keep")), Some(json!("Prune=false"))]].contains(&marks),
+            "{marks:?}"
+        );
+        kept.insert(marks[0].is_some());
         if annotations.is_empty() {
             metadata.remove("annotations");
         }
@@ -203,7 +210,13 @@ fn what_one_replica_or_a_plain_cluster_cannot_use_is_left_out() {
         assert_eq!(&service["metadata"]["labels"][name], value);
     }
     assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
-    assert_eq!(of_kind(&full, "AnalyticsInstance").len(), 1);
+    let instances = of_kind(&full, "AnalyticsInstance");
+    assert_eq!(instances.len(), 1);
+    let marks = &instances[0]["metadata"]["annotations"];
+    assert_eq!(
+        marks,
+        &json!({"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false"})
+    );
 }
 
 #[test]
@@ -245,10 +258,69 @@ fn the_alerts_come_as_they_are_written_with_links_to_where_the_runbooks_are() {
     }
     let elsewhere = rules("--set=metrics.prometheusRule.runbookUrl=https://wiki.example/w");
     for (before, after) in plain.iter().zip(&elsewhere) {
-        let moved =
-            before.to_string().replace("https://watchkeeper.dev/docs/runbooks#", "https://wiki.example/w#");
-        assert_eq!(after.to_string(), moved);
-        assert_ne!(after, before);
+        let mut moved = before.clone();
+        for group in moved["spec"]["groups"].as_array_mut().unwrap() {
+            for rule in group["rules"].as_array_mut().unwrap() {
+                let annotations = rule["annotations"].as_object_mut().unwrap();
+                let place = annotations.remove("runbook").unwrap();
+                let (_, name) = place.as_str().unwrap().split_once('#').unwrap();
+                annotations.insert("runbook_url".to_owned(), json!(format!("https://wiki.example/w#{name}")));
+            }
+        }
+        assert_eq!(after, &moved);
+    }
+}
+
+/// What a NetworkPolicy that closes a namespace for all of its pods, and opens nothing, has to say.
+fn closed() -> Value {
+    json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+}
+
+fn policies(objects: &[Value]) -> Vec<Value> {
+    of_kind(objects, "NetworkPolicy").into_iter().map(|policy| policy["spec"].clone()).collect()
+}
+
+#[test]
+fn the_operators_namespace_is_closed_on_demand_beside_what_opens_the_operators_paths() {
+    let open = policies(&render(&[]));
+    assert_eq!(open.len(), 1);
+    let both = render(&["--set=networkPolicy.defaultDeny=true"]);
+    assert_eq!(policies(&both), [open[0].clone(), closed()]);
+    let names: BTreeSet<_> = of_kind(&both, "NetworkPolicy")
+        .into_iter()
+        .map(|policy| {
+            let metadata = &policy["metadata"];
+            (metadata["namespace"].to_string(), metadata["name"].to_string())
+        })
+        .collect();
+    assert_eq!(names.len(), 2);
+    assert!(names.iter().all(|(namespace, _)| namespace == "\"wk\""), "{names:?}");
+}
+
+fn kustomized(directory: &Path) -> Vec<Value> {
+    let kubectl = paths::built("kubernetes").unwrap().join("kubectl");
+    objects(&succeed(Command::new(kubectl).arg("kustomize").arg(directory)).unwrap()).unwrap()
+}
+
+#[test]
+fn the_component_default_deny_closes_the_namespace_of_any_overlay() {
+    let workspace = paths::workspace();
+    for (overlay, namespace) in [("cluster", "watchkeeper-system"), ("namespaced", "elsewhere")] {
+        let before = kustomized(&workspace.join("kustomize/overlays").join(overlay));
+        let directory = RunDir::new("closed").unwrap();
+        let up = "../".repeat(directory.path().canonicalize().unwrap().components().count() - 1);
+        let up = format!("{up}{}", workspace.strip_prefix("/").unwrap().display());
+        let text = json!({"namespace": namespace, "resources": [format!("{up}/kustomize/overlays/{overlay}")],
+            "components": [format!("{up}/kustomize/components/default-deny")]});
+        fs::write(directory.path().join("kustomization.yaml"), text.to_string()).unwrap();
+        let after = kustomized(directory.path());
+        assert_eq!(after.len(), before.len() + 1);
+        assert_eq!(policies(&before).len(), 1);
+        let found = policies(&after);
+        assert!(found.len() == 2 && found.contains(&policies(&before)[0]) && found.contains(&closed()));
+        for policy in of_kind(&after, "NetworkPolicy") {
+            assert_eq!(policy["metadata"]["namespace"], namespace, "{overlay}");
+        }
     }
 }
 
@@ -273,9 +345,7 @@ fn the_dashboards_come_where_grafanas_sidecar_looks() {
 
 #[test]
 fn the_overlay_monitoring_scrapes_alerts_and_shows_as_the_chart_does() {
-    let kubectl = paths::built("kubernetes").unwrap().join("kubectl");
-    let overlay = paths::workspace().join("kustomize/overlays/monitoring");
-    let kustomized = objects(&succeed(Command::new(kubectl).arg("kustomize").arg(overlay)).unwrap()).unwrap();
+    let kustomized = kustomized(&paths::workspace().join("kustomize/overlays/monitoring"));
     let rendered = render(&[
         "--set=metrics.serviceMonitor.enabled=true",
         "--set=metrics.prometheusRule.enabled=true",

@@ -68,6 +68,7 @@ async fn the_api_server_accepts_the_chart_in_every_scope() {
             "--set=extraEnv[0].name=RUST_BACKTRACE",
             "--set-string=extraEnv[0].value=1",
             "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b",
+            "--set=networkPolicy.defaultDeny=true",
             "--set=metrics.serviceMonitor.enabled=true",
             "--set=metrics.prometheusRule.enabled=true",
             "--set=metrics.dashboards.enabled=true",

@@ -37,6 +37,7 @@ async fn kubeconform_finds_nothing_to_say_about_the_charts() {
         "--set=topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
         "--set=extraEnv[0].name=RUST_BACKTRACE",
         "--set=networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b",
+        "--set=networkPolicy.defaultDeny=true",
         "--set=podDisruptionBudget.maxUnavailable=50%",
     ];
     let sets: [&[&str]; 6] = [
@@ -82,7 +83,7 @@ async fn a_field_that_does_not_exist_or_has_the_wrong_type_is_refused_with_its_p
         ("imagePullPolicy:", "imagePullpolicy:", "/spec/template/spec/containers/0"),
         ("replicas: 1", "replicas: one", "/spec/replicas"),
         ("  honorLabels:", "  honourLabels:", "/spec/endpoints/0"),
-        ("runbook_url: https://", "runbook_url: [1] #", "annotations/runbook_url"),
+        ("runbook: docs/", "runbook: [1] #", "annotations/runbook"),
         ("name: watchkeeper\n  namespace: wk\n", "name: watchkeeper\n  namespaces: wk\n", "/metadata"),
         ("kind: AnalyticsInstance\nmetadata", "kind: AnalyticInstance\nmetadata", "could not find schema"),
     ] {

@@ -99,6 +99,18 @@ pub enum Error {
         name: String,
         /// What the API server said.
         message: String,
+        /// Whether it would say the same of the same object again.
+        hopeless: bool,
+    },
+    /// A kind that only some instances use may not be read or written.
+    #[error(
+        "the operator is not permitted to use the kind {kind}, which this instance needs: {message}; bring the operator's role up to date, and this will go on by itself"
+    )]
+    Forbidden {
+        /// The kind.
+        kind: &'static str,
+        /// What the API server said.
+        message: String,
     },
     /// An object of a child's name belongs to somebody else.
     #[error(
@@ -126,6 +138,17 @@ pub enum Error {
         /// What the API server said.
         message: String,
     },
+    /// The claim of the copies is not as the spec has it, and cannot become so.
+    #[error("{0}")]
+    ClaimDiffers(String),
+    /// The claim that holds what is to be restored is not there.
+    #[error(
+        "spec.database.managed.restore: there is no volume claim {0} in this namespace to restore from; create it, and this will go on by itself"
+    )]
+    ClaimMissing(String),
+    /// A claim is on its way out, and one of its name is needed.
+    #[error("the volume claim {0} is being deleted; when it has gone, this will go on by itself")]
+    ClaimLeaving(String),
     /// The spec passed the schema and still makes no sense.
     #[error("{0}")]
     InvalidSpec(String),
@@ -142,12 +165,32 @@ impl Error {
             Self::Standby => "Standby",
             Self::Kube(_) => "ApiServerError",
             Self::Apply { .. } => "ApplyFailed",
+            Self::Forbidden { .. } => "Forbidden",
             Self::NameTaken { .. } => "NameTaken",
             Self::SecretMissing { .. } => "SecretMissing",
             Self::StorageNotExpandable { .. } => "StorageNotExpandable",
+            Self::ClaimDiffers(_) => "ClaimDiffers",
+            Self::ClaimMissing(_) => "ClaimMissing",
+            Self::ClaimLeaving(_) => "ClaimLeaving",
             Self::InvalidSpec(_) => "InvalidSpec",
             Self::Api(_) => "InstanceApiError",
         }
+    }
+
+    /// What the API server answered to a child object.
+    #[must_use]
+    pub fn apply(kind: &'static str, name: String, error: &kube::Error) -> Self {
+        let (message, code) = match error {
+            kube::Error::Api(status) => (status.message.clone(), status.code),
+            other => (other.to_string(), 0),
+        };
+        Self::Apply { kind, name, message, hopeless: code == 422 }
+    }
+
+    /// Whether nothing but another spec, or another hand, can end it.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self, Self::InvalidSpec(_) | Self::NameTaken { .. } | Self::Apply { hopeless: true, .. })
     }
 }
 

@@ -13,10 +13,18 @@ use tokio::sync::watch as flag;
 use tokio_util::sync::CancellationToken;
 
 use crate::foreign::ForeignKind;
+use crate::health::Health;
 use crate::retry::jittered;
 
 /// How soon a first look that has failed is repeated.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often a first look may fail before what it could not tell counts as absent: instances that need
+/// none of it must not wait for ever.
+const PATIENCE: u32 = 5;
+/// How long one question may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// What `/readyz` calls the first look.
+const PENDING: &str = "discovery of optional kinds";
 
 /// The kinds that a cluster serves.
 pub type Served = BTreeSet<ForeignKind>;
@@ -98,15 +106,38 @@ impl Discovery {
 }
 
 /// Looks every `interval` until told to stop.
-pub async fn run(client: Client, interval: Duration, found: Found, stop: CancellationToken) {
-    follow(interval, found, stop, async |kind| looked_up(&client, kind).await).await;
+pub async fn run(client: Client, interval: Duration, found: Found, health: Health, stop: CancellationToken) {
+    follow(interval, found, health, stop, async |kind| looked_up(&client, kind).await).await;
 }
 
 /// Whether a kind is served; nothing when nobody could tell.
 async fn looked_up(client: &Client, kind: ForeignKind) -> Option<bool> {
-    match client.list_api_group_resources(kind.api_version()).await {
-        Ok(list) => Some(list.resources.iter().any(|resource| resource.kind == kind.name())),
+    let asked = client.list_api_group_resources(kind.api_version());
+    match tokio::time::timeout(TIMEOUT, asked).await {
+        Ok(answer) => judged(
+            kind,
+            answer.map(|list| list.resources.iter().any(|resource| resource.kind == kind.name())),
+        ),
+        Err(_) => {
+            tracing::warn!(kind = kind.name(), "no answer to whether the cluster serves this kind");
+            None
+        }
+    }
+}
+
+/// What an answer means. Who may not even ask may not use the kind either.
+fn judged(kind: ForeignKind, answer: Result<bool, kube::Error>) -> Option<bool> {
+    match answer {
+        Ok(served) => Some(served),
         Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            tracing::warn!(
+                kind = kind.name(),
+                message = status.message,
+                "not permitted to ask for this kind"
+            );
+            Some(false)
+        }
         Err(error) => {
             tracing::warn!(kind = kind.name(), %error, "cannot find out whether the cluster serves this kind");
             None
@@ -117,9 +148,12 @@ async fn looked_up(client: &Client, kind: ForeignKind) -> Option<bool> {
 async fn follow<F: Future<Output = Option<bool>>>(
     interval: Duration,
     found: Found,
+    health: Health,
     stop: CancellationToken,
     look: impl Fn(ForeignKind) -> F,
 ) {
+    health.pend(PENDING);
+    let mut failures = 0;
     loop {
         let before = found.borrow().clone();
         let mut now = before.clone().unwrap_or_default();
@@ -139,16 +173,18 @@ async fn follow<F: Future<Output = Option<bool>>>(
                 None => unknown = true,
             }
         }
-        // What was known before counts until it is known better; a first look must be whole.
-        let first = before.is_none();
-        if !(first && unknown) {
+        // What was known before counts until it is known better; a first look should be whole.
+        failures += u32::from(unknown);
+        let wait = before.is_none() && unknown && failures < PATIENCE;
+        if !wait {
             found.send_if_modified(|served| {
                 let changed = served.as_ref() != Some(&now);
                 *served = Some(now);
                 changed
             });
+            health.settle(PENDING);
         }
-        let pause = if first && unknown { AGAIN.min(interval) } else { jittered(interval) };
+        let pause = if wait { AGAIN.min(interval) } else { jittered(interval) };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -204,25 +240,61 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_nobody_can_tell_counts_as_absent_after_a_while_until_it_is_known() {
+        let (found, discovery) = Discovery::new();
+        let (answer, answers) = flag::channel(None);
+        let (health, stop) = (Health::default(), CancellationToken::new());
+        let interval = Duration::from_millis(1);
+        let task = tokio::spawn(follow(interval, found, health.clone(), stop.clone(), move |kind| {
+            let answer = if kind == ForeignKind::Certificate { *answers.borrow() } else { Some(true) };
+            async move { answer }
+        }));
+        let others: Served = [ForeignKind::HttpRoute, ForeignKind::ServiceMonitor].into();
+        assert_eq!(discovery.served().await, others);
+        assert!(health.pending().is_empty());
+        answer.send_replace(Some(true));
+        let mut served = discovery.served.clone();
+        served.wait_for(|served| *served == Some(Served::from(ForeignKind::ALL))).await.unwrap();
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_and_trouble_is_none() {
+        let refused = |code| {
+            let status = kube::core::Status { code, ..kube::core::Status::default() };
+            judged(ForeignKind::HttpRoute, Err(kube::Error::Api(Box::new(status))))
+        };
+        assert_eq!(refused(404), Some(false));
+        assert_eq!(refused(403), Some(false));
+        assert_eq!(refused(503), None);
+        assert_eq!(judged(ForeignKind::HttpRoute, Ok(true)), Some(true));
+    }
+
+    #[tokio::test]
     async fn what_could_not_be_found_out_stays_as_it_was_known() {
         let (found, discovery) = Discovery::new();
         let (answer, answers) = flag::channel(None);
         let (looks, mut looked) = flag::channel(0);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follow(Duration::from_millis(1), found, stop.clone(), move |_| {
+        let health = Health::default();
+        let interval = Duration::from_millis(1);
+        let task = tokio::spawn(follow(interval, found, health.clone(), stop.clone(), move |_| {
             looks.send_modify(|looks| *looks += 1);
             let answer = *answers.borrow();
             async move { answer }
         }));
         // Three kinds a round: after seven looks two rounds are over.
+        looked.wait_for(|looks| *looks >= 3).await.unwrap();
+        assert_eq!(*discovery.served.borrow(), None);
+        assert_eq!(health.pending(), [PENDING]);
         let mut two_rounds = async || {
             let enough = *looked.borrow() + 7;
             looked.wait_for(|looks| *looks >= enough).await.unwrap();
         };
-        two_rounds().await;
-        assert_eq!(*discovery.served.borrow(), None);
         answer.send_replace(Some(true));
         assert_eq!(discovery.served().await, Served::from(ForeignKind::ALL));
+        assert!(health.pending().is_empty());
         answer.send_replace(None);
         two_rounds().await;
         assert_eq!(discovery.served().await, Served::from(ForeignKind::ALL));

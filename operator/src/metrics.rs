@@ -4,6 +4,8 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::stores::InstanceKey;
+
 /// All metrics of one operator process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -26,6 +28,8 @@ pub struct Metrics {
     pub watch_errors: IntCounterVec,
     /// Objects known, by kind.
     pub objects: IntGaugeVec,
+    /// 1 while a condition of an instance is True, by namespace and name.
+    pub instance_condition: IntGaugeVec,
     /// 1 while a kind is not known to the API server, by kind.
     pub crd_missing: IntGaugeVec,
     /// 1 while this process leads.
@@ -84,11 +88,33 @@ impl Metrics {
             )?,
             watch_errors: counter("watch_errors_total", "Errors of watches.", &["kind"])?,
             objects: gauges("objects", "Objects known to the operator.", &["kind"])?,
+            instance_condition: gauges(
+                "instance_condition",
+                "Whether a condition of an AnalyticsInstance is True.",
+                &["namespace", "name", "condition"],
+            )?,
             crd_missing: gauges("crd_missing", "Whether a kind is unknown to the API server.", &["kind"])?,
             leader: gauge("leader", "Whether this process leads.")?,
             ready: gauge("ready", "Whether everything that is needed is there.")?,
             registry,
         })
+    }
+
+    /// Shows how an instance is.
+    pub fn tell_instance(&self, key: &InstanceKey, ready: bool, degraded: bool) {
+        for (condition, holds) in [("Ready", ready), ("Degraded", degraded)] {
+            let labels = [key.namespace.as_str(), &key.name, condition];
+            self.instance_condition.with_label_values(&labels).set(i64::from(holds));
+        }
+    }
+
+    /// Shows no more how an instance is, which is gone.
+    pub fn forget_instance(&self, key: &InstanceKey) {
+        for condition in ["Ready", "Degraded"] {
+            // An error means that it was never shown.
+            let _ =
+                self.instance_condition.remove_label_values(&[key.namespace.as_str(), &key.name, condition]);
+        }
     }
 
     /// Everything in the text format of Prometheus.
@@ -119,6 +145,25 @@ fn opts(name: &str, help: &str) -> Opts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_is_shown_until_it_is_gone() {
+        let metrics = Metrics::new().unwrap();
+        let key = |name: &str| InstanceKey { namespace: "web".to_owned(), name: name.to_owned() };
+        metrics.tell_instance(&key("shop"), true, true);
+        metrics.tell_instance(&key("other"), true, false);
+        let series = |name: &str, condition: &str, value: u8| {
+            format!(
+                "watchkeeper_operator_instance_condition{{condition=\"{condition}\",name=\"{name}\",namespace=\"web\"}} {value}"
+            )
+        };
+        let text = metrics.render().unwrap();
+        assert!(text.contains(&series("shop", "Degraded", 1)), "{text}");
+        assert!(text.contains(&series("other", "Degraded", 0)), "{text}");
+        metrics.forget_instance(&key("shop"));
+        let text = metrics.render().unwrap();
+        assert!(!text.contains("shop") && text.contains(&series("other", "Ready", 1)), "{text}");
+    }
 
     #[test]
     fn every_name_has_the_prefix_and_counters_end_in_total() {

@@ -38,7 +38,7 @@ const CHILD: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const LEASES: &str = "coordination.k8s.io";
 
 /// Everything that the operator needs.
-pub const RULES: [Rule; 22] = [
+pub const RULES: [Rule; 23] = [
     rule("watchkeeper.dev", &["analyticsinstances"], &["get", "list", "watch"], "the installations to run"),
     rule(
         "watchkeeper.dev",
@@ -107,6 +107,7 @@ pub const RULES: [Rule; 22] = [
         &["get", "create", "patch"],
         "the volume of the database's copies; growing both volumes; claims are never deleted",
     ),
+    rule("", &["pods"], &["get"], "why the pod of a database that does not answer fails"),
     Rule {
         group: "",
         resources: &["namespaces"],

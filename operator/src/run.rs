@@ -128,7 +128,8 @@ pub async fn run(
     }
     let links = Arc::new(Links::new(options.settings.clone(), stores.clone(), metrics.clone())?);
     let (found, discovery) = Discovery::new();
-    let looking = discovery::run(client.clone(), options.settings.discovery, found, stop.clone());
+    let looking =
+        discovery::run(client.clone(), options.settings.discovery, found, health.clone(), stop.clone());
     let context = Arc::new(Context {
         events: Events::new(client.clone(), gate.clone()),
         client,
@@ -180,8 +181,12 @@ pub async fn run(
             stop.clone(),
         ));
     }
+    let (stores, conditions) = (context.stores.clone(), metrics.clone());
     tasks.spawn(async move {
         while let Some(key) = instance_news_out.recv().await {
+            if !stores.knows(&key) {
+                conditions.forget_instance(&key);
+            }
             // An error means that no endpoint controller runs any more.
             let _ = news.send(key);
         }
@@ -216,7 +221,12 @@ pub async fn run(
 async fn follow(gate: Gate, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut flag = gate.subscribe();
     loop {
-        metrics.leader.set(i64::from(*flag.borrow_and_update()));
+        let leads = *flag.borrow_and_update();
+        metrics.leader.set(i64::from(leads));
+        if !leads {
+            // How they are is for the leader to say.
+            metrics.instance_condition.reset();
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             changed = flag.changed() => if changed.is_err() { return },

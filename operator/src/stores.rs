@@ -74,6 +74,12 @@ impl Stores {
         let _ = tokio::time::timeout(PATIENCE, self.ready()).await;
     }
 
+    /// Whether there is an instance of a key, readable or not.
+    #[must_use]
+    pub fn knows(&self, key: &InstanceKey) -> bool {
+        self.instances.iter().any(|store| store.find(|object| InstanceKey::of(object) == *key).is_some())
+    }
+
     /// The instance of a key, if it is known and can be read.
     #[must_use]
     pub fn instance(&self, key: &InstanceKey) -> Option<Arc<Guarded<AnalyticsInstance>>> {

@@ -60,8 +60,8 @@ fn secured(issuer: &str) -> Value {
 
 /// What the condition says.
 fn message(instance: &AnalyticsInstance) -> String {
-    let conditions = instance.status.iter().flat_map(|status| &status.conditions);
-    let found = conditions.filter(|condition| condition.type_ == "CertificateReady").last();
+    let mut conditions = instance.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.find(|condition| condition.type_ == "CertificateReady");
     found.map(|condition| condition.message.clone()).unwrap_or_default()
 }
 

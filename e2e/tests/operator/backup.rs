@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use watchkeeper_operator::analytics_instance::child::ChildKind;
 use watchkeeper_testkit::wait::until_async;
 
+use crate::api::FakeApi;
 use crate::harness::{SOON, World, reason};
 use crate::storage::elastic;
 
@@ -156,7 +157,8 @@ async fn a_database_is_restored_once_and_then_needs_its_copy_no_more() -> Result
     world.instance("shop", spec.clone()).await?;
     let instance = world.condition("shop", "Degraded", "True").await?;
     let (why, message) = reason(&instance, "Degraded")?;
-    ensure!(why == "InvalidSpec" && message.contains("no volume claim old-backup"), "{why} {message}");
+    ensure!(why == "ClaimMissing" && message.contains("no volume claim old-backup"), "{why} {message}");
+    ensure!(reason(&instance, "Stalled").is_err(), "a claim may still come");
     let sets = world.children(ChildKind::StatefulSet);
     ensure!(sets.get_opt("shop-database").await?.is_none(), "an empty database was started");
 
@@ -196,6 +198,33 @@ async fn a_database_is_restored_once_and_then_needs_its_copy_no_more() -> Result
     operator.stop(&world).await
 }
 
+#[tokio::test]
+async fn a_restore_never_passes_over_data_that_was_kept() -> Result<()> {
+    let world = World::new("restore-kept").await?;
+    for name in ["data-shop-database-0", "old-backup"] {
+        let claim: PersistentVolumeClaim = serde_json::from_value(json!({"metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))?;
+        claims(&world).create(&PostParams::default(), &claim).await?;
+    }
+    let operator = world.operator().await?;
+    world
+        .instance("shop", json!({"database": {"managed": {"restore": {"claimName": "old-backup"}}}}))
+        .await?;
+    let instance = world.condition("shop", "Degraded", "True").await?;
+    let (why, message) = reason(&instance, "Degraded")?;
+    ensure!(why == "InvalidSpec" && message.contains("data-shop-database-0"), "{why} {message}");
+    ensure!(world.children(ChildKind::StatefulSet).get_opt("shop-database").await?.is_none());
+    let shown = operator.metrics.render()?;
+    let series = r#"instance_condition{condition="Degraded",name="shop""#;
+    ensure!(shown.lines().any(|line| line.contains(series) && line.ends_with(" 1")), "{shown}");
+    world.instances().delete("shop", &DeleteParams::default()).await?;
+    until_async("the metrics know it no more", SOON, async || {
+        Ok((!operator.metrics.render()?.contains(series)).then_some(()))
+    })
+    .await?;
+    operator.stop(&world).await
+}
+
 fn containers(pod: &Pod) -> Vec<String> {
     let init = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
     init.map(|container| container.name.clone()).collect()
@@ -203,10 +232,14 @@ fn containers(pod: &Pod) -> Vec<String> {
 
 #[tokio::test]
 async fn a_schedule_that_the_api_server_refuses_is_told_and_holds_nothing_up() -> Result<()> {
-    let world = World::new("copies-refused").await?;
+    let api = FakeApi::start().await?;
+    let mut world = World::new("copies-refused").await?;
+    world.settings.api_url = Some(api.url.clone());
     let operator = world.operator().await?;
     // Five fields, as the schema wants them; there is no such minute.
-    let bad = json!({"database": {"managed": {"backup": {"schedule": "61 3 * * *"}}}});
+    let bad = json!({"database": {"managed": {"backup": {"schedule": "61 3 * * *"}}},
+        "ingress": {"host": "stats.example.com"},
+        "access": {"projects": [{"name": "web", "keySecretName": "web-key"}]}});
     world.instance("shop", bad).await?;
     let instance = world.condition("shop", "Degraded", "True").await?;
     let (why, message) = reason(&instance, "Degraded")?;
@@ -215,6 +248,16 @@ async fn a_schedule_that_the_api_server_refuses_is_told_and_holds_nothing_up() -
         let status = world.instances().get("shop").await?.status.unwrap_or_default();
         let ready = status.components.len() == 4 && status.components.iter().all(|part| part.ready == 1);
         Ok(ready.then_some(()))
+    })
+    .await?;
+    ensure!(reason(&world.condition("shop", "Stalled", "True").await?, "Stalled")?.0 == "ApplyFailed");
+    until_async("the project is told", SOON, async || {
+        Ok(api.with(|known| known.projects.contains_key("web")).then_some(()))
+    })
+    .await?;
+    world.change("shop", json!({"ingress": null})).await?;
+    until_async("what is left over is gone", SOON, async || {
+        Ok(world.children(ChildKind::Ingress).get_opt("shop").await?.is_none().then_some(()))
     })
     .await?;
     let good: Value = json!({"database": {"managed": {"backup": {"schedule": NEW_YEAR}}}});

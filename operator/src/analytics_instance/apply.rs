@@ -1,6 +1,6 @@
 //! Phase 4: writes what differs, in order, by server-side apply.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
@@ -22,6 +22,8 @@ pub const FIELD_MANAGER: &str = "watchkeeper-operator/analyticsinstance";
 pub struct Live {
     objects: HashMap<(ChildKind, String), DynamicObject>,
     served: Served,
+    /// Kinds that may not be read, and what the API server said.
+    forbidden: BTreeMap<ChildKind, String>,
 }
 
 impl Live {
@@ -42,6 +44,12 @@ impl Live {
                 // Its CRD has just gone.
                 (Err(kube::Error::Api(status)), Some(foreign)) if status.code == 404 => {
                     live.served.remove(&foreign);
+                    continue;
+                }
+                // An operator that is newer than its role goes on with all that it may do.
+                (Err(kube::Error::Api(status)), _) if status.code == 403 && kind.optional() => {
+                    tracing::warn!(kind = kind.name(), namespace, message = status.message, "not permitted");
+                    live.forbidden.insert(kind, status.message.clone());
                     continue;
                 }
                 (found, _) => found?,
@@ -87,30 +95,39 @@ pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
 }
 
 /// Writes the children that differ and puts their new state into `live`. What the cluster has no kind
-/// for is left out, and told by the status.
+/// for is left out, and told by the status. Says what was refused that holds nothing else up: what an
+/// instance answers without, and a volume that cannot grow, for there is no way back for its size.
 ///
 /// # Errors
-/// The first child that cannot be written; what comes after it is left for the next time. A volume
-/// that cannot grow holds nothing else up: there is no way back for its size.
+/// The first child that cannot be written and that others need; what comes after it is left for the
+/// next time.
 pub async fn apply(
     context: &Context,
     namespace: &str,
     uid: &str,
     children: &[Child],
     live: &mut Live,
-) -> Result<(), Error> {
-    let mut refused = None;
+) -> Result<Vec<(ChildKind, Error)>, Error> {
+    let mut refused = Vec::new();
     for child in children {
-        if !live.serves(child.kind) {
+        let kind = child.kind;
+        if let Some(message) = live.forbidden.get(&kind).cloned() {
+            refused.push((kind, Error::Forbidden { kind: kind.name(), message }));
+            continue;
+        }
+        if !live.serves(kind) {
             continue;
         }
         let least = replicas::least(children, child);
         match apply_one(context, namespace, uid, child, least, live).await {
-            Err(error @ Error::StorageNotExpandable { .. }) => refused = refused.or(Some(error)),
+            Err(error @ Error::StorageNotExpandable { .. }) => refused.push((kind, error)),
+            Err(error @ (Error::Apply { .. } | Error::NameTaken { .. })) if kind.optional() => {
+                refused.push((kind, error));
+            }
             other => other?,
         }
     }
-    refused.map_or(Ok(()), Err)
+    Ok(refused)
 }
 
 async fn apply_one(
@@ -173,7 +190,7 @@ async fn apply_one(
         Err(GateError::Closed) => Err(Error::Standby),
         Err(GateError::Kube(error)) => {
             context.metrics.applies.with_label_values(&[kind.name(), "failed"]).inc();
-            Err(Error::Apply { kind: kind.name(), name: child.name.clone(), message: said(&error) })
+            Err(Error::apply(kind.name(), child.name.clone(), &error))
         }
     }
 }

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -11,9 +12,11 @@ use watchkeeper_crds::AnalyticsInstance;
 use watchkeeper_crds::analytics_instance::BackupStatus;
 use watchkeeper_crds::backup::Backup;
 
-use super::apply::{Live, said};
-use super::build::{BACKUP, RESTORE, backup_claim, backup_name, claim_name};
+use super::apply::Live;
+pub use super::build::RESTORE;
+use super::build::{BACKUP, backup_claim, backup_name, claim_name};
 use super::child::ChildKind;
+use super::diff::quantity;
 use super::plan::Plan;
 use super::status::Workload;
 use super::storage::grow;
@@ -39,6 +42,13 @@ pub async fn ensure_claim(context: &Context, plan: &Plan) -> Result<(), Error> {
         if ours.iter().any(|(label, value)| live.labels().get(label) != Some(value)) {
             return Err(Error::NameTaken { kind: KIND, name });
         }
+        if let Some(difference) = difference(&wanted, &live) {
+            return Err(Error::ClaimDiffers(difference));
+        }
+        // The API server lets only a claim grow that has its volume, and some get theirs with the first copy.
+        if live.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Bound") {
+            return Ok(());
+        }
         return grow(context, &plan.namespace, &live, requested(&wanted).unwrap_or_default()).await;
     }
     match context.gate.write(claims.create(&PostParams::default(), &wanted)).await {
@@ -50,9 +60,30 @@ pub async fn ensure_claim(context: &Context, plan: &Plan) -> Result<(), Error> {
         Err(GateError::Closed) => Err(Error::Standby),
         Err(GateError::Kube(error)) => {
             context.metrics.applies.with_label_values(&[KIND, "failed"]).inc();
-            Err(Error::Apply { kind: KIND, name, message: said(&error) })
+            Err(Error::apply(KIND, name, &error))
         }
     }
+}
+
+/// What a claim is and can never cease to be, against what is wanted of it.
+fn difference(wanted: &PersistentVolumeClaim, live: &PersistentVolumeClaim) -> Option<String> {
+    let class = |claim: &PersistentVolumeClaim| claim.spec.as_ref()?.storage_class_name.clone();
+    let name = live.name_any();
+    let way_out = "or delete the claim, with the copies on it";
+    if let Some(asked) = class(wanted)
+        && class(live).as_ref() != Some(&asked)
+    {
+        let has = class(live).unwrap_or_default();
+        return Some(format!(
+            "the volume claim {name} exists in the storage class {has:?} and stays there; write that into backup.storage.className instead of {asked:?}, {way_out}"
+        ));
+    }
+    let (asked, has) = (requested(wanted)?, requested(live)?);
+    (quantity(has)? > quantity(asked)?).then(|| {
+        format!(
+            "the volume claim {name} exists with {has} and cannot be made smaller; write that into backup.storage.size instead of {asked}, {way_out}"
+        )
+    })
 }
 
 /// The size that a claim asks for.
@@ -67,7 +98,9 @@ pub fn requested(claim: &PersistentVolumeClaim) -> Option<&str> {
 /// database must be able to start when they are gone.
 ///
 /// # Errors
-/// [`Error::InvalidSpec`] when there is no claim to restore from.
+/// [`Error::InvalidSpec`] when there is data already that would keep the copy from being used,
+/// [`Error::ClaimLeaving`] when that data is going, [`Error::ClaimMissing`] when there is no claim to
+/// restore from.
 pub async fn restoring(context: &Context, instance: &AnalyticsInstance, live: &Live) -> Result<bool, Error> {
     let managed = instance.spec.database.managed.as_ref();
     let Some(restore) = managed.and_then(|managed| managed.restore.as_ref()) else {
@@ -77,10 +110,15 @@ pub async fn restoring(context: &Context, instance: &AnalyticsInstance, live: &L
     let namespace = instance.namespace().unwrap_or_default();
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
     let data = claims.get_opt(&claim_name(&name)).await?;
+    let set = live.get(ChildKind::StatefulSet, &format!("{name}-database"));
+    if set.is_none()
+        && let Some(data) = &data
+    {
+        retained(instance, data)?;
+    }
     if data.as_ref().is_some_and(|data| data.annotations().contains_key(labels::RESTORED)) {
         return Ok(false);
     }
-    let set = live.get(ChildKind::StatefulSet, &format!("{name}-database"));
     if let Some(set) = set {
         if !restores(set) {
             // It was made without, so it has data of its own.
@@ -104,12 +142,26 @@ pub async fn restoring(context: &Context, instance: &AnalyticsInstance, live: &L
         }
     }
     if claims.get_opt(&restore.claim_name).await?.is_none() {
-        return Err(Error::InvalidSpec(format!(
-            "spec.database.managed.restore: there is no volume claim {} in this namespace to restore from",
-            restore.claim_name
-        )));
+        return Err(Error::ClaimMissing(restore.claim_name.clone()));
     }
     Ok(true)
+}
+
+/// Whether the data that lies where a database is to be made lets it be made there.
+fn retained(instance: &AnalyticsInstance, data: &PersistentVolumeClaim) -> Result<(), Error> {
+    let claim = data.name_any();
+    if data.metadata.deletion_timestamp.is_some() {
+        return Err(Error::ClaimLeaving(claim));
+    }
+    let born = |meta: &ObjectMeta| meta.creation_timestamp.as_ref().map(|time| time.0);
+    let restored = data.annotations().contains_key(labels::RESTORED);
+    // A younger one is of this very instance, whose StatefulSet is only being replaced.
+    if restored || born(&data.metadata) > born(&instance.metadata) {
+        return Ok(());
+    }
+    Err(Error::InvalidSpec(format!(
+        "spec.database.managed.restore: the volume claim {claim} is older than this instance and may hold a database, which a restore never replaces; delete the claim to restore the copy, or take `restore` out to go on with what the claim holds"
+    )))
 }
 
 /// Whether the pods of a live StatefulSet restore before they start.
@@ -145,8 +197,15 @@ pub async fn observe(
         .labels(&format!("{},app.kubernetes.io/component={BACKUP}", labels::of_instance(&name)));
     let namespace = instance.namespace().unwrap_or_default();
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
-    let jobs = jobs.list(&selected).await?;
-    Ok(Some(copies(live.get(ChildKind::CronJob, &backup_name(&name)), &jobs.items)))
+    let jobs = match jobs.list(&selected).await {
+        // What cannot be seen is no reason to say nothing at all.
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            tracing::warn!(kind = "Job", namespace, message = status.message, "not permitted");
+            Vec::new()
+        }
+        jobs => jobs?.items,
+    };
+    Ok(Some(copies(live.get(ChildKind::CronJob, &backup_name(&name)), &jobs)))
 }
 
 /// How the copies are, by what is known of the CronJob and its Jobs.

@@ -83,3 +83,42 @@ fn a_set_restores_while_its_template_has_the_container() {
     assert!(restores(&set(&["restore", "adopt"])));
     assert!(!restores(&set(&["adopt"])));
 }
+
+fn claim(meta: Value, class: Option<&str>, size: &str) -> PersistentVolumeClaim {
+    let spec = json!({"storageClassName": class, "resources": {"requests": {"storage": size}}});
+    serde_json::from_value(json!({"metadata": meta, "spec": spec})).unwrap()
+}
+
+#[test]
+fn what_a_claim_can_never_become_is_told() {
+    let named = || json!({"name": "shop-backup"});
+    let live = claim(named(), Some("fast"), "5Gi");
+    let against = |class, size| difference(&claim(named(), class, size), &live);
+    for fitting in [(None, "5Gi"), (Some("fast"), "5Gi"), (Some("fast"), "6Gi"), (None, "5120Mi")] {
+        assert_eq!(against(fitting.0, fitting.1), None, "{fitting:?}");
+    }
+    let other = against(Some("slow"), "5Gi").unwrap();
+    assert!(other.contains("shop-backup") && other.contains("\"fast\""), "{other}");
+    let smaller = against(None, "4Gi").unwrap();
+    assert!(smaller.contains("5Gi") && smaller.contains("backup.storage.size"), "{smaller}");
+}
+
+#[test]
+fn older_data_keeps_a_restore_from_being_forgotten() {
+    let mut shop = instance(nightly());
+    shop.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-02T00:00:00Z")).unwrap();
+    let data = |time: &str, change: Value| {
+        let mut meta = json!({"name": "data-shop-database-0", "creationTimestamp": time});
+        for (key, value) in change.as_object().unwrap() {
+            meta[key] = value.clone();
+        }
+        retained(&shop, &claim(meta, None, "5Gi"))
+    };
+    let old = "2026-01-01T00:00:00Z";
+    let error = data(old, json!({})).unwrap_err();
+    assert!(matches!(&error, Error::InvalidSpec(said) if said.contains("delete the claim")), "{error}");
+    data("2026-01-03T00:00:00Z", json!({})).unwrap();
+    data(old, json!({"annotations": {labels::RESTORED: "shop-backup"}})).unwrap();
+    let leaving = json!({"deletionTimestamp": old, "annotations": {labels::RESTORED: "shop-backup"}});
+    assert_eq!(data(old, leaving).unwrap_err().reason(), "ClaimLeaving");
+}

@@ -44,7 +44,12 @@ pub async fn observe(
         return Ok(Some(unmanaged(&name, there)));
     }
     let certificates: Api<Certificate> = Api::namespaced(context.client.clone(), &namespace);
-    let certificate = certificates.get_opt(&name).await?;
+    let certificate = match certificates.get_opt(&name).await {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Ok(Some(hidden(&name, there, &status.message)));
+        }
+        certificate => certificate?,
+    };
     let host = ingress.map(|ingress| ingress.host.as_str()).unwrap_or_default();
     Ok(Some(managed(&name, host, certificate.as_ref(), there)))
 }
@@ -74,6 +79,15 @@ fn unmanaged(secret: &str, there: bool) -> Finding {
         Finding::new(KIND, true, "Provided", format!("Secret {secret} holds the certificate"))
     } else {
         no("KindMissing", ForeignKind::Certificate.missing("spec.ingress.tls.issuerRef"))
+    }
+}
+
+/// A Secret of a cert-manager that may not be asked.
+fn hidden(secret: &str, there: bool, message: &str) -> Finding {
+    if there {
+        Finding::new(KIND, true, "Provided", format!("Secret {secret} holds a certificate; {message}"))
+    } else {
+        no("Forbidden", format!("the operator may not see how Certificate {secret} is: {message}"))
     }
 }
 
@@ -211,6 +225,14 @@ mod tests {
         assert!(covers("*.example.com", "a.example.com"));
         assert!(!covers("*.example.com", "a.b.example.com"));
         assert!(!covers("*.example.com", "example.com"));
+    }
+
+    #[test]
+    fn where_certificates_may_not_be_read_the_secret_alone_counts() {
+        assert!(hidden("shop-tls", true, "not permitted").status);
+        let finding = hidden("shop-tls", false, "not permitted");
+        assert_eq!((finding.status, finding.reason.as_str()), (false, "Forbidden"));
+        assert!(finding.message.ends_with("not permitted"), "{}", finding.message);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub enum ChildKind {
     HttpRoute,
     /// Who scrapes metrics.
     ServiceMonitor,
-    /// Copies of the database; last, so that a schedule that is refused holds nothing up.
+    /// Copies of the database.
     CronJob,
 }
 
@@ -89,6 +89,18 @@ impl ChildKind {
     #[must_use]
     pub fn always_there(self) -> bool {
         matches!(self, Self::ConfigMap | Self::Deployment)
+    }
+
+    /// Whether everything that an instance needs in order to answer is there without it.
+    #[must_use]
+    pub fn optional(self) -> bool {
+        self > Self::Deployment
+    }
+
+    /// Whether it lets clients in from outside; an instance has one such object at most.
+    #[must_use]
+    pub fn is_way_in(self) -> bool {
+        matches!(self, Self::Ingress | Self::HttpRoute)
     }
 
     /// What it is to a cluster that may not know it; nothing for kinds of Kubernetes itself.

@@ -41,6 +41,8 @@ use crate::watch::{self, Reporting};
 const NAME: &str = "analyticsinstance";
 /// Even if a watch has missed something, everything is looked at again.
 const RESYNC: Duration = Duration::from_secs(10 * 3_600);
+/// How soon a database that does not answer yet is looked at again.
+const STARTING: Duration = Duration::from_secs(30);
 
 struct Work {
     context: Arc<Context>,
@@ -204,16 +206,19 @@ async fn reconcile(object: Arc<Guarded<AnalyticsInstance>>, work: Arc<Work>) -> 
     let result = match &object.0 {
         Ok(instance) => reconcile_instance(instance, &work).await,
         Err(invalid) => {
-            crate::monitored_endpoint::status::report_unreadable::<AnalyticsInstance>(context, invalid).await
+            show(context, &InstanceKey::of(object.as_ref()), false, true);
+            crate::monitored_endpoint::status::report_unreadable::<AnalyticsInstance>(context, invalid)
+                .await
+                .map(|()| RESYNC)
         }
     };
     context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
     match result {
         Err(Error::Standby) => Ok(Action::await_change()),
-        Ok(()) => {
+        Ok(again) => {
             context.metrics.reconciles.with_label_values(&[NAME, "ok"]).inc();
             context.retries.succeeded(&retry_key(&object));
-            Ok(Action::requeue(jittered(RESYNC)))
+            Ok(Action::requeue(jittered(again)))
         }
         Err(error) => {
             context.metrics.reconciles.with_label_values(&[NAME, "error"]).inc();
@@ -232,25 +237,41 @@ fn retry_key(object: &Guarded<AnalyticsInstance>) -> String {
     format!("{NAME} {}", InstanceKey::of(object))
 }
 
-async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result<(), Error> {
+/// Says when to look again.
+async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result<Duration, Error> {
     let context = work.context.as_ref();
     if instance.metadata.deletion_timestamp.is_some() {
         // The garbage collector takes the children; there is nothing else to do.
-        return Ok(());
+        return Ok(RESYNC);
     }
     let namespace = instance.namespace().unwrap_or_default();
     let served = context.discovery.served().await;
     let mut live = Live::read(&context.client, &namespace, &instance.name_any(), served).await?;
     let result = if instance.spec.paused { Ok(()) } else { bring_about(instance, work, &mut live).await };
     if matches!(result, Err(Error::Standby)) {
-        return result;
+        return result.map(|()| RESYNC);
     }
     let endpoints = context.links.counts(&InstanceKey::of(instance));
     let seen = status::observe(context, instance, &live, endpoints, result.as_ref().err()).await?;
     let now = Timestamp::now();
+    let conditions = status::compute(instance, &seen, &context.settings.image, now).conditions;
+    let holds =
+        |kind: &str| conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True");
+    show(context, &InstanceKey::of(instance), holds("Ready"), holds("Degraded"));
     status::write(context, instance, |live| status::compute(live, &seen, &context.settings.image, now))
         .await?;
-    result
+    // How a pod fails is not watched.
+    let starting = seen.database.is_some_and(|database| !database.answers());
+    result.map(|()| if starting { STARTING } else { RESYNC })
+}
+
+/// Shows in the metrics how an instance is, if it still is and this process is to say so.
+fn show(context: &Context, key: &InstanceKey, ready: bool, degraded: bool) {
+    context.metrics.tell_instance(key, ready, degraded);
+    // Looked at last: whoever takes it away may have done so just before.
+    if !context.gate.is_open() || !context.stores.knows(key) {
+        context.metrics.forget_instance(key);
+    }
 }
 
 /// The phases from dereference to prune.
@@ -260,16 +281,19 @@ async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live)
     let token = references.admin_token.clone();
     let plan = validate(instance, references, &context.settings)?;
     let children = build(&plan)?.in_order()?;
-    // A claim that cannot be had is told at the end: it is no reason to leave anything else undone.
+    // What was refused is told at the end: it is no reason to leave anything else undone.
     let claim = backup::ensure_claim(context, &plan).await;
-    let ours = matches!(claim, Ok(()) | Err(Error::StorageNotExpandable { .. }));
+    let ours = matches!(claim, Ok(()) | Err(Error::StorageNotExpandable { .. } | Error::ClaimDiffers(_)));
     // Copies must not land on a volume that is somebody else's.
     let safe: Vec<_> =
         children.iter().filter(|child| ours || child.kind != ChildKind::CronJob).cloned().collect();
-    apply(context, &plan.namespace, &plan.uid, &safe, live).await?;
-    let pruned = prune(context, &plan.namespace, &plan.uid, &children, live).await?;
-    tell_api(work, &plan, live, &token, &pruned).await?;
-    claim
+    let refused = apply(context, &plan.namespace, &plan.uid, &safe, live).await?;
+    // The old way in stays until there is another.
+    let shut = refused.iter().any(|(kind, _)| kind.is_way_in());
+    let spared = |kind: ChildKind| shut && kind.is_way_in();
+    let pruned = prune(context, &plan.namespace, &plan.uid, &children, live, spared).await?;
+    let told = tell_api(work, &plan, live, &token, &pruned).await;
+    refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error)).and(claim).and(told)
 }
 
 /// Tells the API about projects, as soon as there is an API.

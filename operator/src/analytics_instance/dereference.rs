@@ -11,7 +11,7 @@ use watchkeeper_crds::{AnalyticsInstance, SecretKeyRef};
 
 use super::apply::Live;
 use super::backup;
-use super::plan::{ADMIN_KEY, PROJECT_KEY};
+use super::plan::{ADMIN_KEY, PROJECT_KEY, SALT_KEY, salt_secret};
 use crate::context::{Context, Error};
 
 /// What a spec refers to.
@@ -23,6 +23,8 @@ pub struct References {
     pub database: DatabaseReferences,
     /// Keys of projects, by project.
     pub project_keys: BTreeMap<String, String>,
+    /// What keeps a hash of a secret from being tried out by guessing.
+    pub salt: String,
     /// Whether the database is still to be made from a copy.
     pub restoring: bool,
 }
@@ -81,8 +83,9 @@ pub async fn dereference(
                 .await?;
         project_keys.insert(project.name.clone(), key);
     }
+    let salt = kept_or(&secrets, &salt_secret(&name), SALT_KEY, password).await?;
     let restoring = backup::restoring(context, instance, live).await?;
-    Ok(References { admin_token, database, project_keys, restoring })
+    Ok(References { admin_token, database, project_keys, salt, restoring })
 }
 
 async fn required(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<String, Error> {

@@ -10,6 +10,13 @@ pub fn hash(text: &str) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A short hash of a secret, for places where people can read it who may not read the secret: without
+/// the salt, nobody can try passwords on it.
+#[must_use]
+pub fn salted(salt: &str, secret: &str) -> String {
+    hash(&format!("{salt}\n{secret}"))
+}
+
 /// Whether everything that is wanted is there. What the API server or others have added
 /// does not matter; what they have changed or removed does.
 #[must_use]
@@ -139,5 +146,8 @@ mod tests {
         assert_eq!(hash("a"), hash("a"));
         assert_ne!(hash("a"), hash("b"));
         assert_eq!(hash("").len(), 16);
+        assert_eq!(salted("salt", "a"), salted("salt", "a"));
+        assert_ne!(salted("salt", "a"), salted("salt", "b"));
+        assert_ne!(salted("salt", "a"), salted("other", "a"));
     }
 }

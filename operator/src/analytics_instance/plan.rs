@@ -13,6 +13,8 @@ pub const DATABASE_USER: &str = "watchkeeper";
 pub const DATABASE_PORT: i32 = 5432;
 /// Key of a generated administrator's token.
 pub const ADMIN_KEY: &str = "token";
+/// Key of what is hashed with every secret.
+pub const SALT_KEY: &str = "salt";
 /// Key of a project's key.
 pub const PROJECT_KEY: &str = "api-key";
 
@@ -140,6 +142,8 @@ pub struct Plan {
     pub admin: Admin,
     /// Projects and their keys.
     pub projects: Vec<ProjectKey>,
+    /// What keeps a hash of a secret from being tried out by guessing: random, and itself a secret.
+    pub salt: String,
     /// Hash of what is secret about the way to the database.
     pub database_hash: String,
     /// Hash of the administrator's token.
@@ -199,6 +203,12 @@ impl Plan {
             Admin::Existing(reference) => reference.clone(),
         }
     }
+}
+
+/// Name of the Secret that holds what is hashed with every secret.
+#[must_use]
+pub fn salt_secret(instance: &str) -> String {
+    format!("{instance}-salt")
 }
 
 /// Where the administrator's token of an instance is, by its spec alone.

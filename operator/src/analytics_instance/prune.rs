@@ -25,7 +25,8 @@ pub fn leftovers<'a>(children: &[Child], live: &'a Live, uid: &str) -> Vec<(Chil
     left
 }
 
-/// Deletes what is left over and says what it was. A volume claim is never among it.
+/// Deletes what is left over, but for what `spared` says, and says what it was. A volume claim is never
+/// among it.
 ///
 /// # Errors
 /// What the API server says, unless the object is gone or is another by now.
@@ -35,9 +36,10 @@ pub async fn prune(
     uid: &str,
     children: &[Child],
     live: &Live,
+    spared: impl Fn(ChildKind) -> bool,
 ) -> Result<Vec<DynamicObject>, Error> {
     let mut pruned = Vec::new();
-    for (kind, object) in leftovers(children, live, uid) {
+    for (kind, object) in leftovers(children, live, uid).into_iter().filter(|(kind, _)| !spared(*kind)) {
         let params = DeleteParams {
             preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
             ..DeleteParams::background()

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::apply::{FIELD_MANAGER, said};
+use super::apply::FIELD_MANAGER;
 use super::child::{Child, ChildKind};
 use crate::context::{Context, Error};
 use crate::gate::GateError;
@@ -64,9 +64,7 @@ pub async fn keep(
         }
         // Somebody has scaled it in between, and so owns the number already.
         Err(GateError::Kube(kube::Error::Api(status))) if status.code == 409 => Ok(()),
-        Err(GateError::Kube(error)) => {
-            Err(Error::Apply { kind: ChildKind::Deployment.name(), name, message: said(&error) })
-        }
+        Err(GateError::Kube(error)) => Err(Error::apply(ChildKind::Deployment.name(), name, &error)),
         Err(GateError::Closed) => Err(Error::Standby),
     }
 }

@@ -1,6 +1,7 @@
 //! Phase 6: says how an instance is, truthfully, and writes it only when it differs.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -33,12 +34,54 @@ pub struct Observation {
     pub missing: Option<String>,
     /// What kept the reconcile from its end: reason and message.
     pub failure: Option<(String, String)>,
+    /// Whether that failure ends only with another spec.
+    pub hopeless: bool,
     /// Endpoints that are watched.
     pub endpoints: EndpointCounts,
     /// Whether the database is being made from a copy.
     pub restoring: bool,
+    /// A container of the database that fails again and again.
+    pub failing: Option<Failing>,
     /// How the copies of the database are; nothing where none are asked for.
     pub copies: Option<Copies>,
+}
+
+/// A container that fails again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Its name.
+    pub container: String,
+    /// How often it was started anew.
+    pub restarts: i32,
+    /// What it said last.
+    pub said: String,
+}
+
+/// Restarts of a container that begins anew by itself; more are no way forward.
+const RESTARTS: i32 = 3;
+
+/// The first container of a pod that has failed too often and does not run now.
+#[must_use]
+pub fn failing(pod: &Pod) -> Option<Failing> {
+    let status = pod.status.as_ref()?;
+    let init = status.init_container_statuses.iter().flatten();
+    init.chain(status.container_statuses.iter().flatten()).find_map(|container| {
+        let now = container.state.as_ref();
+        let ended = now.and_then(|state| state.terminated.as_ref());
+        let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        let failed = ended.or(last).filter(|end| end.exit_code != 0)?;
+        let done = ended.is_some_and(|end| end.exit_code == 0);
+        if container.restart_count < RESTARTS || done || container.ready {
+            return None;
+        }
+        let said = failed.message.clone().or_else(|| failed.reason.clone()).unwrap_or_default();
+        Some(Failing {
+            container: container.name.clone(),
+            restarts: container.restart_count,
+            // The end of a log: what matters stands in its last line.
+            said: said.trim().lines().last().unwrap_or_default().to_owned(),
+        })
+    })
 }
 
 /// A Deployment or StatefulSet and how far it is.
@@ -136,24 +179,41 @@ pub async fn observe(
         };
         Workload::read_autoscaled(service.name(), object(service.name(), ChildKind::Deployment), least)
     };
+    let workload = |_| Workload::read("database", object("database", ChildKind::StatefulSet));
+    let database = instance.spec.database.external.is_none().then_some(()).map(workload);
+    let failing = match &database {
+        Some(database) if !database.answers() => failing_database(context, instance).await?,
+        _ => None,
+    };
     Ok(Observation {
         components: Service::ALL.iter().map(service).collect(),
-        database: instance
-            .spec
-            .database
-            .external
-            .is_none()
-            .then(|| Workload::read("database", object("database", ChildKind::StatefulSet))),
+        database,
+        failing,
         certificate,
         route: route::observe(instance, live),
         missing: route::missing(instance, live.served()),
         failure: failure.map(|error| (error.reason().to_owned(), error.to_string())),
+        hopeless: failure.is_some_and(Error::is_hopeless),
         endpoints,
         restoring: live
             .get(ChildKind::StatefulSet, &format!("{name}-database"))
             .is_some_and(backup::restores),
         copies: backup::observe(context, instance, live).await?,
     })
+}
+
+/// What fails in the pod of a database that does not answer.
+async fn failing_database(context: &Context, instance: &AnalyticsInstance) -> Result<Option<Failing>, Error> {
+    let namespace = instance.namespace().unwrap_or_default();
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    match pods.get_opt(&format!("{}-database-0", instance.name_any())).await {
+        // What cannot be seen is no reason to say nothing at all.
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            tracing::warn!(kind = "Pod", namespace, message = status.message, "not permitted");
+            Ok(None)
+        }
+        pod => Ok(pod?.as_ref().and_then(failing)),
+    }
 }
 
 /// The status that follows from what was found out. Pure.
@@ -198,10 +258,11 @@ fn version(instance: &AnalyticsInstance, image: &str) -> Option<String> {
 
 /// Failures that mean that the spec of this generation is not in force. A volume that cannot grow is
 /// none of them: its size cannot be taken back, all else goes on, and Degraded says so.
-const REFUSED: [&str; 4] = ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMissing"];
+const REFUSED: [&str; 6] =
+    ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMissing", "ClaimMissing", "ClaimLeaving"];
 
 fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
-    let database = database(seen);
+    let database = database(instance, seen);
     let waiting: Vec<&Workload> = seen.components.iter().filter(|workload| !workload.answers()).collect();
     let unsettled: Vec<&Workload> =
         seen.components.iter().chain(&seen.database).filter(|workload| !workload.settled).collect();
@@ -237,14 +298,11 @@ fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     all
 }
 
-/// Failures that nothing but another spec, or another hand, can end.
-const HOPELESS: [&str; 2] = ["InvalidSpec", "NameTaken"];
-
 /// The two conditions by which kstatus, and with it Helm, Flux and Argo CD, tells waiting from
 /// being stuck. By its rules each is there only while it holds.
 fn abnormal(seen: &Observation, progressing: &Finding) -> Option<Finding> {
     match &seen.failure {
-        Some((reason, message)) if HOPELESS.contains(&reason.as_str()) => {
+        Some((reason, message)) if seen.hopeless => {
             Some(Finding::new("Stalled", true, reason, message.clone()))
         }
         _ if progressing.status => {
@@ -257,6 +315,9 @@ fn abnormal(seen: &Observation, progressing: &Finding) -> Option<Finding> {
 fn degraded(instance: &AnalyticsInstance, seen: &Observation) -> Finding {
     if let Some((reason, message)) = &seen.failure {
         return Finding::new("Degraded", true, reason, message.clone());
+    }
+    if let Some(Finding { reason, message, .. }) = failed_database(instance, seen) {
+        return Finding::new("Degraded", true, &reason, message);
     }
     let trouble = seen.components.iter().chain(&seen.database).find_map(|workload| {
         workload.trouble.as_ref().map(|trouble| format!("{}: {trouble}", workload.name))
@@ -273,8 +334,30 @@ fn degraded(instance: &AnalyticsInstance, seen: &Observation) -> Finding {
     }
 }
 
-fn database(seen: &Observation) -> Finding {
-    const KIND: &str = "DatabaseReady";
+const DATABASE_READY: &str = "DatabaseReady";
+
+/// A database that does not answer and will not do so by itself.
+fn failed_database(instance: &AnalyticsInstance, seen: &Observation) -> Option<Finding> {
+    seen.database.as_ref().filter(|database| !database.answers())?;
+    let Failing { container, restarts, said } = seen.failing.as_ref()?;
+    let (name, namespace) = (instance.name_any(), instance.namespace().unwrap_or_default());
+    let log = format!("`kubectl logs -n {namespace} {name}-database-0 -c {container}` says more");
+    Some(if container == backup::RESTORE {
+        let message = format!(
+            "the restore has failed {restarts} times: {said}; {log}. Another instance can restore another copy; to take `restore` out of this one starts an empty database"
+        );
+        Finding::new(DATABASE_READY, false, "RestoreNotDone", message)
+    } else {
+        let message = format!("the database has failed {restarts} times: {said}; {log}");
+        Finding::new(DATABASE_READY, false, "DatabaseFails", message)
+    })
+}
+
+fn database(instance: &AnalyticsInstance, seen: &Observation) -> Finding {
+    const KIND: &str = DATABASE_READY;
+    if let Some(failed) = failed_database(instance, seen) {
+        return failed;
+    }
     if let Some(database) = &seen.database {
         return if database.answers() {
             Finding::new(KIND, true, "Answers", "the managed database answers")

@@ -121,6 +121,12 @@ fn a_kind_that_the_cluster_lacks_degrades_an_instance_and_leaves_it_ready() {
     assert_eq!(condition(&status, "Ready").0, "True");
 }
 
+/// What becomes of an answer of the API server to a child object.
+fn said(code: u16) -> Error {
+    let status = kube::core::Status { code, ..kube::core::Status::default() };
+    Error::apply("CronJob", "shop-backup".to_owned(), &kube::Error::Api(Box::new(status)))
+}
+
 #[test]
 fn kstatus_sees_a_rollout_and_a_spec_that_cannot_be() {
     let has = |status: &AnalyticsInstanceStatus, kind: &str| {
@@ -131,12 +137,22 @@ fn kstatus_sees_a_rollout_and_a_spec_that_cannot_be() {
     let mut seen = healthy();
     seen.components[0] = workload("logger", 2, 1);
     assert!(has(&computed(json!({}), &seen), "Reconciling"));
-    seen.failure = Some(("InvalidSpec".to_owned(), "no".to_owned()));
+    let refuse = |error: Error| (Some((error.reason().to_owned(), error.to_string())), error.is_hopeless());
+    (seen.failure, seen.hopeless) = refuse(Error::InvalidSpec("no".to_owned()));
     let status = computed(json!({}), &seen);
     assert!(has(&status, "Stalled") && !has(&status, "Reconciling"));
-    // A Secret may still come.
-    seen.failure = Some(("SecretMissing".to_owned(), "no".to_owned()));
-    assert!(!has(&computed(json!({}), &seen), "Stalled"));
+    // A Secret may still come, and so may a claim.
+    for waits in [
+        Error::SecretMissing { name: "db".to_owned(), key: "url".to_owned() },
+        Error::ClaimMissing("old-backup".to_owned()),
+        said(503),
+    ] {
+        (seen.failure, seen.hopeless) = refuse(waits);
+        let status = computed(json!({}), &seen);
+        assert!(!has(&status, "Stalled") && !has(&status, "Ready"));
+    }
+    (seen.failure, seen.hopeless) = refuse(said(422));
+    assert!(has(&computed(json!({}), &seen), "Stalled"));
     for condition in status.conditions {
         assert_eq!(condition.observed_generation, Some(3), "{}", condition.type_);
     }
@@ -214,4 +230,44 @@ fn a_database_that_is_being_restored_is_not_ready_and_says_why() {
     seen.database = Some(workload("database", 1, 0));
     assert_eq!(condition(&computed(json!({}), &seen), "DatabaseReady").1, "Restoring");
     assert_eq!(condition(&computed(json!({}), &seen), "Ready").1, "Restoring");
+}
+
+fn database_pod(container: &str, restarts: i32, exit: i32) -> Pod {
+    serde_json::from_value(json!({"metadata": {"name": "shop-database-0"}, "status": {
+        "initContainerStatuses": [{"name": container, "restartCount": restarts, "ready": false,
+            "image": "postgres", "imageID": "", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": exit, "message": "before\nthere is no copy\n"}}}]}}))
+    .unwrap()
+}
+
+#[test]
+fn a_restore_that_fails_again_and_again_is_told_with_its_own_words() {
+    assert_eq!(failing(&database_pod("restore", 1, 1)), None);
+    assert_eq!(failing(&database_pod("restore", 3, 0)), None);
+    let restore = failing(&database_pod("restore", 3, 1)).unwrap();
+    assert_eq!(restore.said, "there is no copy");
+    let mut seen = Observation { restoring: true, failing: Some(restore), ..healthy() };
+    assert_eq!(condition(&computed(json!({}), &seen), "Degraded").0, "False");
+    seen.database = Some(workload("database", 1, 0));
+    let status = computed(json!({}), &seen);
+    for kind in ["Degraded", "DatabaseReady", "Ready"] {
+        assert_eq!(condition(&status, kind).1, "RestoreNotDone", "{kind}");
+    }
+    let message = condition(&status, "Degraded").2;
+    for words in ["there is no copy", "logs -n web shop-database-0 -c restore", "an empty database"] {
+        assert!(message.contains(words), "{words} is missing from {message}");
+    }
+    seen.failing = failing(&database_pod("adopt", 7, 1));
+    assert_eq!(condition(&computed(json!({}), &seen), "Degraded").1, "DatabaseFails");
+}
+
+#[test]
+fn a_kind_that_may_not_be_used_degrades_an_instance_and_leaves_it_ready() {
+    let mut seen = healthy();
+    let error = Error::Forbidden { kind: "CronJob", message: "cronjobs is forbidden".to_owned() };
+    (seen.failure, seen.hopeless) =
+        (Some((error.reason().to_owned(), error.to_string())), error.is_hopeless());
+    let status = computed(json!({}), &seen);
+    assert_eq!(condition(&status, "Degraded").1, "Forbidden");
+    assert_eq!(condition(&status, "Ready").0, "True");
 }

@@ -63,6 +63,7 @@ pub async fn make_room(
             kind: "StatefulSet",
             name: name.to_owned(),
             message: "it is being replaced and has not gone yet".to_owned(),
+            hopeless: false,
         }),
     }
 }

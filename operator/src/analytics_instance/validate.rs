@@ -7,8 +7,8 @@ use serde_json::Value;
 use watchkeeper_crds::{AnalyticsInstance, ImageSpec};
 
 use super::dereference::{DatabaseReferences, References};
-use super::diff::hash;
-use super::plan::{Admin, DATABASE_PORT, Database, Image, Plan, ProjectKey, Service};
+use super::diff::salted;
+use super::plan::{Admin, DATABASE_PORT, Database, Image, Plan, ProjectKey, Service, salt_secret};
 use crate::context::{Error, Settings};
 
 /// Makes the plan of an instance.
@@ -22,8 +22,8 @@ pub fn validate(
 ) -> Result<Plan, Error> {
     let spec = instance.spec.clone();
     let name = instance.name_any();
-    let database_hash = hash(&format!("{:?}", references.database));
-    let admin_hash = hash(&references.admin_token);
+    let database_hash = salted(&references.salt, &format!("{:?}", references.database));
+    let admin_hash = salted(&references.salt, &references.admin_token);
     let database = match (references.database, &spec.database.managed, &spec.database.external) {
         (DatabaseReferences::External { url, .. }, _, Some(external)) => Database::External {
             port: port_of(&url, &external.url_from.name)?,
@@ -51,7 +51,8 @@ pub fn validate(
     let mut projects = Vec::new();
     for project in &spec.access.projects {
         let secret = project.key_secret_name.clone();
-        if secret == format!("{name}-admin") || secret == format!("{name}-database") {
+        let own = [format!("{name}-admin"), format!("{name}-database"), salt_secret(&name)];
+        if own.contains(&secret) {
             return Err(Error::InvalidSpec(format!(
                 "spec.access.projects: {secret} holds secrets of the instance itself; choose another keySecretName for {}",
                 project.name
@@ -73,6 +74,7 @@ pub fn validate(
         database,
         admin,
         projects,
+        salt: references.salt,
         database_hash,
         admin_hash,
         spec,

@@ -7,6 +7,7 @@ fn references(database: DatabaseReferences) -> References {
         admin_token: "token".to_owned(),
         database,
         project_keys: [("web".to_owned(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned())].into(),
+        salt: "SALT".to_owned(),
         restoring: false,
     }
 }
@@ -75,9 +76,11 @@ fn a_template_that_is_no_pod_template_is_refused_by_name() {
 
 #[test]
 fn a_project_never_writes_into_the_instances_own_secrets() {
-    let error =
-        refusal(json!({"access": {"projects": [{"name": "web", "keySecretName": "shop-admin"}]}}), managed());
-    assert!(error.contains("choose another keySecretName"), "{error}");
+    for own in ["shop-admin", "shop-database", "shop-salt"] {
+        let spec = json!({"access": {"projects": [{"name": "web", "keySecretName": own}]}});
+        let error = refusal(spec, managed());
+        assert!(error.contains("choose another keySecretName"), "{error}");
+    }
 }
 
 #[test]
@@ -128,6 +131,10 @@ fn each_hash_follows_its_own_secrets() {
     let after = plan(other_token);
     assert_ne!(before.admin_hash, after.admin_hash);
     assert_eq!(before.database_hash, after.database_hash);
+    // Whoever reads pods must not be able to try passwords on what stands there.
+    let elsewhere = plan(References { salt: "OTHER".to_owned(), ..managed() });
+    assert_ne!(before.database_hash, elsewhere.database_hash);
+    assert_ne!(before.admin_hash, elsewhere.admin_hash);
     // Whether a copy is still to be restored is no reason to start everything anew.
     assert_eq!(before.database_hash, plan(References { restoring: true, ..managed() }).database_hash);
 }

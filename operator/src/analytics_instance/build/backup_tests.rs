@@ -104,6 +104,14 @@ fn only_the_api_starts_anew_for_another_token_and_everything_for_another_passwor
     let token = hashes(&|plan| plan.admin_hash = "other".to_owned());
     assert_eq!((&token[0], &token[2]), (&before[0], &before[2]));
     assert_ne!(token[1], before[1]);
+    let set = |salt: &str| {
+        let mut plan = super::tests::plan(json!({}));
+        plan.salt = salt.to_owned();
+        serde_json::to_value(super::build(&plan).unwrap().database).unwrap()["spec"]["template"]["metadata"]
+            ["annotations"]
+            .clone()
+    };
+    assert_ne!(set("one"), set("two"), "the password's hash can be tried out by guessing");
     let password = hashes(&|plan| plan.database_hash = "other".to_owned());
     assert!(password.iter().zip(&before).all(|(now, before)| now != before));
 }

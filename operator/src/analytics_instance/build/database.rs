@@ -16,6 +16,7 @@ use watchkeeper_crds::SecretKeyRef;
 use watchkeeper_crds::analytics_instance::{ManagedDatabase, Reclaim};
 
 use super::{backup, deployment, pod};
+use crate::analytics_instance::diff::salted;
 use crate::analytics_instance::plan::{DATABASE_PORT, DATABASE_USER, Database, Image, Plan};
 use crate::labels;
 
@@ -31,6 +32,17 @@ pub const ADOPT_SCRIPT: &str = r#"set -eu
 if [ -s "$PGDATA/PG_VERSION" ]; then
   # A volume that was restored or copied may have got group access, which Postgres refuses.
   chmod 00700 "$PGDATA" || :
+  # The Secret is anybody's to write, and the operator looks only later whether it can be used. What means
+  # something in SQL or in a URL must not get in; and how many of a range there are depends on the locale.
+  export LC_ALL=C
+  case "$POSTGRES_PASSWORD" in
+    *[!-A-Za-z0-9._~]*) odd=1 ;;
+    *) odd= ;;
+  esac
+  if [ -n "$odd" ] || [ "${#POSTGRES_PASSWORD}" -lt 8 ] || [ "${#POSTGRES_PASSWORD}" -gt 128 ]; then
+    echo "the password in the Secret is not of 8 to 128 letters, digits and -._~; the one of before stays" >&2
+    exit 0
+  fi
   printf "ALTER ROLE \"%s\" PASSWORD '%s'\n" "$POSTGRES_USER" "$POSTGRES_PASSWORD" |
     postgres --single -D "$PGDATA" postgres > /dev/null
 fi
@@ -85,7 +97,7 @@ pub fn build(plan: &Plan) -> Option<StatefulSet> {
 /// Only what the database itself uses: it must not restart because a token changed.
 fn password_hash(plan: &Plan) -> String {
     match &plan.database {
-        Database::Managed { password, .. } => crate::analytics_instance::diff::hash(password),
+        Database::Managed { password, .. } => salted(&plan.salt, password),
         Database::External { .. } => String::new(),
     }
 }

@@ -40,7 +40,7 @@ pub struct Children {
     pub service_accounts: Vec<ServiceAccount>,
     /// Configuration of the services.
     pub config_map: ConfigMap,
-    /// Administrator's token, database credentials, keys of projects.
+    /// Administrator's token, database credentials, keys of projects, what hashes begin with.
     pub secrets: Vec<Secret>,
     /// One for each service and the database, unless turned off.
     pub network_policies: Vec<NetworkPolicy>,

@@ -1,4 +1,4 @@
-//! Secrets: administrator's token, database credentials, keys of projects.
+//! Secrets: administrator's token, database credentials, keys of projects, what hashes begin with.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::analytics_instance::plan::{
-    ADMIN_KEY, Admin, DATABASE_PORT, DATABASE_USER, Database, PROJECT_KEY, Plan, ProjectKey,
+    ADMIN_KEY, Admin, DATABASE_PORT, DATABASE_USER, Database, PROJECT_KEY, Plan, ProjectKey, SALT_KEY,
+    salt_secret,
 };
 use crate::labels;
 
@@ -18,6 +19,7 @@ pub fn build(plan: &Plan) -> Vec<Secret> {
     if let Database::Managed { password, .. } = &plan.database {
         all.push(credentials(plan, password));
     }
+    all.push(secret(plan, salt_secret(&plan.name), "salt", &[(SALT_KEY, &plan.salt)]));
     all.extend(plan.projects.iter().map(|project| project_key(plan, project)));
     all
 }

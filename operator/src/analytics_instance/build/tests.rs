@@ -32,6 +32,7 @@ pub(super) fn plan(spec: Value) -> Plan {
             .iter()
             .map(|project| (project.name.clone(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned()))
             .collect(),
+        salt: "SALT".to_owned(),
         restoring: true,
     };
     let settings = Settings { image: "watchkeeper:1.0.0".to_owned(), ..Settings::default() };
