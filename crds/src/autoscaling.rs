@@ -45,15 +45,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::AnalyticsInstance;
-
-    fn judged(spec: Value) -> Result<AnalyticsInstance, String> {
-        let instance = AnalyticsInstance::new("shop", serde_json::from_value(spec).unwrap());
-        match instance.validate_cel() {
-            Ok(()) => Ok(instance),
-            Err(error) => Err(error.to_string()),
-        }
-    }
+    use crate::testing::judged;
 
     #[test]
     fn what_is_left_out_is_as_an_autoscaler_has_it() {

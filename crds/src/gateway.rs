@@ -76,15 +76,7 @@ pub struct ParentRef {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::AnalyticsInstance;
-
-    fn judged(spec: Value) -> Result<AnalyticsInstance, String> {
-        let instance = AnalyticsInstance::new("shop", serde_json::from_value(spec).unwrap());
-        match instance.validate_cel() {
-            Ok(()) => Ok(instance),
-            Err(error) => Err(error.to_string()),
-        }
-    }
+    use crate::testing::judged;
 
     fn hosts(hostnames: &[&str]) -> Value {
         json!({"gateway": {"parentRefs": [{"name": "edge"}], "hostnames": hostnames}})

@@ -17,6 +17,8 @@ pub mod manifest;
 pub mod monitored_endpoint;
 pub mod observability;
 pub mod schema;
+#[cfg(test)]
+mod testing;
 
 pub use analytics_instance::{AnalyticsInstance, AnalyticsInstanceSpec, AnalyticsInstanceStatus};
 pub use common::{Component, ImageSpec, SecretKeyRef, Toggle};

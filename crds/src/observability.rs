@@ -50,15 +50,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::AnalyticsInstance;
+    use crate::testing;
 
     fn judged(monitor: Value) -> Result<ServiceMonitor, String> {
-        let spec = json!({"observability": {"serviceMonitor": monitor}});
-        let instance = AnalyticsInstance::new("shop", serde_json::from_value(spec).unwrap());
-        match instance.validate_cel() {
-            Ok(()) => Ok(instance.spec.observability.service_monitor),
-            Err(error) => Err(error.to_string()),
-        }
+        let instance = testing::judged(json!({"observability": {"serviceMonitor": monitor}}))?;
+        Ok(instance.spec.observability.service_monitor)
     }
 
     #[test]

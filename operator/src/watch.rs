@@ -164,21 +164,14 @@ impl Tap {
 pub fn children<K>(
     api: Api<PartialObjectMeta<K>>,
     selector: &str,
-    mut reporting: Reporting,
+    reporting: Reporting,
 ) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: DeserializeOwned,
 {
-    reporting.place = format!("{} ({selector})", reporting.place);
-    reporting.health.pend(&reporting.pending::<K>());
-    watch(api, watcher::Config::default().labels(selector).page_size(PAGE))
-        .inspect(move |event| reporting.see::<K, _>(event))
-        .default_backoff()
-        .modify(|object| {
-            object.metadata.managed_fields = None;
-            object.metadata.annotations = None;
-        })
+    selected(api, selector, reporting)
+        .modify(trim)
         .touched_objects()
         .predicate_filter(predicates::resource_version, PredicateConfig::default())
 }
@@ -188,18 +181,14 @@ where
 pub fn children_beside_status<K>(
     api: Api<PartialObjectMeta<K>>,
     selector: &str,
-    mut reporting: Reporting,
+    reporting: Reporting,
 ) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: DeserializeOwned,
 {
-    reporting.place = format!("{} ({selector})", reporting.place);
-    reporting.health.pend(&reporting.pending::<K>());
     let mut known = HashMap::new();
-    watch(api, watcher::Config::default().labels(selector).page_size(PAGE))
-        .inspect(move |event| reporting.see::<K, _>(event))
-        .default_backoff()
+    selected(api, selector, reporting)
         .try_filter_map(move |event| {
             let news = match &event {
                 Event::Apply(object) | Event::InitApply(object) => {
@@ -214,11 +203,31 @@ where
             };
             std::future::ready(Ok(news.then_some(event)))
         })
-        .modify(|object| {
-            object.metadata.managed_fields = None;
-            object.metadata.annotations = None;
-        })
+        .modify(trim)
         .touched_objects()
+}
+
+/// What happens to the objects that a selector selects, told to whoever reports on watches.
+fn selected<K>(
+    api: Api<PartialObjectMeta<K>>,
+    selector: &str,
+    mut reporting: Reporting,
+) -> impl Stream<Item = Result<Event<PartialObjectMeta<K>>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: DeserializeOwned,
+{
+    reporting.place = format!("{} ({selector})", reporting.place);
+    reporting.health.pend(&reporting.pending::<K>());
+    watch(api, watcher::Config::default().labels(selector).page_size(PAGE))
+        .inspect(move |event| reporting.see::<K, _>(event))
+        .default_backoff()
+}
+
+/// Leaves out what no reconcile reads of a child.
+fn trim<K>(object: &mut PartialObjectMeta<K>) {
+    object.metadata.managed_fields = None;
+    object.metadata.annotations = None;
 }
 
 /// Hash of who has written what of an object when, its status aside.

@@ -34,8 +34,6 @@ pub struct Launched {
     pub audit_log: PathBuf,
     /// `kubectl` of the same version.
     pub kubectl: PathBuf,
-    /// The certificate authority of the cluster.
-    pub ca: PathBuf,
     /// `etcd`, `kube-apiserver` and `kube-controller-manager` with their names.
     pub processes: Vec<(&'static str, Daemon)>,
 }
@@ -82,7 +80,6 @@ pub async fn launch(directory: &Path, site: &Site, detached: bool) -> Result<Lau
         kubeconfig,
         audit_log: launcher.file("audit.log"),
         kubectl: launcher.programs.join("kubectl"),
-        ca: launcher.pki.ca,
         processes: vec![("etcd", etcd), ("kube-apiserver", apiserver), ("kube-controller-manager", manager)],
     })
 }
