@@ -13,12 +13,14 @@ e2e/own-target.sh
 
 step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
 
-step 'programs from Debian: etcd, containerd, Prometheus, PostgreSQL'
-e2e/cluster/deps.sh etcd prometheus postgres containerd runc cni network
+step 'programs from Debian: etcd, containerd, Prometheus, PostgreSQL, OpenSSL'
+e2e/cluster/deps.sh etcd prometheus postgres containerd runc cni network openssl
 step 'Kubernetes, Helm and what else tests need from the Go module proxy'
 e2e/cluster/build.sh kubernetes node coredns storage cert-manager metrics-server helm kubeconform glua third-party-crds gitops-crds
 step 'published client libraries'
 e2e/clients/setup.sh
+step 'a browser and what drives it'
+e2e/browser/setup.sh
 step 'country database'
 e2e/geoip.sh
 step 'the product and its tests'

@@ -6,8 +6,10 @@
 # Everything lands under ${WATCHKEEPER_CACHE:-~/.cache/watchkeeper}/clients, in a
 # folder named after the lock file, so a second run only prints. Standard output
 # is `name=path` lines; all else goes to standard error:
-#   python=<interpreter with the packages>   node=<interpreter>
-#   node-apps=<folder of the .mjs apps>      rust=, go=<the built application>
+#   python=<interpreter with the packages>
+#   python-fastapi-analytics=, python-tornado-analytics=<folder of that package alone>
+#   node=<interpreter>   node-apps=<folder of the .mjs apps>
+#   rust=, go=<folder of the built applications>
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -44,11 +46,17 @@ install_once() {
   mv "$target.new" "$target"
 }
 
+one_framework=(fastapi-analytics tornado-analytics)
+
 install_python() {
   # `venv` writes absolute paths into scripts, but `bin/python` follows a move.
   python3 -m venv "$1"
-  "$1/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --no-deps -r "$here/python/requirements.txt"
+  local pip=("$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps) one
+  "${pip[@]}" -r "$here/python/requirements.txt"
+  # These have the same module as `api-analytics`, so each gets a place of its own.
+  for one in "${one_framework[@]}"; do
+    "${pip[@]}" --target "$1/$one" -r "$here/python/$one.txt"
+  done
 }
 
 install_node() {
@@ -59,10 +67,13 @@ install_node() {
 
 prepare_python() {
   need python3
-  local target
-  target=$(folder python "$here/python/requirements.txt" <(python3 -V))
+  local target one
+  target=$(folder python "$here"/python/*.txt <(python3 -V))
   install_once "$target" install_python
   echo "python=$target/bin/python"
+  for one in "${one_framework[@]}"; do
+    echo "python-$one=$target/$one"
+  done
 }
 
 prepare_node() {
@@ -78,13 +89,18 @@ prepare_node() {
 
 prepare_rust() {
   need cargo
-  local target
-  target=$(folder rust "$here/rust/Cargo.lock" <(cd "$here/rust" && rustc -vV))
-  # A target folder of its own: this build shares nothing with the product's.
-  # The variables that Cargo sets for tests would only spoil its fingerprints.
-  (cd "$here/rust" && env -u RUSTFLAGS -u CARGO_BUILD_TARGET \
-    cargo build --quiet --locked --target-dir "$target" >&2)
-  echo "rust=$target/debug/watchkeeper-e2e-clients"
+  # Clients that can speak TLS do so by the system's OpenSSL.
+  "$here/../cluster/deps.sh" openssl >/dev/null
+  local target project
+  target=$(folder rust "$here"/rust*/Cargo.lock <(cd "$here/rust" && rustc -vV))
+  # A target folder of their own: these builds share much with each other and
+  # nothing with the product's. The variables that Cargo sets for tests would
+  # only spoil its fingerprints.
+  for project in rust rust-axum-1.3; do
+    (cd "$here/$project" && env -u RUSTFLAGS -u CARGO_BUILD_TARGET \
+      cargo build --quiet --locked --target-dir "$target" >&2)
+  done
+  echo "rust=$target/debug"
 }
 
 prepare_go() {
@@ -93,8 +109,8 @@ prepare_go() {
   target=$(folder go "$here/go/go.sum" <(go version))
   mkdir -p "$target"
   (cd "$here/go" && CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false \
-    -o "$target/gin_app" . >&2)
-  echo "go=$target/gin_app"
+    -o "$target/" ./gin ./echo ./fiber ./chi >&2)
+  echo "go=$target"
 }
 
 [ $# -gt 0 ] || set -- python node rust go

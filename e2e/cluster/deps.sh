@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Finds, or fetches from Debian's archive, the ready-made programs that the tests run.
 #
-#   deps.sh [etcd] [prometheus] [postgres] [containerd] [runc] [cni] [network] [buildah]
+#   deps.sh [etcd] [prometheus] [postgres] [containerd] [runc] [cni] [network] [buildah] [openssl]
 #                                               (the first three when nothing is named)
 #
 # Prints the directory that holds each one's programs on stdout, a line each, and progress on
 # stderr. Most are unpacked into the cache and nothing on the machine changes. Installed for real
 # when they are missing are PostgreSQL, without a database cluster of its own, because it refuses to
 # run as root and a home directory is closed to other users; and `network`, which is iproute2 and
-# nftables, and buildah, because of the libraries that they need.
+# nftables, buildah, because of the libraries that they need, and OpenSSL's headers with pkg-config.
 set -euo pipefail
 
 cache="${WATCHKEEPER_CACHE:-$HOME/.cache/watchkeeper}"
@@ -140,6 +140,21 @@ buildah() {
     dirname "$(type -P buildah)"
 }
 
+# For published Rust clients that speak TLS by the system's library.
+openssl() {
+    local lock
+    if ! type -P pkg-config >/dev/null || ! pkg-config --exists openssl; then
+        need_apt "pkg-config or OpenSSL's headers"
+        exec {lock}>"$tools/openssl.lock"
+        flock "$lock"
+        say "installing OpenSSL's headers"
+        with_fresh_lists as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -qq -y --no-install-recommends install libssl-dev pkg-config
+        exec {lock}>&-
+    fi
+    dirname "$(type -P pkg-config)"
+}
+
 [ $# -gt 0 ] || set -- etcd prometheus postgres
 for what in "$@"; do
     case "$what" in
@@ -151,6 +166,7 @@ for what in "$@"; do
     cni) unpacked containernetworking-plugins ptp usr/lib/cni ;;
     network) network ;;
     buildah) buildah ;;
-    *) say "unknown: $what (etcd, prometheus, postgres, containerd, runc, cni, network, buildah)"; exit 2 ;;
+    openssl) openssl ;;
+    *) say "unknown: $what (etcd, prometheus, postgres, containerd, runc, cni, network, buildah, openssl)"; exit 2 ;;
     esac
 done

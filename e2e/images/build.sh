@@ -64,6 +64,7 @@ some_builder() {
 }
 
 make_watchkeeper() {
+    some_builder >/dev/null
     "$product/build.sh" --binaries "$binaries" --name "watchkeeper.test/watchkeeper:$tag" \
         --version "$(version)-$tag" --revision "" --output "$1/image.tar" >&2
 }
@@ -82,10 +83,10 @@ make_pause() {
 }
 
 make_sample_app() {
-    local root="$1/context/rootfs" program
-    program="$("$here/../clients/setup.sh" go)"
+    local root="$1/context/rootfs" programs
+    programs="$("$here/../clients/setup.sh" go)"
     mkdir -p "$root"
-    install -m 755 "${program#go=}" "$root/sample-app"
+    install -m 755 "${programs#go=}/gin" "$root/sample-app"
     put_authorities "$root"
     build_archive "$(some_builder)" "$here/sample-app/Dockerfile" "$1/context" \
         watchkeeper.test/sample-app:dev "$1/image.tar"
@@ -118,7 +119,7 @@ for name in "${names[@]}"; do
         once postgres "$(key "$here"/postgres/* <(echo "$postgres_version"))" make_postgres
         ;;
     sample-app)
-        once sample-app "$(key "$here/sample-app/Dockerfile" "$here"/../clients/go/{go.sum,main.go})" make_sample_app
+        once sample-app "$(key "$here/sample-app/Dockerfile" "$here"/../clients/go/{go.sum,gin/main.go,settings/settings.go})" make_sample_app
         ;;
     pause) once pause "$(key "$here"/pause/*)" make_pause ;;
     *) fail "unknown: $name (watchkeeper, postgres, sample-app, pause)" ;;

@@ -12,20 +12,33 @@ use watchkeeper_testkit::paths;
 use watchkeeper_testkit::ports::free_port;
 use watchkeeper_testkit::process::{Daemon, Spec};
 
+use crate::fixed_host::FixedHost;
+
 // An interpreter that loads a framework on a busy machine.
 const READY: Duration = Duration::from_secs(30);
 
 /// What an application is run by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
-    /// A file of `e2e/clients/python`.
+    /// A file of `e2e/clients/python`, with the package `api-analytics`.
     Python(&'static str),
+    /// The same, with the package of that name in its place.
+    PythonWith(&'static str, &'static str),
     /// A file of `e2e/clients/node`.
     Node(&'static str),
-    /// The program of `e2e/clients/rust`.
-    Rust,
-    /// The program of `e2e/clients/go`.
-    Go,
+    /// A program of `e2e/clients/rust` or of a folder beside it.
+    Rust(&'static str),
+    /// A program of `e2e/clients/go`.
+    Go(&'static str),
+}
+
+/// Where an application's hits go.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// To the server at this URL, which the client is told.
+    Told(&'a str),
+    /// To the host that the client insists on, in whose place this stands.
+    Fixed(&'a FixedHost),
 }
 
 /// Where `e2e/clients/setup.sh` has put things.
@@ -53,27 +66,39 @@ impl Installed {
         self.0.get(name).map(PathBuf::as_path).with_context(|| format!("setup.sh names no {name}"))
     }
 
-    /// Starts an application that logs to the server at `server` under `key`; its output goes to
-    /// `<name>.log` in `logs`.
+    /// Starts an application that logs to `target` under `key`; its output goes to `<name>.log` in
+    /// `logs`.
     ///
     /// # Errors
     /// When it does not start to listen.
-    pub fn start(&self, name: &str, runtime: Runtime, server: &str, key: &str, logs: &Path) -> Result<App> {
+    pub fn start(
+        &self,
+        name: &str,
+        runtime: Runtime,
+        target: Target<'_>,
+        key: &str,
+        logs: &Path,
+    ) -> Result<App> {
         let port = free_port()?;
         let log = logs.join(format!("{name}.log"));
         let spec = match runtime {
-            Runtime::Python(file) => {
-                let file = paths::workspace().join("e2e/clients/python").join(file);
-                Spec::new(name, self.place("python")?, log).arg("-B").arg(file)
+            Runtime::Python(file) => self.python(name, file, log)?,
+            Runtime::PythonWith(package, file) => {
+                self.python(name, file, log)?.env("PYTHONPATH", self.place(&format!("python-{package}"))?)
             }
             Runtime::Node(file) => {
                 Spec::new(name, self.place("node")?, log).arg(self.place("node-apps")?.join(file))
             }
-            Runtime::Rust => Spec::new(name, self.place("rust")?, log),
-            Runtime::Go => Spec::new(name, self.place("go")?, log),
+            Runtime::Rust(program) => Spec::new(name, self.place("rust")?.join(program), log),
+            Runtime::Go(program) => Spec::new(name, self.place("go")?.join(program), log),
+        };
+        let spec = match target {
+            Target::Told(server) => spec.env("WATCHKEEPER_URL", server),
+            Target::Fixed(host) => {
+                spec.env("HTTPS_PROXY", host.proxy()).env("SSL_CERT_FILE", host.certificate())
+            }
         };
         let daemon = spec
-            .env("WATCHKEEPER_URL", server)
             .env("API_KEY", key)
             .env("PORT", port.to_string())
             // The Python package writes local times without a zone, and they are taken as UTC.
@@ -82,6 +107,11 @@ impl Installed {
             .spawn()?;
         daemon.wait_ready(READY, || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
         Ok(App { port, daemon })
+    }
+
+    fn python(&self, name: &str, file: &str, log: PathBuf) -> Result<Spec> {
+        let file = paths::workspace().join("e2e/clients/python").join(file);
+        Ok(Spec::new(name, self.place("python")?, log).arg("-B").arg(file))
     }
 }
 

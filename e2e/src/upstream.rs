@@ -51,6 +51,14 @@ pub struct Row {
     pub user_id: Option<String>,
 }
 
+async fn status(request: RequestBuilder) -> Result<StatusCode> {
+    let answer = request.send().await?;
+    let status = answer.status();
+    // Read to the end, so that the connection can be used again.
+    answer.bytes().await?;
+    Ok(status)
+}
+
 /// A server that speaks the protocol.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -111,13 +119,20 @@ impl Upstream {
     /// # Errors
     /// When there is no answer.
     pub async fn post(&self, key: &str, framework: &str, rows: &[Value]) -> Result<StatusCode> {
+        status(self.log_request(key, framework, rows)).await
+    }
+
+    /// Posts rows under a key, and under an idempotency key that tells this post from all others.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post_once(&self, key: &str, idempotency_key: &str, rows: &[Value]) -> Result<StatusCode> {
+        status(self.log_request(key, "Axum", rows).header("Idempotency-Key", idempotency_key)).await
+    }
+
+    fn log_request(&self, key: &str, framework: &str, rows: &[Value]) -> RequestBuilder {
         let payload = json!({ "api_key": key, "requests": rows, "framework": framework, "privacy_level": 0 });
-        let url = format!("{}/api/log-request", self.logger);
-        let answer = self.http.post(url).json(&payload).send().await?;
-        let status = answer.status();
-        // Read to the end, so that the connection can be used again.
-        answer.bytes().await?;
-        Ok(status)
+        self.http.post(format!("{}/api/log-request", self.logger)).json(&payload)
     }
 
     /// All rows of a key as the dashboard loads them: page after page, gzip always.

@@ -22,6 +22,7 @@ use watchkeeper_operator::run::Scope;
 use watchkeeper_testkit::cluster::ControlPlane;
 use watchkeeper_testkit::helm::{chart, objects, succeed};
 use watchkeeper_testkit::operator::Operator;
+use watchkeeper_testkit::postgres::Postgres;
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
 use watchkeeper_testkit::{paths, wait};
@@ -212,7 +213,9 @@ async fn busy_product() -> (Watchkeeper, RunDir) {
         fs::write(manifests.path().join(format!("{name}.yaml")), manifest.to_string()).unwrap();
     };
     endpoint("nobody", "http://127.0.0.1:1/");
-    let server = Watchkeeper::local().manifest(manifests.path()).start().unwrap();
+    // On Postgres, where there is a spool too.
+    let database = Postgres::shared().unwrap().database().unwrap();
+    let server = Watchkeeper::local().manifest(manifests.path()).database(&database).start().unwrap();
     endpoint("itself", &format!("{}/api/health", server.base_url()));
     let upstream = Upstream::new(server.base_url()).unwrap();
     let key = upstream.generate().await.unwrap();
@@ -222,6 +225,8 @@ async fn busy_product() -> (Watchkeeper, RunDir) {
     let rows = [row("/", &Timestamp::now().to_string()), odd];
     assert!(upstream.post(&key, "FastAPI", &rows).await.unwrap().is_success());
     assert!(upstream.post(&key, "unheard of", &rows).await.unwrap().is_client_error());
+    // Somebody looks at it.
+    assert!(upstream.get("/").send().await.unwrap().status().is_success());
     wait::until("both endpoints are checked", LIMIT, || {
         let checks = server.metrics()?.matches("\nprobe_success{").count();
         Ok((checks == 2).then_some(()))

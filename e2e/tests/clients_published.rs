@@ -16,7 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{CONTENT_TYPE, USER_AGENT};
 use reqwest::{Client, Method};
 use tokio::task::JoinSet;
-use watchkeeper_e2e::clients::{App, Installed, Runtime};
+use watchkeeper_e2e::clients::{App, Installed, Runtime, Target};
+use watchkeeper_e2e::fixed_host::FixedHost;
 use watchkeeper_e2e::upstream::{Row, Upstream, http_client};
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
@@ -41,32 +42,50 @@ struct Library {
     awaits_handler: bool,
     /// What it takes for the visitor's address behind two proxies.
     forwarded_ip: &'static str,
+    /// Whether it posts to its authors' host whatever server it is told.
+    fixed_host: bool,
 }
 
 const USUAL: Library = Library {
     name: "",
-    runtime: Runtime::Go,
+    runtime: Runtime::Go(""),
     port_in_hostname: true,
     query_in_path: false,
     decodes_path: true,
     not_found: 404,
     awaits_handler: true,
     forwarded_ip: "203.0.113.7",
+    fixed_host: false,
 };
 
 const NODE: Library = Library { query_in_path: true, decodes_path: false, ..USUAL };
 
-const LIBRARIES: [Library; 8] = [
+const RUST: Library = Library { decodes_path: false, ..USUAL };
+
+const FASTAPI: Library = Library {
+    port_in_hostname: false,
+    // Uvicorn trusts the loopback, and so takes the proxy that is next to it.
+    forwarded_ip: "198.51.100.2",
+    ..USUAL
+};
+
+const TORNADO: Library = Library { decodes_path: false, forwarded_ip: "127.0.0.1", ..USUAL };
+
+const LIBRARIES: [Library; 17] = [
+    Library { name: "FastAPI", runtime: Runtime::Python("fastapi_app.py"), ..FASTAPI },
     Library {
-        name: "FastAPI",
-        runtime: Runtime::Python("fastapi_app.py"),
-        port_in_hostname: false,
-        // Uvicorn trusts the loopback, and so takes the proxy that is next to it.
-        forwarded_ip: "198.51.100.2",
-        ..USUAL
+        name: "FastAPI alone",
+        runtime: Runtime::PythonWith("fastapi-analytics", "fastapi_app.py"),
+        ..FASTAPI
     },
     Library { name: "Flask", runtime: Runtime::Python("flask_app.py"), forwarded_ip: "127.0.0.1", ..USUAL },
     Library { name: "Django", runtime: Runtime::Python("django_app.py"), forwarded_ip: "127.0.0.1", ..USUAL },
+    Library { name: "Tornado", runtime: Runtime::Python("tornado_app.py"), ..TORNADO },
+    Library {
+        name: "Tornado alone",
+        runtime: Runtime::PythonWith("tornado-analytics", "tornado_app.py"),
+        ..TORNADO
+    },
     Library {
         name: "Express",
         runtime: Runtime::Node("express_app.mjs"),
@@ -77,9 +96,32 @@ const LIBRARIES: [Library; 8] = [
     },
     Library { name: "Fastify", runtime: Runtime::Node("fastify_app.mjs"), ..NODE },
     Library { name: "Koa", runtime: Runtime::Node("koa_app.mjs"), ..NODE },
-    Library { name: "Actix", runtime: Runtime::Rust, decodes_path: false, ..USUAL },
-    Library { name: "Gin", runtime: Runtime::Go, ..USUAL },
+    Library { name: "Actix", runtime: Runtime::Rust("actix"), ..RUST },
+    // It takes the proxy that is next to it.
+    Library { name: "Axum", runtime: Runtime::Rust("axum"), forwarded_ip: "198.51.100.2", ..RUST },
+    Library {
+        name: "Axum 1.3",
+        runtime: Runtime::Rust("watchkeeper-e2e-axum-1-3"),
+        fixed_host: true,
+        ..RUST
+    },
+    Library { name: "Rocket", runtime: Runtime::Rust("rocket"), ..RUST },
+    Library { name: "Gin", runtime: Runtime::Go("gin"), ..USUAL },
+    // They look at the response before the framework has made one of an error.
+    Library { name: "Echo", runtime: Runtime::Go("echo"), not_found: 200, ..USUAL },
+    Library {
+        name: "Fiber",
+        runtime: Runtime::Go("fiber"),
+        not_found: 200,
+        decodes_path: false,
+        forwarded_ip: "127.0.0.1",
+        ..USUAL
+    },
+    Library { name: "Chi", runtime: Runtime::Go("chi"), ..USUAL },
 ];
+
+/// Where they post to who cannot be told otherwise.
+const THEIR_HOST: &str = "www.apianalytics-server.com";
 
 /// A request to an application. Its user agent is its name among the hits that come back.
 struct Visit {
@@ -165,6 +207,51 @@ fn gin_hits_read_back_as_sent() {
     assert_read_back("Gin");
 }
 
+#[test]
+fn fastapi_alone_hits_read_back_as_sent() {
+    assert_read_back("FastAPI alone");
+}
+
+#[test]
+fn tornado_hits_read_back_as_sent() {
+    assert_read_back("Tornado");
+}
+
+#[test]
+fn tornado_alone_hits_read_back_as_sent() {
+    assert_read_back("Tornado alone");
+}
+
+#[test]
+fn axum_hits_read_back_as_sent() {
+    assert_read_back("Axum");
+}
+
+#[test]
+fn axum_1_3_hits_read_back_as_sent() {
+    assert_read_back("Axum 1.3");
+}
+
+#[test]
+fn rocket_hits_read_back_as_sent() {
+    assert_read_back("Rocket");
+}
+
+#[test]
+fn echo_hits_read_back_as_sent() {
+    assert_read_back("Echo");
+}
+
+#[test]
+fn fiber_hits_read_back_as_sent() {
+    assert_read_back("Fiber");
+}
+
+#[test]
+fn chi_hits_read_back_as_sent() {
+    assert_read_back("Chi");
+}
+
 fn assert_read_back(name: &str) {
     let library = LIBRARIES.iter().find(|library| library.name == name).unwrap();
     let outcome = outcomes()[name].as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -236,9 +323,12 @@ async fn run_all() -> Result<BTreeMap<&'static str, Result<Outcome, String>>> {
     let installed = Installed::new()?;
     let server = Watchkeeper::local().start()?;
     let logs = RunDir::new("clients")?;
+    let base = server.base_url();
+    let fixed = FixedHost::new(THEIR_HOST, base.trim_start_matches("http://"), logs.path())?;
     let mut running = JoinSet::new();
     for library in LIBRARIES {
-        let run = run_one(&installed, library, &server.base_url(), logs.path()).await?;
+        let target = if library.fixed_host { Target::Fixed(&fixed) } else { Target::Told(&base) };
+        let run = run_one(&installed, library, &base, target, logs.path()).await?;
         running.spawn(async move { (library.name, run.await.map_err(|error| format!("{error:#}"))) });
     }
     Ok(running.join_all().await.into_iter().collect())
@@ -249,12 +339,13 @@ async fn run_one(
     installed: &Installed,
     library: Library,
     server: &str,
+    target: Target<'_>,
     logs: &Path,
 ) -> Result<impl Future<Output = Result<Outcome>> + use<>> {
     let upstream = Upstream::new(server)?;
     let key = upstream.generate().await?;
     let began = Timestamp::now();
-    let app = installed.start(library.name, library.runtime, server, &key, logs)?;
+    let app = installed.start(library.name, library.runtime, target, &key, logs)?;
     Ok(async move {
         let http = http_client()?;
         for visit in visits() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use watchkeeper_testkit::helm::{chart, crds_chart, objects};
 use watchkeeper_testkit::paths;
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 13] = [
     "README.md",
     "charts/watchkeeper/README.md",
     "charts/watchkeeper-crds/README.md",
@@ -19,6 +19,8 @@ const TEXTS: [&str; 11] = [
     "docs/benchmarks.md",
     "docs/compatibility.md",
     "docs/operations.md",
+    "docs/privacy.md",
+    "docs/query-api.md",
     "docs/runbooks.md",
 ];
 

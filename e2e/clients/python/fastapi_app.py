@@ -1,4 +1,4 @@
-"""A FastAPI application watched by the published `api-analytics` package."""
+"""A FastAPI application watched by the published `api-analytics` or `fastapi-analytics` package."""
 
 import os
 import time

@@ -9,8 +9,10 @@
 //! `~/.cache/watchkeeper`), `WATCHKEEPER_KUBECONFIG` (use this cluster instead of starting one).
 
 pub mod cluster;
+pub mod dns;
 pub mod helm;
 pub mod http;
+pub mod mmdb;
 pub mod operator;
 pub mod paths;
 pub mod ports;

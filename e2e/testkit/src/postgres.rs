@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,11 +29,13 @@ pub struct Options {
     pub fsync: bool,
     /// More settings, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
+    /// MiB of the disk that it has to itself, for tests that fill it; needs root.
+    pub disk: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fsync: true, settings: Vec::new() }
+        Self { fsync: true, settings: Vec::new(), disk: None }
     }
 }
 
@@ -70,8 +73,11 @@ impl Postgres {
     pub fn start(options: Options) -> Result<Self> {
         let bin = paths::packaged("postgres")?;
         let user = user::unprivileged(&["postgres", "nobody"])?;
-        let directory =
-            if user.is_some() { RunDir::new_public("postgres") } else { RunDir::new("postgres") }?;
+        let directory = match options.disk {
+            Some(mebibytes) => RunDir::new_small("postgres", mebibytes),
+            None if user.is_some() => RunDir::new_public("postgres"),
+            None => RunDir::new("postgres"),
+        }?;
         if let Some(User { uid, gid }) = user {
             std::os::unix::fs::chown(directory.path(), Some(uid), Some(gid))?;
         }
@@ -127,6 +133,15 @@ impl Postgres {
     /// When one of them fails.
     pub fn psql(&self, url: &str, statements: &str) -> Result<String> {
         self.client("psql", &["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statements, url])
+    }
+
+    /// Runs the statements of a file, such as a dump, in the database of `url`.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn load(&self, url: &str, file: &Path) -> Result<()> {
+        let file = file.to_str().context("a path that is no text")?;
+        self.client("psql", &["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, url]).map(drop)
     }
 
     /// Shuts it down in good order; clients are cut off.
@@ -209,6 +224,40 @@ impl Postgres {
     /// When it does not run.
     pub fn thaw(&self) -> Result<()> {
         self.running(Daemon::thaw)
+    }
+
+    /// Fills its own disk to the last byte.
+    ///
+    /// # Errors
+    /// When it has none of its own.
+    pub fn fill_disk(&self) -> Result<()> {
+        self.options.disk.context("the server has no disk of its own")?;
+        let mut file = fs::File::create(self.ballast())?;
+        let zeros = vec![0; 1 << 16];
+        loop {
+            match file.write_all(&zeros) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Makes room again after [`Postgres::fill_disk`].
+    ///
+    /// # Errors
+    /// When it was not filled.
+    pub fn free_disk(&self) -> Result<()> {
+        fs::remove_file(self.ballast()).context("the disk was not filled")
+    }
+
+    /// Whether its process has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.daemon().as_ref().is_none_or(|daemon| daemon.exited().map_or(true, |status| status.is_some()))
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.directory.path().join("ballast")
     }
 
     fn initialise(&self) -> Result<()> {

@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::paths;
 
@@ -46,6 +47,28 @@ impl RunDir {
         // Each user has their own, since one could not write to another's.
         let uid = fs::metadata("/proc/self")?.uid();
         Self::new_in(&std::env::temp_dir().join(format!("watchkeeper-run-{uid}")), label, remove_files)
+    }
+
+    /// As [`RunDir::new_public`], on a file system in memory of this many MiB, which can get full.
+    ///
+    /// # Errors
+    /// When the directory cannot be made, or this process may not mount (it must be root).
+    pub fn new_small(label: &str, mebibytes: u32) -> Result<Self> {
+        let remove = |path: &Path| {
+            let _ = Command::new("umount").arg("--lazy").arg(path).status();
+            remove_files(path);
+        };
+        let directory = Self::new_in(&std::env::temp_dir().join("watchkeeper-run-small"), label, remove)?;
+        let size = format!("size={mebibytes}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "watchkeeper-test"])
+            .arg(directory.path())
+            .status()
+            .context("mount")?;
+        if !mounted.success() {
+            bail!("mount of a small file system: {mounted}; is this root?");
+        }
+        Ok(directory)
     }
 
     fn new_in(root: &Path, label: &str, remove: fn(&Path)) -> Result<Self> {

@@ -1,4 +1,4 @@
-//! `watchkeeper local` as a user would run it.
+//! `watchkeeper local` and `watchkeeper logger` as a user would run them.
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use crate::service::Service;
 /// How to start it.
 #[derive(Debug)]
 pub struct Local {
+    command: &'static str,
     data: Option<PathBuf>,
     // Program and log are known when it starts only.
     change: Vec<Change>,
@@ -74,11 +75,12 @@ impl Local {
         let (listen, metrics) = (address(free_port()?), address(free_port()?));
         let data = self.data.unwrap_or_else(|| directory.path().join("data"));
         let log = directory.path().join("watchkeeper.log");
-        let mut spec = Spec::new("watchkeeper local", program::find("watchkeeper")?, log)
-            .arg("local")
-            .arg("--data")
-            .arg(&data)
-            .args(["--listen", &listen.to_string(), "--metrics-listen", &metrics.to_string()]);
+        let name = format!("watchkeeper {}", self.command);
+        let mut spec = Spec::new(name, program::find("watchkeeper")?, log).arg(self.command);
+        if self.command == "local" {
+            spec = spec.arg("--data").arg(&data);
+        }
+        spec = spec.args(["--listen", &listen.to_string(), "--metrics-listen", &metrics.to_string()]);
         for change in self.change {
             spec = match change {
                 Change::Argument(argument) => spec.arg(argument),
@@ -90,7 +92,7 @@ impl Local {
     }
 }
 
-/// A running `watchkeeper local`. Dropping it kills it.
+/// A running `watchkeeper`. Dropping it kills it.
 #[derive(Debug)]
 pub struct Watchkeeper {
     // Before the directory, so that it ends first.
@@ -104,7 +106,13 @@ impl Watchkeeper {
     /// Everything in one process, on free ports and a fresh data directory.
     #[must_use]
     pub fn local() -> Local {
-        Local { data: None, change: Vec::new() }
+        Local { command: "local", data: None, change: Vec::new() }
+    }
+
+    /// The write path on its own, on free ports, into a PostgreSQL database.
+    #[must_use]
+    pub fn logger(database: &str) -> Local {
+        Local { command: "logger", data: None, change: Vec::new() }.database(database)
     }
 
     /// Where the services answer, as `http://127.0.0.1:18000`.

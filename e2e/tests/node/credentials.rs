@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{POSTGRES, Storm, World};
 
 /// A Postgres that the operator knows nothing of, with its first password.
-fn postgres() -> Value {
+pub fn postgres() -> Value {
     let labels = json!({"app": "pg"});
     let container = json!({
         "name": "postgres",

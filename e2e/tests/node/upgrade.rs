@@ -1,9 +1,14 @@
 //! Another release of everything, under load.
 
-use serde_json::json;
+use std::fs::{self, File};
+
+use serde_json::{Value, json};
+use watchkeeper_e2e::upstream::Upstream;
 use watchkeeper_testkit::cluster::image_tagged;
 use watchkeeper_testkit::helm::succeed;
+use watchkeeper_testkit::paths;
 
+use crate::credentials::postgres;
 use crate::harness::{IMAGE, Storm, World, helm_install, install};
 
 #[tokio::test]
@@ -64,4 +69,33 @@ async fn a_release_that_does_not_fit_the_database_never_replaces_the_one_that_se
     shop.ready().await.unwrap();
     let calm = storm.settle("release that does not fit the database").await.unwrap();
     assert_eq!(calm.turned_away(), []);
+}
+
+#[tokio::test]
+async fn the_database_of_release_0_1_0_is_migrated_by_whichever_pod_comes_first_and_keeps_its_numbers() {
+    let world = World::new("migration").await.unwrap();
+    world.apply(&postgres()).unwrap();
+    world.kubectl(&["rollout", "status", "deployment/pg", "--timeout=120s"]).unwrap();
+    let fixture = paths::workspace().join("e2e/fixtures/0.1.0");
+    let mut psql = world.cluster.kubectl();
+    psql.args(["--namespace", &world.namespace, "exec", "-i", "deployment/pg", "--"])
+        .args(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "app", "-f", "-"])
+        .stdin(File::open(fixture.join("postgres.sql")).unwrap());
+    succeed(&mut psql).unwrap();
+
+    // Two loggers, an API and a checker start at once on a schema that is behind all of them.
+    let database = json!({"external": {"urlFrom": {"name": "pg-url", "key": "url"}}});
+    let shop =
+        world.instance("shop", json!({"database": database, "logger": {"replicas": 2}})).await.unwrap();
+    let storm = Storm::over(&shop, 4).await.unwrap();
+    let answers: Value = serde_json::from_slice(&fs::read(fixture.join("postgres.json")).unwrap()).unwrap();
+    let address = world.address("shop-api", 3000).await.unwrap();
+    let rows = Upstream::new(format!("http://{address}"))
+        .unwrap()
+        .dashboard(answers["key"].as_str().unwrap())
+        .await
+        .unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| json!([row.created_at, row.path, row.status])).collect();
+    assert_eq!(json!(rows), answers["rows"]);
+    storm.settle("migration of a database of release 0.1.0").await.unwrap();
 }

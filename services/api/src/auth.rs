@@ -1,4 +1,7 @@
-//! Who may administer, and who may look at the overview.
+//! Who may administer, who may look at the overview, and who may read or change a project.
+//!
+//! Secrets come in the headers of all the systems that this API answers for: `Authorization` as
+//! Bearer, Basic (the password) or bare, `X-API-Key`, `X-AUTH-TOKEN` and its old twin `API-Key`.
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -12,9 +15,11 @@ use http::{
 };
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 use watchkeeper_runtime::{error::ApiError, secret::Secret};
+use watchkeeper_store::{Project, ProjectId};
 
-use crate::Api;
+use crate::{Api, routes::store_error, session};
 
 /// Who may do what beyond the capabilities that api-analytics gives by key and user id.
 #[derive(Debug, Clone)]
@@ -27,26 +32,118 @@ pub struct AuthConfig {
 }
 
 impl AuthConfig {
-    fn is_admin(&self, headers: &HeaderMap) -> bool {
-        presented(headers).is_some_and(|token| same(&token, self.admin_token.expose()))
+    /// Whether the headers carry the admin token.
+    pub(crate) fn is_admin(&self, headers: &HeaderMap) -> bool {
+        let admin = self.admin_token.expose();
+        let key = header(headers, "x-api-key");
+        authorization(headers).is_some_and(|token| same(&token, admin))
+            || key.is_some_and(|token| same(token, admin))
     }
 }
 
 /// The token of an `Authorization` header: a bearer token or a Basic password.
-fn presented(headers: &HeaderMap) -> Option<String> {
+fn authorization(headers: &HeaderMap) -> Option<String> {
     let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(value.trim().to_owned());
     }
-    if scheme.eq_ignore_ascii_case("basic") {
+    // A browser adds Basic by itself, also when another site made it ask.
+    if scheme.eq_ignore_ascii_case("basic") && !from_another_site(headers) {
         let decoded = String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()?;
         return Some(decoded.split_once(':')?.1.to_owned());
     }
     None
 }
 
+/// Whether a page of another site made the browser ask.
+pub(crate) fn from_another_site(headers: &HeaderMap) -> bool {
+    header(headers, "sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"))
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// Every API key that the headers carry.
+fn keys(headers: &HeaderMap) -> Vec<Uuid> {
+    let named = ["x-auth-token", "x-api-key", "api-key", "authorization"].map(|name| header(headers, name));
+    let presented = named.into_iter().flatten().map(str::to_owned).chain(authorization(headers));
+    presented.filter_map(|text| text.trim_matches('"').parse().ok()).collect()
+}
+
+/// What somebody wants to do with a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Read its hits: the administrator, who has its key, or who knows its user id.
+    Read,
+    /// Change its hits: the administrator, or who has its key.
+    Write,
+}
+
+/// The project that `named` (its name, number or user id) or else the key in the headers stands for.
+///
+/// # Errors
+/// 401 without a credential that counts, 403 when the key is another project's, 404 when there is no
+/// such project, 422 when none is named.
+pub(crate) async fn project(
+    api: &Api,
+    headers: &HeaderMap,
+    named: Option<&str>,
+    need: Need,
+) -> Result<Project, ApiError> {
+    let store = |error| store_error(&error);
+    if need == Need::Read
+        && let Some(user) = named.and_then(|text| text.parse::<Uuid>().ok())
+        && let Some(project) = api.store.project_by_user(user).await.map_err(store)?
+    {
+        return Ok(project);
+    }
+    if is_admin(api, headers).await.map_err(store)? {
+        let named = named.ok_or_else(|| {
+            let message = "Name the project by its name, its id or its user id.";
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field("project")
+        })?;
+        let found = find(api, named).await?;
+        return found.ok_or_else(|| {
+            ApiError::new(StatusCode::NOT_FOUND, "There is no such project.").field("project")
+        });
+    }
+    for key in keys(headers) {
+        let Some(project) = api.store.project_by_key(key).await.map_err(store)? else { continue };
+        if named.is_none_or(|named| is_called(&project, named)) {
+            return Ok(project);
+        }
+        let message = "The key is another project's; leave `project` out, or send that project's key.";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, message).field("project"));
+    }
+    let message = "Send the admin token as `Authorization: Bearer <token>`, or the project's API key as \
+                   `X-AUTH-TOKEN`, `X-API-Key` or Bearer.";
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, message))
+}
+
+/// A project by its name, or else its number, or else its user id.
+pub(crate) async fn find(api: &Api, named: &str) -> Result<Option<Project>, ApiError> {
+    let store = |error| store_error(&error);
+    if let Some(project) = api.store.project_by_name(named).await.map_err(store)? {
+        return Ok(Some(project));
+    }
+    if let Ok(id) = named.parse() {
+        return api.store.project_by_id(ProjectId(id)).await.map_err(store);
+    }
+    match named.parse() {
+        Ok(user) => api.store.project_by_user(user).await.map_err(store),
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_called(project: &Project, named: &str) -> bool {
+    project.name.as_deref() == Some(named)
+        || project.id.0.to_string() == named
+        || named.parse() == Ok(project.user_id)
+}
+
 /// Compares by digest and in constant time, so that neither content nor length leaks.
-fn same(presented: &str, secret: &str) -> bool {
+pub(crate) fn same(presented: &str, secret: &str) -> bool {
     Sha256::digest(presented).ct_eq(&Sha256::digest(secret)).into()
 }
 
@@ -59,11 +156,16 @@ impl FromRequestParts<Api> for Admin {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let State(api) =
             State::<Api>::from_request_parts(parts, api).await.map_err(IntoResponse::into_response)?;
-        if api.options.auth.is_admin(&parts.headers) {
-            return Ok(Self);
-        }
-        Err(unauthorized())
+        administrator(&api, &parts.headers).await.map(|()| Self)
     }
+}
+
+/// Lets only the administrator through.
+pub(crate) async fn administrator(api: &Api, headers: &HeaderMap) -> Result<(), Response> {
+    if is_admin(api, headers).await.map_err(|e| store_error(&e).into_response())? {
+        return Ok(());
+    }
+    Err(unauthorized())
 }
 
 /// Lets those through who may look at the overview.
@@ -73,14 +175,27 @@ impl FromRequestParts<Api> for Viewer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
-        if api.options.auth.open_overview || api.options.auth.is_admin(&parts.headers) {
+        if api.options.auth.open_overview
+            || is_admin(api, &parts.headers).await.map_err(|e| store_error(&e).into_response())?
+        {
             return Ok(Self);
         }
         Err(unauthorized())
     }
 }
 
-fn unauthorized() -> Response {
+/// Whether the headers carry the admin token, or the cookie of a session that it started. A session
+/// counts for nothing where another site made the browser ask.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn is_admin(api: &Api, headers: &HeaderMap) -> watchkeeper_store::Result<bool> {
+    Ok(api.options.auth.is_admin(headers)
+        || (!from_another_site(headers) && session::is_signed_in(api, headers).await?))
+}
+
+/// 401 for a program, which a browser answers with its own dialog.
+pub(crate) fn unauthorized() -> Response {
     let message = "Send the admin token as `Authorization: Bearer <token>`, or as the password of Basic.";
     let mut response = ApiError::new(StatusCode::UNAUTHORIZED, message).into_response();
     let challenge = HeaderValue::from_static("Basic realm=\"Watchkeeper\", charset=\"UTF-8\"");

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore};
-use watchkeeper_store::Store;
+use watchkeeper_analytics::Analytics;
+use watchkeeper_store::{DEFAULT_SITE_PROJECT, DEFAULT_VISIT_IDLE, SiteAccess, Store};
 
-use crate::AuthConfig;
+use crate::{AuthConfig, routes::dashboard::Shared};
 
 /// Answers that read whole pages of hits, at once; further ones wait.
 const HEAVY: usize = 4;
 
+/// Exports and imports at once; further ones wait.
+const EXPORTS: usize = 2;
+
 /// How the API behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ApiOptions {
     /// Who may administer and look.
     pub auth: AuthConfig,
@@ -23,12 +27,30 @@ pub struct ApiOptions {
     pub max_load: usize,
     /// Monitors that one project may add.
     pub monitors_per_project: usize,
+    /// Whether the documentation needs the administrator's token too.
+    pub protect_docs: bool,
+    /// What other services of this installation add to the documentation.
+    pub documents: Vec<utoipa::openapi::OpenApi>,
+    /// What opens a website's data.
+    pub site: SiteAccess,
+    /// Idle time that ends a session of a website's visitor, milliseconds.
+    pub visit_idle: i64,
 }
 
 impl ApiOptions {
-    /// Upstream's defaults of api-analytics.
+    /// The defaults of the systems that this answers for.
     pub fn new(auth: AuthConfig, open_signup: bool) -> Self {
-        Self { auth, open_signup, page_size: 250_000, max_load: 1_000_000, monitors_per_project: 3 }
+        Self {
+            auth,
+            open_signup,
+            page_size: 250_000,
+            max_load: 1_000_000,
+            monitors_per_project: 3,
+            protect_docs: false,
+            documents: Vec::new(),
+            site: SiteAccess::new(None, DEFAULT_SITE_PROJECT),
+            visit_idle: DEFAULT_VISIT_IDLE,
+        }
     }
 }
 
@@ -36,21 +58,31 @@ impl ApiOptions {
 #[derive(Clone)]
 pub struct Api {
     pub(crate) store: Store,
+    pub(crate) analytics: Analytics,
     pub(crate) options: Arc<ApiOptions>,
     pub(crate) heavy: Arc<Semaphore>,
+    pub(crate) exports: Arc<Semaphore>,
     pub(crate) changed: Arc<dyn Fn() + Send + Sync>,
     pub(crate) transitions: Arc<Notify>,
+    pub(crate) dashboard: Arc<Shared>,
 }
 
 impl Api {
-    /// An API over `store` that calls `changed` when endpoints have changed.
-    pub fn new(store: Store, options: ApiOptions, changed: impl Fn() + Send + Sync + 'static) -> Self {
+    /// An API over the store that `analytics` asks, which calls `changed` when endpoints have changed.
+    pub fn new(
+        analytics: Analytics,
+        options: ApiOptions,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            store,
+            store: analytics.store().clone(),
+            analytics,
             options: Arc::new(options),
             heavy: Arc::new(Semaphore::new(HEAVY)),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
             changed: Arc::new(changed),
             transitions: Arc::new(Notify::new()),
+            dashboard: Arc::default(),
         }
     }
 

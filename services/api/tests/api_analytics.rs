@@ -7,17 +7,20 @@ use common::{Answer, Client, Fresh, account, batch, client, client_with, log, op
 use serde_json::{Value, json};
 use uuid::Uuid;
 use watchkeeper_api::ApiOptions;
+use watchkeeper_store::Hit;
 
 on_both_stores! {
     the_seven_steps_of_upstreams_self_hosting_test_pass
     keys_are_uuids_in_quotes_under_both_names
     a_closed_installation_gives_no_keys
     a_user_id_is_told_for_a_known_key_only
+    a_key_that_was_made_up_is_known_once_it_has_written
     a_new_user_id_replaces_the_old
     deleting_is_total_and_answers_alike_for_unknown_keys
     dashboard_data_has_upstreams_shape_byte_for_byte
     dashboard_data_is_compressed_whatever_the_client_accepts
     what_is_unknown_reads_as_null_on_the_dashboard_and_as_empty_in_data
+    a_referrer_is_the_dashboards_eleventh_column
     pages_are_counted_from_one_and_end_empty
     pages_by_query_are_lenient
     reading_the_dashboard_is_noted
@@ -27,7 +30,10 @@ on_both_stores! {
     data_is_filtered_in_every_spelling
     data_of_one_date_and_of_a_range_of_dates
     compact_data_is_a_head_and_rows
+    data_of_a_country
     pages_of_data
+    a_page_of_data_has_50000_rows
+    looking_at_a_link_makes_and_deletes_nothing
     browsers_of_every_origin_may_read
     what_is_not_there_answers_as_gin_does
     errors_of_the_dashboards_routes_are_labelled_as_all_are
@@ -92,6 +98,17 @@ async fn a_user_id_is_told_for_a_known_key_only(fresh: Fresh) {
     let (key, user) = account(&client).await;
     let answer = client.get(&format!("/api/user-id/{}", key.simple())).await;
     assert_eq!(answer.text(), format!("\"{user}\""));
+}
+
+/// Upstream's self-hosting test with a key as its argument.
+async fn a_key_that_was_made_up_is_known_once_it_has_written(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    client.get(&format!("/api/user-id/{key}")).await.says(400, "Invalid API key.");
+    log(&client, key, &json!([row(0, "/a")])).await;
+    let user = client.get(&format!("/api/user-id/{key}")).await.json();
+    let page = client.get(&format!("/api/requests/{}", user.as_str().expect("text"))).await;
+    assert_eq!(paths(&page), ["/a"]);
 }
 
 async fn a_new_user_id_replaces_the_old(fresh: Fresh) {
@@ -194,6 +211,22 @@ async fn what_is_unknown_reads_as_null_on_the_dashboard_and_as_empty_in_data(fre
             "hostname": "", "ip_address": "", "path": "/", "user_agent": "", "method": 0, "status": 0,
             "response_time": 0, "location": "", "user_id": "", "created_at": "2023-11-14T22:13:20Z",
         }])
+    );
+}
+
+async fn a_referrer_is_the_dashboards_eleventh_column(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, user) = account(&client).await;
+    let mut from = row(1, "/from");
+    from["referrer"] = "https://elsewhere.example/?q=\"x\"".into();
+    log(&client, key, &json!([row(0, "/direct"), from])).await;
+    let rows = rows(&client.get(&format!("/api/requests/{user}/1")).await);
+    let columns: Vec<_> = rows.iter().map(|row| row.as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(columns, [10, 11], "rows without one have upstream's columns");
+    assert_eq!(rows[1][10], "https://elsewhere.example/?q=\"x\"");
+    let data = data(&client, key, "?compact=true").await.json();
+    assert!(
+        data.as_array().is_some_and(|rows| rows.iter().all(|row| row.as_array().map(Vec::len) == Some(10)))
     );
 }
 
@@ -387,6 +420,50 @@ async fn compact_data_is_a_head_and_rows(fresh: Fresh) {
     assert_eq!(data(&client, key, "?compact=true").await.text(), format!("[{head},{one}]"));
     assert_eq!(data(&client, key, "?compact=true&status=500").await.text(), format!("[{head}]"));
     assert!(data(&client, key, "?compact=false").await.text().starts_with("[{"));
+}
+
+async fn data_of_a_country(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, user) = account(&client).await;
+    let project = fresh.store.project_by_key(key).await.expect("find").expect("is there").id;
+    let hits = ["DE", "FR", "DE"].map(|country| Hit { country: Some(country.into()), ..Hit::default() });
+    fresh.store.append(project, hits.to_vec()).await.expect("append");
+    for (query, count) in [("location=DE", 2), ("location=FR", 1), ("location=de", 0), ("location=D", 3)] {
+        let rows = data(&client, key, &format!("?{query}")).await.json();
+        assert_eq!(rows.as_array().map(Vec::len), Some(count), "{query}");
+    }
+    let rows = rows(&client.get(&format!("/api/requests/{user}/1")).await);
+    assert_eq!(rows.iter().filter(|row| row[7] == "DE").count(), 2);
+}
+
+async fn a_page_of_data_has_50000_rows(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, _) = account(&client).await;
+    let project = fresh.store.project_by_key(key).await.expect("find").expect("is there").id;
+    let hits = (0..50_003_i64).map(|ts| Hit { ts, path: Some(ts.to_string()), ..Hit::default() }).collect();
+    fresh.store.append(project, hits).await.expect("append");
+    for (page, expected) in [(1, 0..50_000), (2, 50_000..50_003), (3, 0..0)] {
+        let rows = data(&client, key, &format!("?page={page}")).await.json();
+        let found: Vec<String> = rows
+            .as_array()
+            .expect("array")
+            .iter()
+            .map(|row| row["path"].as_str().expect("path").to_owned())
+            .collect();
+        assert_eq!(found, expected.map(|n| n.to_string()).collect::<Vec<_>>(), "page {page}");
+    }
+}
+
+/// As mail programs and chats do, which ask for the head of every link that they see.
+async fn looking_at_a_link_makes_and_deletes_nothing(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, _) = account(&client).await;
+    log(&client, key, &json!([row(0, "/")])).await;
+    for path in ["/api/generate".into(), "/api/generate-api-key".into(), format!("/api/delete/{key}")] {
+        assert_eq!(client.call("HEAD", &path, &[], Body::empty()).await.status, 404, "{path}");
+    }
+    let stored = fresh.store.stored().await.expect("stored");
+    assert_eq!((stored.projects, stored.hits), (1, 1));
 }
 
 async fn pages_of_data(fresh: Fresh) {

@@ -9,6 +9,7 @@ use watchkeeper_store::{Check, LastCheck, Origin, Probe, now_ms};
 
 on_both_stores! {
     a_monitor_is_added_once_and_three_at_most
+    of_many_that_are_added_at_once_three_are_taken
     mistakes_have_upstreams_statuses_and_texts
     a_ping_is_a_head_and_secure_chooses_the_scheme
     deleting_a_monitor_takes_its_pings_and_may_be_repeated
@@ -46,6 +47,27 @@ async fn a_monitor_is_added_once_and_three_at_most(fresh: Fresh) {
     assert_eq!(urls(&client, user).await, ["a.example", "https://b.example/path?q=1", "c.example:8080"]);
     let (_, other) = account(&client).await;
     client.post(ADD, &monitor(other, "a.example")).await.says(201, ADDED);
+}
+
+async fn of_many_that_are_added_at_once_three_are_taken(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (_, user) = account(&client).await;
+    let mut adding = tokio::task::JoinSet::new();
+    for n in 0..16 {
+        let client = client.clone();
+        // Each URL twice.
+        let body = monitor(user, &format!("{}.example", n / 2));
+        adding.spawn(async move { client.post(ADD, &body).await });
+    }
+    let answers = adding.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 3);
+    for refused in answers.iter().filter(|answer| answer.status != 201) {
+        match refused.status {
+            409 => refused.says(409, "Monitor already exists."),
+            _ => refused.says(400, "Monitor limit reached."),
+        }
+    }
+    assert_eq!(urls(&client, user).await.len(), 3);
 }
 
 async fn mistakes_have_upstreams_statuses_and_texts(fresh: Fresh) {

@@ -5,12 +5,12 @@ mod common;
 use std::num::NonZeroU32;
 
 use axum::body::Body;
-use common::{Client, Fresh, START, batch, gzip, logger, row, stored};
+use common::{Client, Fresh, START, batch, gzip, logger, row, stored, zstd};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use watchkeeper_logger::{Bounds, Signup, decode::api_analytics::FRAMEWORKS, health, router};
 use watchkeeper_runtime::http::finish;
-use watchkeeper_store::{Store, now_ms};
+use watchkeeper_store::{Hit, Store, now_ms};
 
 on_both_stores! {
     both_names_take_a_batch_that_is_there_at_once
@@ -19,10 +19,19 @@ on_both_stores! {
     content_type_spelling_of_keys_and_trailing_bytes_do_not_matter
     null_missing_and_empty_values_are_unknown
     a_batch_with_every_oddity_is_stored_whole
+    addresses_are_understood_in_every_spelling
+    numbers_of_every_range_are_stored
+    texts_are_kept_to_the_byte_and_cut_between_characters
+    more_rows_than_upstream_keeps_are_all_kept
     bytes_that_are_no_utf8_cost_nobody_a_batch
     times_are_understood_in_every_zone_and_precision
     every_framework_of_a_published_client_is_taken
+    frameworks_are_told_apart_to_the_letter
+    what_clients_of_each_language_send_reads_back
     compressed_bodies_are_taken_many_at_once
+    zstd_and_large_compressed_batches_are_taken
+    a_post_sent_again_under_its_idempotency_key_is_stored_once
+    a_client_that_posts_its_growing_buffer_again_is_understood
     what_is_too_large_is_refused_before_and_after_decompression
     too_many_rows_are_refused_and_the_limit_itself_is_not
     a_small_post_that_would_become_gigabytes_is_refused
@@ -196,6 +205,92 @@ async fn a_batch_with_every_oddity_is_stored_whole(fresh: Fresh) {
     assert_eq!(hits.iter().filter(|hit| hit.user.as_deref() == Some("7")).count(), 1);
 }
 
+async fn addresses_are_understood_in_every_spelling(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let spellings = [
+        ("1.2.3.4", Some("1.2.3.4")),
+        ("2001:DB8:0::1", Some("2001:db8::1")),
+        ("::ffff:127.0.0.1", Some("127.0.0.1")),
+        ("1.2.3.4:555", Some("1.2.3.4")),
+        ("[2001:db8::1]:80", Some("2001:db8::1")),
+        ("203.0.113.7, 10.0.0.1", Some("203.0.113.7")),
+        ("10.1.2.3/8", Some("10.1.2.3")),
+        ("testclient", None),
+        ("junk", None),
+        ("1.2.3", None),
+    ];
+    let rows: Vec<_> = (0..)
+        .zip(spellings)
+        .map(|(n, (text, _))| {
+            let mut row = row(n, "/");
+            row["ip_address"] = text.into();
+            row
+        })
+        .collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    let hits = stored(&fresh.store, key).await;
+    let found: Vec<_> = hits.iter().map(|hit| hit.ip.as_deref()).collect();
+    assert_eq!(found, spellings.map(|(_, address)| address));
+}
+
+async fn numbers_of_every_range_are_stored(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let numbers = [
+        (json!(0), Some(0)),
+        (json!(-1), Some(-1)),
+        (json!(32_767), Some(32_767)),
+        (json!(200.0), Some(200)),
+        (json!("404"), Some(404)),
+        (json!(null), None),
+        (json!("x"), None),
+        (json!([]), None),
+    ];
+    let rows: Vec<_> = (0..)
+        .zip(&numbers)
+        .map(|(n, (value, _))| {
+            let mut row = row(n, "/");
+            row["status"] = value.clone();
+            row["response_time"] = value.clone();
+            row
+        })
+        .collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    for (hit, (value, number)) in stored(&fresh.store, key).await.iter().zip(&numbers) {
+        assert_eq!(hit.status.map(i64::from), *number, "{value}");
+        assert_eq!(hit.duration_us, number.map(|ms| ms * 1_000), "{value}");
+    }
+}
+
+async fn texts_are_kept_to_the_byte_and_cut_between_characters(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let mut long = row(0, &format!("/{}", "é".repeat(2_000)));
+    for name in ["hostname", "user_id"] {
+        long[name] = "é".repeat(200).into();
+    }
+    long["user_agent"] = "é".repeat(1_000).into();
+    let mut whole = row(1, &format!("/{}?{}", "p".repeat(2_047), "q".repeat(2_000)));
+    whole["user_agent"] = "a".repeat(1_024).into();
+    client.post(LOG, &batch(key, &json!([long, whole]))).await.says(201, LOGGED);
+    let hits = stored(&fresh.store, key).await;
+    let lengths = |hit: &Hit| {
+        [&hit.path, &hit.query, &hit.host, &hit.user, &hit.user_agent]
+            .map(|text| text.as_ref().map_or(0, String::len))
+    };
+    assert_eq!(lengths(&hits[0]), [2_047, 0, 254, 254, 1_024], "two bytes each, after the slash");
+    assert_eq!(lengths(&hits[1]), [2_048, 2_000, 11, 2, 1_024]);
+}
+
+async fn more_rows_than_upstream_keeps_are_all_kept(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let rows: Vec<_> = (0..2_500).map(|n| row(n, "/")).collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await.len(), 2_500);
+}
+
 async fn bytes_that_are_no_utf8_cost_nobody_a_batch(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let key = Uuid::new_v4();
@@ -223,27 +318,101 @@ async fn times_are_understood_in_every_zone_and_precision(fresh: Fresh) {
     assert_eq!(hits.iter().map(|hit| hit.ts).collect::<Vec<_>>(), [START; 5]);
 
     let (key, before) = (Uuid::new_v4(), now_ms());
-    let rows = json!([{ "path": "/" }, { "path": "/", "created_at": "" }, { "path": "/", "created_at": "1700000000" }]);
-    client.post(LOG, &batch(key, &rows)).await.says(201, LOGGED);
+    let unclear =
+        [json!(null), json!(""), json!("1700000000"), json!("now"), json!(1_700_000_000), json!({})];
+    let rows: Vec<_> = unclear.iter().map(|time| json!({ "path": "/", "created_at": time })).collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    client.post(LOG, &batch(key, &json!([{ "path": "/" }]))).await.says(201, LOGGED);
     let hits = stored(&fresh.store, key).await;
-    assert_eq!(hits.len(), 3);
+    assert_eq!(hits.len(), unclear.len() + 1);
     assert!(hits.iter().all(|hit| (before..=now_ms()).contains(&hit.ts)), "the time of arrival stands in");
+
+    let key = Uuid::new_v4();
+    let future = json!([{ "path": "/", "created_at": "2099-01-01T00:00:00Z" }]);
+    client.post(LOG, &batch(key, &future)).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await[0].ts, 4_070_908_800_000);
 }
+
+/// The names that clients send, by language and package: what upstream's logger takes, and what its
+/// newer clients send it in vain.
+const CLIENTS: [(&str, &[&str]); 8] = [
+    ("Python", &["FastAPI", "Flask", "Django", "Tornado", "Starlette", "Sanic", "Falcon", "aiohttp"]),
+    ("JavaScript", &["Express", "Fastify", "Koa", "Hono", "NestJS", "Elysia", "Bun", "H3", "Oak"]),
+    ("Go", &["Gin", "Echo", "Fiber", "Chi"]),
+    ("Rust", &["Actix", "Axum", "Rocket"]),
+    ("Ruby", &["Rails", "Sinatra"]),
+    ("Ruby's base class", &["Middleware"]),
+    ("PHP", &["Laravel", "Native PHP"]),
+    ("C#", &["ASP.NET Core"]),
+];
 
 async fn every_framework_of_a_published_client_is_taken(fresh: Fresh) {
     let client = client(&fresh.store).await;
-    let key = Uuid::new_v4();
-    for framework in FRAMEWORKS {
-        let mut body = batch(key, &json!([row(0, "/")]));
-        body["framework"] = framework.into();
-        client.post(LOG, &body).await.says(201, LOGGED);
+    let mut all = 0;
+    for (language, frameworks) in CLIENTS {
+        for framework in frameworks {
+            let key = Uuid::new_v4();
+            let mut body = batch(key, &json!([row(0, "/")]));
+            body["framework"] = (*framework).into();
+            client.post(LOG, &body).await.says(201, LOGGED);
+            let seen = stored(&fresh.store, key).await.remove(0).framework;
+            assert_eq!(seen.as_deref(), Some(*framework), "{language}");
+            all += 1;
+        }
     }
-    let mut seen: Vec<_> =
-        stored(&fresh.store, key).await.into_iter().filter_map(|hit| hit.framework).collect();
-    seen.sort();
-    let mut all = FRAMEWORKS.map(str::to_owned);
-    all.sort();
-    assert_eq!(seen, all);
+    assert_eq!(all, FRAMEWORKS.len(), "this test knows every name that is taken");
+}
+
+async fn frameworks_are_told_apart_to_the_letter(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    for framework in ["fastapi", "FASTAPI", " FastAPI", "FastAPI ", "Spring", "ASP.NET", "Native", ""] {
+        let mut body = batch(Uuid::new_v4(), &json!([row(0, "/")]));
+        body["framework"] = framework.into();
+        client.post(LOG, &body).await.says(400, "Unsupported API framework.");
+    }
+}
+
+/// The payloads of `fixtures`, as the clients' own code writes them.
+async fn what_clients_of_each_language_send_reads_back(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(directory).expect("fixtures") {
+        let path = entry.expect("entry").path();
+        let what = path.display();
+        let sent: Value = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+        let key = Uuid::new_v4();
+        let mut body = sent.clone();
+        body["api_key"] = json!(key);
+        client.post(LOG, &body).await.says(201, LOGGED);
+
+        let mut hits = stored(&fresh.store, key).await;
+        let rows = sent["requests"].as_array().expect("rows");
+        assert_eq!(hits.len(), rows.len(), "{what}");
+        for row in rows {
+            let text = |name: &str| row[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+            let place = hits.iter().position(|hit| {
+                let path = hit.path.clone().unwrap_or_default();
+                let path = hit.query.as_ref().map_or(path.clone(), |query| format!("{path}?{query}"));
+                Some(path).filter(|path| !path.is_empty()) == text("path")
+                    && hit.method == text("method")
+                    && hit.host == text("hostname")
+                    && hit.user_agent == text("user_agent")
+                    && hit.user == text("user_id")
+                    && hit.status.map(i64::from) == row["status"].as_i64()
+                    && hit.duration_us.map(|us| us / 1_000) == row["response_time"].as_i64()
+                    && hit.ip.is_some() == text("ip_address").is_some()
+            });
+            let hit = hits.remove(place.unwrap_or_else(|| panic!("{what}: {row} is not among {hits:?}")));
+            assert_eq!(hit.framework.as_deref(), sent["framework"].as_str(), "{what}");
+        }
+        seen.insert(sent["framework"].as_str().expect("framework").to_owned());
+    }
+    for framework in
+        ["FastAPI", "Express", "Gin", "Actix", "Rails", "Sinatra", "Laravel", "Native PHP", "ASP.NET Core"]
+    {
+        assert!(seen.contains(framework), "no fixture of {framework}");
+    }
 }
 
 async fn compressed_bodies_are_taken_many_at_once(fresh: Fresh) {
@@ -261,6 +430,63 @@ async fn compressed_bodies_are_taken_many_at_once(fresh: Fresh) {
     assert_eq!(stored(&fresh.store, key).await.len(), 40);
     let torn = client.call("POST", LOG, &[("content-encoding", "gzip")], &b"not gzip"[..]).await;
     assert_eq!(torn.status, 400, "{}", torn.text());
+}
+
+async fn zstd_and_large_compressed_batches_are_taken(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let key = Uuid::new_v4();
+    let rows: Vec<_> = (0..5_000).map(|n| row(n, &format!("/{n}"))).collect();
+    let body = batch(key, &json!(rows)).to_string();
+    client.call("POST", LOG, &[("content-encoding", "gzip")], gzip(body.as_bytes())).await.says(201, LOGGED);
+    client.call("POST", LOG, &[("content-encoding", "zstd")], zstd(body.as_bytes())).await.says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await.len(), 10_000);
+    let torn = client.call("POST", LOG, &[("content-encoding", "zstd")], &b"not zstd"[..]).await;
+    assert_eq!(torn.status, 400, "{}", torn.text());
+}
+
+async fn a_post_sent_again_under_its_idempotency_key_is_stored_once(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let body = |key, path: &str| batch(key, &json!([row(0, path)])).to_string();
+    let post = async |name: &'static str, body: String| {
+        client.call("POST", LOG, &[("idempotency-key", name)], body).await
+    };
+    for name in ["\"8e03978e\"", "8e03978e"] {
+        post(name, body(key, "/once")).await.says(201, LOGGED);
+    }
+    let reused = post("8e03978e", body(key, "/other")).await;
+    reused.blames(422, "Idempotency-Key");
+    post("8e03978e", body(other, "/other")).await.says(201, LOGGED);
+    post("b", body(key, "/once")).await.says(201, LOGGED);
+    let long: &'static str = "x".repeat(256).leak();
+    for bad in ["", "\"\"", long] {
+        post(bad, body(key, "/bad")).await.blames(400, "Idempotency-Key");
+    }
+    let paths: Vec<_> = stored(&fresh.store, key).await.into_iter().filter_map(|hit| hit.path).collect();
+    assert_eq!(paths, ["/once", "/once"], "once for each key");
+    assert_eq!(stored(&fresh.store, other).await.len(), 1);
+}
+
+async fn a_client_that_posts_its_growing_buffer_again_is_understood(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    for (framework, expected) in [("Express", 6), ("FastAPI", 3 + 5 + 4 + 6)] {
+        let key = Uuid::new_v4();
+        for count in [3, 5, 4, 6] {
+            let rows: Vec<_> = (0..count).map(|n| row(n, &format!("/{n}"))).collect();
+            let mut body = batch(key, &json!(rows));
+            body["framework"] = framework.into();
+            client.post(LOG, &body).await.says(201, LOGGED);
+        }
+        assert_eq!(stored(&fresh.store, key).await.len(), expected, "{framework}");
+    }
+    // Equal posts are meant, whoever makes them.
+    let key = Uuid::new_v4();
+    let mut body = batch(key, &json!([row(0, "/a"), row(1, "/b")]));
+    body["framework"] = "Koa".into();
+    for _ in 0..3 {
+        client.post(LOG, &body).await.says(201, LOGGED);
+    }
+    assert_eq!(stored(&fresh.store, key).await.len(), 6);
 }
 
 async fn what_is_too_large_is_refused_before_and_after_decompression(fresh: Fresh) {

@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
@@ -49,6 +49,13 @@ impl ApiError {
         self.field = Some(path.into());
         self
     }
+}
+
+/// 401 where a website's secret is missing or wrong, as the page that Flask answers with.
+pub fn unauthorized_site() -> Response {
+    const PAGE: &str = "<!doctype html>\n<html lang=en>\n<title>401 Unauthorized</title>\n<h1>Unauthorized</h1>\n\
+        <p>Send the secret, or a project's API key, as the Authorization header: bare, without Bearer.</p>\n";
+    (StatusCode::UNAUTHORIZED, Html(PAGE)).into_response()
 }
 
 impl IntoResponse for ApiError {

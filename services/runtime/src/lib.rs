@@ -2,8 +2,10 @@
 //! HTTP server and graceful shutdown.
 
 pub mod error;
+pub mod field_errors;
 pub mod health;
 pub mod http;
+pub mod networks;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;

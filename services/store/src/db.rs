@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{AnyPool, Executor, any::AnyPoolOptions};
+use sqlx::{AnyPool, Executor, any::AnyPoolOptions, postgres::PgConnectOptions};
 
 use crate::{Result, StoreError};
 
@@ -15,6 +15,17 @@ pub struct Options {
     pub max_connections: u32,
     /// Longest wait for a connection.
     pub acquire_timeout: Duration,
+    /// Where hits wait on disk while Postgres is away; SQLite needs none.
+    pub spool: Option<SpoolOptions>,
+}
+
+/// Where hits wait on disk while the database is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolOptions {
+    /// Its directory, of one process at a time; made if need be.
+    pub directory: PathBuf,
+    /// Bytes that it may take.
+    pub bytes: u64,
 }
 
 impl Options {
@@ -63,7 +74,7 @@ impl Options {
     }
 
     fn new(url: String, sqlite: Option<PathBuf>) -> Self {
-        Self { url, sqlite, max_connections: 10, acquire_timeout: Duration::from_secs(10) }
+        Self { url, sqlite, max_connections: 10, acquire_timeout: Duration::from_secs(10), spool: None }
     }
 }
 
@@ -85,6 +96,7 @@ pub(crate) enum Dialect {
 pub(crate) struct Db {
     pub dialect: Dialect,
     pub file: Option<PathBuf>,
+    postgres: Option<PgConnectOptions>,
     read: AnyPool,
     write: AnyPool,
 }
@@ -98,7 +110,8 @@ impl Db {
         match &options.sqlite {
             None => {
                 let pool = pool.max_connections(options.max_connections).connect(&options.url).await?;
-                Ok(Self { dialect: Dialect::Postgres, file: None, read: pool.clone(), write: pool })
+                let postgres = Some(options.url.parse()?);
+                Ok(Self { dialect: Dialect::Postgres, file: None, postgres, read: pool.clone(), write: pool })
             }
             Some(file) => {
                 let pool = pool.after_connect(|connection, _| {
@@ -116,9 +129,14 @@ impl Db {
                 let write = pool.clone().max_connections(1).connect(&options.url).await?;
                 // More than the API's heavy reads, each of which holds one to its end.
                 let read = pool.max_connections(12).connect(&options.url).await?;
-                Ok(Self { dialect: Dialect::Sqlite, file: Some(file.clone()), read, write })
+                Ok(Self { dialect: Dialect::Sqlite, file: Some(file.clone()), postgres: None, read, write })
             }
         }
+    }
+
+    /// How to make a connection of one's own, to Postgres.
+    pub fn postgres(&self) -> Option<&PgConnectOptions> {
+        self.postgres.as_ref()
     }
 
     pub fn read(&self) -> &AnyPool {

@@ -197,6 +197,17 @@ pub struct Endpoint {
     pub created_at: i64,
 }
 
+/// What [`Store::add_endpoint`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddOutcome {
+    /// It is there now.
+    Added,
+    /// Its project has one of that origin and name.
+    Exists,
+    /// Its project has as many of that origin as it may have.
+    Full,
+}
+
 /// What [`Store::put_endpoint`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutOutcome {
@@ -256,52 +267,33 @@ impl Store {
         let mut transaction = self.db.begin().await?;
         // First of all, so that two writers of one uid wait for each other.
         let seq = next(&mut transaction, "endpoints").await?;
-        let existing = select(&mut transaction, "uid = $1", &new.uid).await?.into_iter().next();
-        let now = now_ms();
-        let (state, since, last_check) = match &existing {
-            Some(old) if old.spec.suspended == new.spec.suspended => {
-                let status = &old.status;
-                (status.state, status.since, status.last_check.as_ref())
-            }
-            _ if new.spec.suspended => (State::Suspended, now, None),
-            _ => (State::Unknown, now, None),
-        };
-        let outcome = match &existing {
-            Some(old)
-                if old.spec == new.spec
-                    && old.generation == new.generation
-                    && old.name == new.name
-                    && old.namespace == new.namespace
-                    && old.project == new.project
-                    && old.origin == new.origin =>
-            {
-                return Ok(PutOutcome::Unchanged);
-            }
-            Some(_) => PutOutcome::Updated,
-            None => PutOutcome::Created,
-        };
-        let transition = match &existing {
-            Some(old) if old.status.state == state => old.transition,
-            _ => next(&mut transaction, "transitions").await?,
-        };
-        sqlx::query(include_str!("../sql/endpoints/put.sql"))
-            .bind(&new.uid)
-            .bind(new.origin.as_str())
-            .bind(new.project.0)
-            .bind(&new.namespace)
-            .bind(&new.name)
-            .bind(serde_json::to_string(&new.spec)?)
-            .bind(new.generation)
-            .bind(seq)
-            .bind(transition)
-            .bind(state.as_str())
-            .bind(since)
-            .bind(last_check.map(serde_json::to_string).transpose()?)
-            .bind(existing.map_or(now, |old| old.created_at))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
+        let outcome = put(&mut transaction, seq, new).await?;
+        if outcome != PutOutcome::Unchanged {
+            transaction.commit().await?;
+        }
         Ok(outcome)
+    }
+
+    /// Adds an endpoint to its project unless it is there, or the project has
+    /// `limit` of that origin already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn add_endpoint(&self, new: &NewEndpoint, limit: usize) -> Result<AddOutcome> {
+        let mut transaction = self.db.begin().await?;
+        // First of all, so that two who add at the same time count each other.
+        let seq = next(&mut transaction, "endpoints").await?;
+        let mut own = select(&mut transaction, "project_id = $1", new.project.0).await?;
+        own.retain(|endpoint| endpoint.origin == new.origin);
+        if own.iter().any(|endpoint| endpoint.name == new.name) {
+            return Ok(AddOutcome::Exists);
+        }
+        if own.len() >= limit {
+            return Ok(AddOutcome::Full);
+        }
+        put(&mut transaction, seq, new).await?;
+        transaction.commit().await?;
+        Ok(AddOutcome::Added)
     }
 
     /// Deletes an endpoint and its checks; tells whether it was there.
@@ -373,6 +365,55 @@ impl Store {
             .fetch_one(self.db.read())
             .await?)
     }
+}
+
+/// [`Store::put_endpoint`] within a transaction that holds the sequence `endpoints` at `seq`.
+async fn put(transaction: &mut Transaction<'static, Any>, seq: i64, new: &NewEndpoint) -> Result<PutOutcome> {
+    let existing = select(transaction, "uid = $1", &new.uid).await?.into_iter().next();
+    let now = now_ms();
+    let (state, since, last_check) = match &existing {
+        Some(old) if old.spec.suspended == new.spec.suspended => {
+            let status = &old.status;
+            (status.state, status.since, status.last_check.as_ref())
+        }
+        _ if new.spec.suspended => (State::Suspended, now, None),
+        _ => (State::Unknown, now, None),
+    };
+    let outcome = match &existing {
+        Some(old)
+            if old.spec == new.spec
+                && old.generation == new.generation
+                && old.name == new.name
+                && old.namespace == new.namespace
+                && old.project == new.project
+                && old.origin == new.origin =>
+        {
+            return Ok(PutOutcome::Unchanged);
+        }
+        Some(_) => PutOutcome::Updated,
+        None => PutOutcome::Created,
+    };
+    let transition = match &existing {
+        Some(old) if old.status.state == state => old.transition,
+        _ => next(transaction, "transitions").await?,
+    };
+    sqlx::query(include_str!("../sql/endpoints/put.sql"))
+        .bind(&new.uid)
+        .bind(new.origin.as_str())
+        .bind(new.project.0)
+        .bind(&new.namespace)
+        .bind(&new.name)
+        .bind(serde_json::to_string(&new.spec)?)
+        .bind(new.generation)
+        .bind(seq)
+        .bind(transition)
+        .bind(state.as_str())
+        .bind(since)
+        .bind(last_check.map(serde_json::to_string).transpose()?)
+        .bind(existing.as_ref().map_or(now, |old| old.created_at))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(outcome)
 }
 
 async fn select<'q, T>(

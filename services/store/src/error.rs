@@ -27,12 +27,24 @@ pub enum StoreError {
     /// The queue of unwritten hits is full.
     #[error("too many hits wait to be written")]
     Overloaded,
+    /// A group of hits could not be written, for the reason given.
+    #[error("{0}")]
+    Unwritten(String),
+    /// The database is away, and the spool has no room for what should wait for it.
+    #[error("the database is away and the spool is full")]
+    SpoolFull,
+    /// The idempotency key was used for another payload before.
+    #[error("the idempotency key stands for another payload")]
+    KeyReused,
     /// The project was deleted meanwhile.
     #[error("no such project")]
     NoProject,
     /// The key belongs to another project.
     #[error("another project has this key")]
     KeyTaken,
+    /// Another share has this slug.
+    #[error("another share has this name")]
+    SlugTaken,
     /// A file of the embedded store cannot be used.
     #[error("{path}: {source}")]
     File {

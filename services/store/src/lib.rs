@@ -5,36 +5,56 @@
 //! background into `segments` (a project and day each, sorted by time, zstd).
 //! Everything else is ordinary relational tables.
 
+mod addresses;
+mod annotations;
 mod checks;
 mod codec;
+mod dashboards;
 mod db;
 mod endpoints;
 mod error;
+pub mod exchange;
 mod hit;
 mod hits;
 mod lease;
 mod migrate;
 mod projects;
 mod retention;
+mod salts;
+mod sessions;
 mod settings;
+mod shares;
+mod site;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+pub use addresses::{AddressFacts, AddressState, AddressUpdate};
+pub use annotations::{Annotation, NewAnnotation};
 pub use checks::{Check, Uptime};
-pub use db::Options;
+pub use dashboards::DashboardSettings;
+pub use db::{Options, SpoolOptions};
 pub use endpoints::{
-    Endpoint, EndpointSpec, EndpointStatus, HttpProbe, LastCheck, NewEndpoint, Origin, Probe, PutOutcome,
-    State,
+    AddOutcome, Endpoint, EndpointSpec, EndpointStatus, HttpProbe, LastCheck, NewEndpoint, Origin, Probe,
+    PutOutcome, State,
 };
 pub use error::StoreError;
 pub use hit::{DAY_MS, Hit, day_of};
-pub use hits::{Day, Snapshot, Stored};
+pub use hits::{
+    Arrivals, Batch, BatchId, Batches, ColumnValues, Day, Erased, HitColumns, HitFile, Identity, Person,
+    Snapshot, SpoolStatus, Stored,
+};
 pub use lease::Lease;
-pub use projects::{Project, ProjectId};
+pub use projects::{ListedProject, Project, ProjectId, ProjectSettings};
 pub use retention::Retention;
+pub use salts::Salt;
+pub use shares::{NewShare, Reach, Share};
+pub use site::{DEFAULT_SITE_PROJECT, DEFAULT_VISIT_IDLE, SiteAccess};
 
-use db::Db;
-use hits::ingest::Ingest;
+use db::{Db, Dialect};
+use hits::{ingest::Ingest, spool::Spool};
 
 /// Result of every operation of the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -44,18 +64,25 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub struct Store {
     db: Db,
     ingest: Ingest,
+    spool: Option<Arc<Spool>>,
 }
 
 impl Store {
-    /// Connects, migrates, and starts the group commit.
+    /// Connects, migrates, and starts the group commit and the replay of the spool.
     ///
     /// # Errors
-    /// When the database cannot be reached or its schema is newer than this binary.
+    /// When the database cannot be reached or its schema is newer than this binary,
+    /// and when the spool's directory cannot be used.
     pub async fn open(options: &Options) -> Result<Self> {
         let db = Db::connect(options).await?;
         migrate::run(&db).await?;
-        let ingest = Ingest::start(db.clone());
-        Ok(Self { db, ingest })
+        // SQLite is a file as the spool would be, and is never away.
+        let spool = match &options.spool {
+            Some(options) if db.dialect == Dialect::Postgres => Some(Arc::new(Spool::open(options).await?)),
+            _ => None,
+        };
+        let ingest = Ingest::start(db.clone(), spool.clone());
+        Ok(Self { db, ingest, spool })
     }
 
     /// Asks the database for an answer; what `/api/health` and `/readyz` tell.
@@ -67,8 +94,14 @@ impl Store {
         Ok(())
     }
 
+    /// What waits in the spool; `None` without one.
+    pub fn spool(&self) -> Option<SpoolStatus> {
+        self.spool.as_ref().map(|spool| spool.status())
+    }
+
     /// Waits for hits under way, then closes all connections.
     pub async fn close(&self) {
+        self.ingest.close().await;
         self.db.close().await;
     }
 }

@@ -12,13 +12,27 @@ use crate::{
     db::{Db, Dialect},
 };
 
-/// Each migration: version, name, SQL for Postgres, SQL for SQLite.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../migrations/postgres/0001_initial.sql"),
-    include_str!("../migrations/sqlite/0001_initial.sql"),
-)];
+/// A migration: version, name, SQL for Postgres, SQL for SQLite.
+macro_rules! migration {
+    ($version:literal, $name:literal, $file:literal) => {
+        (
+            $version,
+            $name,
+            include_str!(concat!("../migrations/postgres/", $file)),
+            include_str!(concat!("../migrations/sqlite/", $file)),
+        )
+    };
+}
+
+/// Every migration, oldest first.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    migration!(1, "initial", "0001_initial.sql"),
+    migration!(2, "addresses", "0002_addresses.sql"),
+    migration!(3, "ingest", "0003_ingest.sql"),
+    migration!(4, "dashboard", "0004_dashboard.sql"),
+    migration!(5, "privacy", "0005_privacy.sql"),
+    migration!(6, "sites", "0006_sites.sql"),
+];
 
 /// Brings the schema up to date. Postgres serialises replicas by an advisory
 /// lock, SQLite processes by a lock on a file beside the database.

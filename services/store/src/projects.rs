@@ -1,5 +1,7 @@
 //! Projects: whoever holds the key may write, whoever knows the user id may read.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 use uuid::Uuid;
@@ -29,9 +31,34 @@ pub struct Project {
     pub created_at: i64,
     /// When its dashboard was last read, UTC milliseconds.
     pub last_accessed: Option<i64>,
+    /// What it wants beyond what the installation demands.
+    pub settings: ProjectSettings,
 }
 
-const COLUMNS: &str = "id, user_id, name, created_at, last_accessed";
+/// A project with what is stored for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedProject {
+    /// The project.
+    pub project: Project,
+    /// Hits, sealed or not.
+    pub hits: i64,
+    /// When its last hit happened, UTC milliseconds.
+    pub last_hit: Option<i64>,
+}
+
+/// What a project wants beyond what the installation demands: the stricter of both holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProjectSettings {
+    /// How long its hits are kept, in whole UTC days; `None` as long as the installation says.
+    pub retention_hits: Option<Duration>,
+    /// Least privacy of its hits, 0 to 2.
+    pub privacy_level: Option<u8>,
+    /// Whether it honours requests not to be tracked.
+    pub honor_gpc: bool,
+}
+
+const COLUMNS: &str =
+    "id, user_id, name, created_at, last_accessed, retention_hits, privacy_level, honor_gpc";
 
 impl TryFrom<&AnyRow> for Project {
     type Error = crate::StoreError;
@@ -44,6 +71,20 @@ impl TryFrom<&AnyRow> for Project {
             name: row.try_get(2)?,
             created_at: row.try_get(3)?,
             last_accessed: row.try_get(4)?,
+            settings: ProjectSettings::from_row(row)?,
+        })
+    }
+}
+
+impl ProjectSettings {
+    fn from_row(row: &AnyRow) -> Result<Self> {
+        let milliseconds: Option<i64> = row.try_get(5)?;
+        let level: Option<i64> = row.try_get(6)?;
+        let honor: Option<i64> = row.try_get(7)?;
+        Ok(Self {
+            retention_hits: milliseconds.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+            privacy_level: level.and_then(|level| u8::try_from(level).ok()),
+            honor_gpc: honor == Some(1),
         })
     }
 }
@@ -67,6 +108,23 @@ impl Store {
     /// When the database fails.
     pub async fn project_by_user(&self, user: Uuid) -> Result<Option<Project>> {
         self.project_where("user_id = $1", |query| query.bind(user.to_string())).await
+    }
+
+    /// The project of a number, if it is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn project_by_id(&self, id: ProjectId) -> Result<Option<Project>> {
+        self.project_where("id = $1", |query| query.bind(id.0)).await
+    }
+
+    /// The project that an administrator gave this name, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn project_by_name(&self, name: &str) -> Result<Option<Project>> {
+        let name = name.to_owned();
+        self.project_where("name = $1", |query| query.bind(name)).await
     }
 
     async fn project_where<'q>(
@@ -96,6 +154,25 @@ impl Store {
             .execute(self.db.write())
             .await?;
         self.project_by_key(key).await?.ok_or(crate::StoreError::NoProject)
+    }
+
+    /// The project called `name`. If there is none it is made, with a key that nobody has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn project_named(&self, name: &str) -> Result<Project> {
+        let find = || self.project_where("name = $1", |query| query.bind(name.to_owned()));
+        if let Some(project) = find().await? {
+            return Ok(project);
+        }
+        sqlx::query(include_str!("../sql/projects/put_named.sql"))
+            .bind(hash(Uuid::new_v4()))
+            .bind(Uuid::new_v4().to_string())
+            .bind(name)
+            .bind(now_ms())
+            .execute(self.db.write())
+            .await?;
+        find().await?.ok_or(crate::StoreError::NoProject)
     }
 
     /// Makes `key` the key of the project called `name`: a new project, or an
@@ -151,8 +228,22 @@ impl Store {
             "UPDATE segments SET project_id = $2 WHERE project_id = $1",
             "UPDATE checks SET project_id = $2 WHERE project_id = $1",
             "UPDATE endpoints SET project_id = $2 WHERE project_id = $1",
+            "UPDATE batches SET project_id = $2 WHERE project_id = $1 AND NOT EXISTS \
+             (SELECT 1 FROM batches o WHERE o.project_id = $2 AND o.key = batches.key)",
+            // Both may know of one address, and the days of both now have other numbers of hits.
+            include_str!("../sql/addresses/absorb.sql"),
+            include_str!("../sql/sites/absorb.sql"),
+            "DELETE FROM site_days WHERE project_id IN ($1, $2)",
+            "UPDATE shares SET project_id = $2 WHERE project_id = $1",
+            "UPDATE dashboards SET project_id = $2 WHERE project_id = $1 AND NOT EXISTS \
+             (SELECT 1 FROM dashboards d WHERE d.project_id = $2)",
+            "UPDATE annotations SET project_id = $2 WHERE project_id = $1",
         ] {
             sqlx::query(sql).bind(from).bind(into).execute(&mut **transaction).await?;
+        }
+        for sql in ["DELETE FROM addresses WHERE project_id = $1", "DELETE FROM sites WHERE project_id = $1"]
+        {
+            sqlx::query(sql).bind(from).execute(&mut **transaction).await?;
         }
         endpoints::next(transaction, "endpoints").await?;
         Ok(())
@@ -209,6 +300,13 @@ impl Store {
             "DELETE FROM segments WHERE project_id = $1",
             "DELETE FROM checks WHERE project_id = $1",
             "DELETE FROM endpoints WHERE project_id = $1",
+            "DELETE FROM addresses WHERE project_id = $1",
+            "DELETE FROM batches WHERE project_id = $1",
+            "DELETE FROM sites WHERE project_id = $1",
+            "DELETE FROM site_days WHERE project_id = $1",
+            "DELETE FROM dashboards WHERE project_id = $1",
+            "DELETE FROM shares WHERE project_id = $1",
+            "DELETE FROM annotations WHERE project_id = $1",
         ] {
             sqlx::query(sql).bind(project.0).execute(&mut *transaction).await?;
         }
@@ -217,17 +315,55 @@ impl Store {
         Ok(())
     }
 
+    /// Sets what a project wants beyond what the installation demands.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_project_settings(&self, project: ProjectId, settings: ProjectSettings) -> Result<()> {
+        let retention = settings.retention_hits.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        sqlx::query(include_str!("../sql/projects/set_settings.sql"))
+            .bind(project.0)
+            .bind(retention)
+            .bind(settings.privacy_level.map(i64::from))
+            .bind(i64::from(settings.honor_gpc))
+            .execute(self.db.write())
+            .await?;
+        Ok(())
+    }
+
+    /// The projects that keep their hits for a time of their own.
+    pub(crate) async fn own_retentions(&self) -> Result<Vec<(ProjectId, Duration)>> {
+        let sql = format!("SELECT {COLUMNS} FROM projects WHERE retention_hits IS NOT NULL");
+        // Only constants of this file make up the statement.
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.db.read()).await?;
+        let projects = rows.iter().map(Project::try_from).collect::<Result<Vec<_>>>()?;
+        let own = |project: Project| Some((project.id, project.settings.retention_hits?));
+        Ok(projects.into_iter().filter_map(own).collect())
+    }
+
     /// All projects with the number of hits stored for each, newest first, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn projects(&self, limit: i64) -> Result<Vec<(Project, i64)>> {
+        let listed = self.list_projects(limit).await?;
+        Ok(listed.into_iter().map(|listed| (listed.project, listed.hits)).collect())
+    }
+
+    /// All projects with what is stored for each, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_projects(&self, limit: i64) -> Result<Vec<ListedProject>> {
         sqlx::query(include_str!("../sql/projects/list.sql"))
             .bind(limit)
             .fetch_all(self.db.read())
             .await?
             .iter()
-            .map(|row| Ok((Project::try_from(row)?, row.try_get(5)?)))
+            .map(|row| {
+                let (hits, last_hit) = (row.try_get(8)?, row.try_get(9)?);
+                Ok(ListedProject { project: Project::try_from(row)?, hits, last_hit })
+            })
             .collect()
     }
 }

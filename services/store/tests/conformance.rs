@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use uuid::Uuid;
 use watchkeeper_store::{
-    Check, DAY_MS, EndpointSpec, Hit, HttpProbe, LastCheck, Lease, NewEndpoint, Options, Origin, Probe,
-    ProjectId, PutOutcome, Retention, State, Store, StoreError, now_ms,
+    AddressFacts, AddressUpdate, Check, DAY_MS, EndpointSpec, Hit, HttpProbe, Identity, LastCheck, Lease,
+    NewEndpoint, Options, Origin, Probe, ProjectId, PutOutcome, Retention, SiteAccess, State, Store,
+    StoreError, now_ms,
 };
 use watchkeeper_testkit::postgres::Postgres;
 
@@ -43,10 +44,17 @@ conformance! {
     writers_at_once_are_all_stored
     sealers_at_once_lose_and_double_nothing
     hits_of_a_deleted_project_are_refused
+    a_batch_sent_again_under_its_key_is_stored_once
+    one_key_stands_for_one_payload_of_one_project
+    replicas_that_get_one_batch_at_once_store_it_once
+    a_grown_buffer_is_stored_once_and_equal_batches_are_two
     one_key_is_one_project_whoever_registers_it_first
     a_named_project_changes_its_key_and_keeps_its_data
     a_key_of_another_project_is_not_given_away
     a_project_takes_in_the_nameless_one_that_used_its_new_key_first
+    a_project_takes_in_what_another_knew_of_addresses_that_both_know
+    what_is_known_of_addresses_goes_with_retention_and_project
+    a_websites_project_is_made_once_and_opened_by_its_secret_or_by_keys
     a_new_user_id_replaces_the_old
     deleting_a_project_leaves_nothing_of_it
     an_endpoint_put_twice_is_unchanged
@@ -203,6 +211,68 @@ async fn sealers_at_once_lose_and_double_nothing(fresh: Fresh) {
     sealers.join_all().await;
     let paths: Vec<_> = read_all(&replicas[0], project).await.into_iter().filter_map(|h| h.path).collect();
     assert_eq!(paths, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+fn key(name: &str, payload: u8) -> Identity {
+    Identity::Key { key: name.into(), payload: [payload; 32] }
+}
+
+async fn a_batch_sent_again_under_its_key_is_stored_once(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    for _ in 0..3 {
+        store.append_once(project, vec![hit(1, "a"), hit(2, "b")], key("k", 1)).await.expect("append");
+    }
+    store.seal_all().await.expect("seal");
+    store.append_once(project, vec![hit(1, "a"), hit(2, "b")], key("k", 1)).await.expect("after sealing");
+    store.append_once(project, vec![hit(3, "c")], key("l", 2)).await.expect("another key");
+    assert_eq!(read_all(&store, project).await, [hit(1, "a"), hit(2, "b"), hit(3, "c")]);
+}
+
+async fn one_key_stands_for_one_payload_of_one_project(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (one, other) = (project(&store).await, project(&store).await);
+    store.append_once(one, vec![hit(1, "a")], key("k", 1)).await.expect("append");
+    let reused = store.append_once(one, vec![hit(2, "b")], key("k", 2)).await;
+    assert!(matches!(reused, Err(StoreError::KeyReused)), "{reused:?}");
+    store.append_once(other, vec![hit(2, "b")], key("k", 2)).await.expect("another project");
+    assert_eq!(read_all(&store, one).await, [hit(1, "a")]);
+    assert_eq!(read_all(&store, other).await, [hit(2, "b")]);
+}
+
+async fn replicas_that_get_one_batch_at_once_store_it_once(fresh: Fresh) {
+    let replicas = [open(&fresh).await, open(&fresh).await];
+    let project = project(&replicas[0]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..40_usize {
+        let store = replicas[number % 2].clone();
+        tasks.spawn(async move {
+            let name = (number / 8).to_string();
+            let batch = vec![hit(i64::try_from(number / 8).expect("small"), &name)];
+            store.append_once(project, batch, key(&name, 1)).await
+        });
+    }
+    for result in tasks.join_all().await {
+        result.expect("append");
+    }
+    let paths: Vec<_> = read_all(&replicas[1], project).await.into_iter().filter_map(|h| h.path).collect();
+    assert_eq!(paths, ["0", "1", "2", "3", "4"]);
+}
+
+async fn a_grown_buffer_is_stored_once_and_equal_batches_are_two(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let buffer = |rows: i64| (0..rows).map(|n| hit(n, &n.to_string())).collect::<Vec<_>>();
+    let grown = project(&store).await;
+    for rows in [3, 5, 4, 7] {
+        store.append_once(grown, buffer(rows), Identity::Buffer).await.expect("append");
+    }
+    assert_eq!(read_all(&store, grown).await, buffer(7));
+
+    let equal = project(&store).await;
+    for rows in [3, 3, 1, 1] {
+        store.append_once(equal, buffer(rows), Identity::Buffer).await.expect("append");
+    }
+    assert_eq!(read_all(&store, equal).await.len(), 8);
 }
 
 async fn hits_of_a_deleted_project_are_refused(fresh: Fresh) {
@@ -540,4 +610,84 @@ async fn the_installation_key_is_made_once(fresh: Fresh) {
     let key = store.installation_key("visitor").await.expect("key");
     assert_eq!(store.installation_key("visitor").await.expect("key"), key);
     assert_ne!(store.installation_key("other").await.expect("key"), key);
+}
+
+fn learnt(ip: &str, host: Option<&str>, bot: bool, last_seen: i64) -> AddressUpdate {
+    let facts = AddressFacts { host: host.map(str::to_owned), bot: Some(bot), ..AddressFacts::default() };
+    AddressUpdate { ip: ip.into(), facts, asked: host.is_some(), last_seen }
+}
+
+async fn a_project_takes_in_what_another_knew_of_addresses_that_both_know(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+    store.put_project("shop", old).await.expect("put");
+    let named = store.project_by_key(old).await.expect("find").expect("project").id;
+    // A client was quicker with the new key.
+    let nameless = store.register_key(new).await.expect("register").id;
+    store
+        .put_addresses(named, &[learnt("1.1.1.1", None, false, 5), learnt("2.2.2.2", Some("two"), true, 5)])
+        .await
+        .expect("put");
+    store
+        .put_addresses(
+            nameless,
+            &[learnt("1.1.1.1", Some("one"), true, 9), learnt("3.3.3.3", None, false, 9)],
+        )
+        .await
+        .expect("put");
+    store.note_site(nameless).await.expect("note");
+    store.put_processed_day(named, 1, 1).await.expect("day");
+    assert!(store.put_project("shop", new).await.expect("put"));
+
+    let facts = store.address_facts(named).await.expect("facts");
+    let told = |ip: &str| facts.get(ip).map(|facts| (facts.host.as_deref(), facts.bot));
+    assert_eq!(told("1.1.1.1"), Some((Some("one"), Some(true))));
+    assert_eq!(told("2.2.2.2"), Some((Some("two"), Some(true))));
+    assert_eq!(told("3.3.3.3"), Some((None, Some(false))));
+    let states = store.address_states(named).await.expect("states");
+    assert_eq!((states["1.1.1.1"].last_seen, states["1.1.1.1"].asked), (9, true));
+    assert!(store.address_facts(nameless).await.expect("facts").is_empty());
+    assert_eq!(store.sites().await.expect("sites"), [named]);
+    assert!(store.processed_days(named).await.expect("days").is_empty(), "its days have other hits now");
+}
+
+async fn what_is_known_of_addresses_goes_with_retention_and_project(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let now = now_ms();
+    let old = now - 40 * DAY_MS;
+    store
+        .put_addresses(project, &[learnt("1.1.1.1", None, true, old), learnt("2.2.2.2", None, true, now)])
+        .await
+        .expect("put");
+    // What is learnt later takes nothing away, and a bot stays one.
+    store.put_addresses(project, &[learnt("2.2.2.2", Some("host"), false, 0)]).await.expect("put");
+    let facts = store.address_facts(project).await.expect("facts");
+    assert_eq!((facts["2.2.2.2"].host.as_deref(), facts["2.2.2.2"].bot), (Some("host"), Some(true)));
+    assert_eq!(store.address_states(project).await.expect("states")["2.2.2.2"].last_seen, now);
+    let retention = Retention { hits: Some(Duration::from_secs(30 * 86_400)), checks: None };
+    store.expire(retention).await.expect("expire");
+    let facts = store.address_facts(project).await.expect("facts");
+    assert_eq!(facts.keys().collect::<Vec<_>>(), ["2.2.2.2"]);
+    store.delete_project(project).await.expect("delete");
+    assert!(store.address_facts(project).await.expect("facts").is_empty());
+}
+
+async fn a_websites_project_is_made_once_and_opened_by_its_secret_or_by_keys(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let access = SiteAccess::new(Some("s3cret"), "www");
+    let [one, other] = [open(&fresh).await, open(&fresh).await];
+    let (one, other) =
+        tokio::join!(one.site_project(&access, b"s3cret"), other.site_project(&access, b"s3cret"));
+    let (one, other) = (one.expect("find").expect("project"), other.expect("find").expect("project"));
+    assert_eq!(one, other);
+    assert_eq!(store.project_by_name("www").await.expect("find").map(|project| project.id), Some(one));
+    let key = Uuid::new_v4();
+    let keyed = store.register_key(key).await.expect("register").id;
+    assert_eq!(store.site_project(&access, key.to_string().as_bytes()).await.expect("find"), Some(keyed));
+    let unknown = Uuid::new_v4().to_string();
+    for wrong in [&b""[..], b"s3cre", b"s3cret ", b"Bearer s3cret", b"\xff", unknown.as_bytes()] {
+        assert_eq!(store.site_project(&access, wrong).await.expect("find"), None);
+        assert_eq!(store.site_project(&SiteAccess::new(None, "www"), wrong).await.expect("find"), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! `watchkeeper api`: the read path on its own.
 
 use tokio_util::sync::CancellationToken;
+use watchkeeper_analytics::Analytics;
 use watchkeeper_api::{Api, ApiOptions, AuthConfig, router};
 use watchkeeper_logger::health;
 use watchkeeper_runtime::secret::Secret;
@@ -15,9 +16,17 @@ pub async fn run(args: ApiArgs, shutdown: CancellationToken) -> anyhow::Result<(
     let options = required_postgres(args.process.database_ca.as_deref())?;
     let process = Process::start("api", args.process.metrics_listen, &options, &shutdown).await?;
     let store = process.store.clone();
-    let options = ApiOptions::new(auth, args.access.signup == SignupArg::Open);
+    let options = ApiOptions {
+        protect_docs: args.docs.protect_docs,
+        documents: vec![watchkeeper_logger::openapi()],
+        site: args.site.access()?,
+        visit_idle: args.site.visit_idle(),
+        ..args.pages.apply(ApiOptions::new(auth, args.access.signup == SignupArg::Open))
+    };
     // Checkers run elsewhere and look at the store by themselves.
-    let api = Api::new(store.clone(), options, || {});
+    let analytics = Analytics::with_cache(store.clone(), args.analytics.analytics_cache_bytes);
+    analytics.register(&process.registry)?;
+    let api = Api::new(analytics, options, || {});
     process.serve(args.listen, router(api).merge(health(store)), shutdown).await?;
     process.finish().await;
     Ok(())

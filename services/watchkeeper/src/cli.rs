@@ -1,14 +1,23 @@
 //! The command line. Secrets are never arguments: they come from the
 //! environment or from files.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use watchkeeper_analytics::DEFAULT_CACHE_BYTES;
+use watchkeeper_api::ApiOptions;
 use watchkeeper_crds::durations;
 use watchkeeper_logger::{Bounds, Signup};
 use watchkeeper_runtime::telemetry::LogArgs;
-use watchkeeper_store::Retention;
+use watchkeeper_store::{Retention, SpoolOptions, exchange::Format};
+
+use crate::site::{AddressArgs, SiteArgs, SiteCommand, TrafficLogArgs};
 
 /// API analytics and uptime, self-hosted.
 #[derive(Debug, Parser)]
@@ -32,6 +41,99 @@ pub enum Command {
     Checker(CheckerArgs),
     /// Run everything in one process, on an embedded store unless WATCHKEEPER_DATABASE_URL is set
     Local(LocalArgs),
+    /// Write a project's hits into a file: CSV, newline-delimited JSON or Parquet
+    Export(ExportArgs),
+    /// Store what a file holds
+    Import(ImportArgs),
+    /// Print everything that a project holds of one person, as JSON
+    Person(PersonArgs),
+    /// Erase one person from a project, and print how many hits went
+    Erase(PersonArgs),
+    /// Jobs of a website that reports its views as site-analytics' do, on the store itself
+    Site(SiteCommand),
+}
+
+/// Which store is worked on.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// Directory of the embedded store, unless WATCHKEEPER_DATABASE_URL is set
+    #[arg(long, env = "WATCHKEEPER_DATA", value_name = "DIR", default_value = "watchkeeper-data")]
+    pub data: PathBuf,
+    /// PEM file of the authority that signed the database's certificate
+    #[arg(long, env = "WATCHKEEPER_DATABASE_CA", value_name = "FILE")]
+    pub database_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Name, id or user id of the project
+    #[arg(long)]
+    pub project: String,
+    /// csv, ndjson or parquet
+    #[arg(long, default_value = "csv")]
+    pub format: Format,
+    /// Range by its name: day, 24h, 7d, 28d, 30d, 91d, month, 6mo, 12mo, year [default: everything]
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub period: Option<String>,
+    /// First day (2026-01-31) or moment (2026-01-31T12:00:00Z)
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Last day, which counts whole, or the moment after the last
+    #[arg(long)]
+    pub to: Option<String>,
+    /// IANA name of the zone of days and filters
+    #[arg(long, default_value = "UTC")]
+    pub timezone: String,
+    /// Filters as the query API has them, such as '[["is", "status", [500]]]'
+    #[arg(long, value_name = "JSON")]
+    pub filters: Option<String>,
+    /// File to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    #[command(subcommand)]
+    pub what: ImportKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportKind {
+    /// Hits, in the columns of an export; the same file twice is stored twice
+    Hits(ImportHitsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ImportHitsArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Name, id or user id of the project
+    #[arg(long)]
+    pub project: String,
+    /// csv, ndjson or parquet [default: by the file's name]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// File to read
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "whom", required = true, multiple = false, args = ["user", "ip"])]
+pub struct PersonArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Name, id or user id of the project
+    #[arg(long)]
+    pub project: String,
+    /// User, as the application names them
+    #[arg(long)]
+    pub user: Option<String>,
+    /// IPv4 or IPv6 address
+    #[arg(long)]
+    pub ip: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +147,12 @@ pub struct LoggerArgs {
     pub access: AccessArgs,
     #[command(flatten)]
     pub ingest: IngestArgs,
+    #[command(flatten)]
+    pub site: SiteArgs,
+    #[command(flatten)]
+    pub traffic_log: TrafficLogArgs,
+    #[command(flatten)]
+    pub addresses: AddressArgs,
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +167,14 @@ pub struct ApiArgs {
     /// File that holds the administrator's token
     #[arg(long, env = "WATCHKEEPER_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: PathBuf,
+    #[command(flatten)]
+    pub analytics: AnalyticsArgs,
+    #[command(flatten)]
+    pub pages: PagesArgs,
+    #[command(flatten)]
+    pub docs: DocsArgs,
+    #[command(flatten)]
+    pub site: SiteArgs,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +210,18 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub ingest: IngestArgs,
     #[command(flatten)]
+    pub analytics: AnalyticsArgs,
+    #[command(flatten)]
+    pub pages: PagesArgs,
+    #[command(flatten)]
+    pub docs: DocsArgs,
+    #[command(flatten)]
+    pub site: SiteArgs,
+    #[command(flatten)]
+    pub traffic_log: TrafficLogArgs,
+    #[command(flatten)]
+    pub addresses: AddressArgs,
+    #[command(flatten)]
     pub probes: ProbeArgs,
 }
 
@@ -113,6 +241,13 @@ pub struct AccessArgs {
     /// Who may write: everybody with any UUID as key, or only keys that are known
     #[arg(long, env = "WATCHKEEPER_SIGNUP", value_enum, default_value = "Open")]
     pub signup: SignupArg,
+}
+
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// Ask for the administrator's token (Basic, any user name) before /docs and /openapi.json
+    #[arg(long, env = "WATCHKEEPER_PROTECT_DOCS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub protect_docs: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -138,6 +273,9 @@ pub struct IngestArgs {
     /// Least privacy for every hit: 0 keeps address and country, 1 the country alone, 2 neither
     #[arg(long, env = "WATCHKEEPER_PRIVACY_LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub privacy_level: u8,
+    /// Keep neither address nor user nor visitor of hits that say `Sec-GPC: 1` or `DNT: 1`
+    #[arg(long, env = "WATCHKEEPER_HONOR_GPC", value_parser = clap::builder::BoolishValueParser::new())]
+    pub honor_gpc: bool,
     /// Country database in MaxMind's format (*.mmdb)
     #[arg(long, env = "WATCHKEEPER_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
@@ -156,6 +294,13 @@ pub struct IngestArgs {
     /// Most hits in one post
     #[arg(long, env = "WATCHKEEPER_MAX_BATCH_HITS", default_value_t = Bounds::default().rows)]
     pub max_batch_hits: usize,
+    /// Directory in which hits wait on disk while Postgres is away, on a volume that outlives this process
+    /// [default: spool in the data directory of `local` with Postgres; none for `logger`, which then answers 503]
+    #[arg(long, env = "WATCHKEEPER_SPOOL", value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Bytes that the spool may take
+    #[arg(long, env = "WATCHKEEPER_SPOOL_BYTES", default_value_t = 1 << 30)]
+    pub spool_bytes: u64,
 }
 
 impl IngestArgs {
@@ -167,8 +312,37 @@ impl IngestArgs {
         }
     }
 
+    pub fn spool(&self, default: Option<PathBuf>) -> Option<SpoolOptions> {
+        let directory = self.spool.clone().or(default)?;
+        Some(SpoolOptions { directory, bytes: self.spool_bytes })
+    }
+
     pub fn retention(&self) -> Retention {
         Retention { hits: self.retention_hits, checks: self.retention_checks }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct AnalyticsArgs {
+    /// Memory at most for decoded columns that questions have asked for, bytes
+    #[arg(long, env = "WATCHKEEPER_ANALYTICS_CACHE_BYTES", default_value_t = DEFAULT_CACHE_BYTES, value_name = "BYTES")]
+    pub analytics_cache_bytes: usize,
+}
+
+/// Bounds of the answers that the api-analytics dashboard reads.
+#[derive(Debug, Args)]
+pub struct PagesArgs {
+    /// Rows of a dashboard page; the dashboard takes a page of fewer than 200,000 for the last
+    #[arg(long, env = "WATCHKEEPER_PAGE_SIZE", default_value = "250000", value_name = "ROWS")]
+    pub page_size: NonZeroUsize,
+    /// Rows of an answer to a program that asks for all pages at once
+    #[arg(long, env = "WATCHKEEPER_MAX_LOAD", default_value = "1000000", value_name = "ROWS")]
+    pub max_load: NonZeroUsize,
+}
+
+impl PagesArgs {
+    pub fn apply(&self, options: ApiOptions) -> ApiOptions {
+        ApiOptions { page_size: self.page_size.get(), max_load: self.max_load.get(), ..options }
     }
 }
 

@@ -7,24 +7,32 @@ use axum::Router;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchkeeper_logger::enrich::{Enricher, EnricherConfig};
+use watchkeeper_logger::{
+    Salts,
+    enrich::{Enricher, EnricherConfig},
+};
 use watchkeeper_runtime::{
     health::{self, Health},
     http::{HttpMetrics, Limits, bind, serve},
 };
 use watchkeeper_store::{Options, Store, StoreError};
 
+use crate::cli::IngestArgs;
+
 /// What `/readyz` calls a command that does not do its work yet.
 const STARTING: &str = "start";
-
-/// Name of the key that visitor ids are made with.
-const VISITOR_KEY: &str = "visitor";
 
 /// Time between looks at whether the store answers.
 const STORE_CHECK: Duration = Duration::from_secs(5);
 
 /// Looks without an answer after which `/readyz` says so: a database that fails over is back before.
 const STORE_FAILURES: u32 = 3;
+
+/// Longest wait for its answer.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Percent of the spool from which a process without its database takes no more traffic.
+const SPOOL_NEARLY_FULL: u64 = 90;
 
 /// Longest pause between attempts to reach the database.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,21 +123,32 @@ pub fn required_postgres(ca: Option<&Path>) -> anyhow::Result<Options> {
     )
 }
 
-/// Tells `/readyz` when the store stops answering, and when it answers again.
+/// Tells `/readyz` when the store stops answering, and when it answers again. A
+/// process with a spool serves on while that has room.
 async fn watch_store(store: Store, health: Health, shutdown: CancellationToken) {
     let mut failures = 0;
     while tokio::time::timeout(STORE_CHECK, shutdown.cancelled()).await.is_err() {
-        match store.ping().await {
-            Ok(()) => {
+        match tokio::time::timeout(STORE_PATIENCE, store.ping()).await {
+            Ok(Ok(())) => {
                 failures = 0;
                 health.ready("store");
+                continue;
             }
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(%error, "the store does not answer");
-                if failures >= STORE_FAILURES {
-                    health.pending("store", "the database does not answer");
-                }
+            Ok(Err(error)) => tracing::warn!(%error, "the store does not answer"),
+            Err(_) => tracing::warn!("the store does not answer"),
+        }
+        failures += 1;
+        if failures < STORE_FAILURES {
+            continue;
+        }
+        match store.spool().map(|spool| spool.bytes.saturating_mul(100) / spool.limit.max(1)) {
+            None => health.pending("store", "the database does not answer"),
+            Some(percent) if percent < SPOOL_NEARLY_FULL => health.ready("store"),
+            Some(percent) => {
+                health.pending(
+                    "store",
+                    format!("the database does not answer, and the spool is {percent} % full"),
+                );
             }
         }
     }
@@ -157,9 +176,19 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
 
 /// What the write path needs beside the store. Compiling the user agent
 /// expressions takes a moment, so it is done off the executor.
-pub async fn enricher(store: &Store, geoip: Option<&Path>, privacy_level: u8) -> anyhow::Result<Enricher> {
-    let visitor_key = store.installation_key(VISITOR_KEY).await?;
-    let config = EnricherConfig { geoip: geoip.map(Path::to_owned), privacy_level, visitor_key };
+pub async fn enricher(store: &Store, args: &IngestArgs, privacy_level: u8) -> anyhow::Result<Enricher> {
+    enricher_of(store, args.geoip.as_deref(), privacy_level, args.honor_gpc).await
+}
+
+/// The same for a command that takes no posts.
+pub async fn enricher_of(
+    store: &Store,
+    geoip: Option<&Path>,
+    privacy_level: u8,
+    honor_gpc: bool,
+) -> anyhow::Result<Enricher> {
+    let salts = Salts::new(store.clone());
+    let config = EnricherConfig { geoip: geoip.map(Path::to_owned), privacy_level, salts, honor_gpc };
     Ok(tokio::task::spawn_blocking(move || Enricher::new(config)).await??)
 }
 

@@ -1,11 +1,21 @@
 //! One folder an area.
 
 mod api_analytics;
+pub(crate) mod dashboard;
+mod documentation;
+mod exchange;
 mod overview;
 mod payload;
+mod privacy;
+mod query;
+mod site_analytics;
 mod v1;
 
-use axum::Router;
+pub(crate) use documentation::ErrorView;
+pub use exchange::import::protect;
+
+use axum::{Router, http::StatusCode};
+use watchkeeper_analytics::AskError;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::StoreError;
 
@@ -13,11 +23,29 @@ use crate::Api;
 
 /// All routes of the read path, without `/api/health`, which every service has.
 pub fn router(api: Api) -> Router {
-    Router::new().merge(api_analytics::router()).merge(v1::router()).merge(overview::router()).with_state(api)
+    Router::new()
+        .merge(api_analytics::router())
+        .merge(v1::router())
+        .merge(query::router())
+        .merge(dashboard::router())
+        .merge(exchange::router())
+        .merge(privacy::router())
+        .merge(site_analytics::router())
+        .merge(overview::router())
+        .merge(documentation::router(&api))
+        .with_state(api)
+}
+
+/// A question without an answer, to a client: its own fault (422), or the store's.
+pub(crate) fn ask_error(error: AskError) -> ApiError {
+    match error {
+        AskError::Question(message) => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message),
+        AskError::Store(error) => store_error(&error),
+    }
 }
 
 /// A failing store, to a client: nobody's fault but ours, and worth another try.
-fn store_error(error: &StoreError) -> ApiError {
+pub(crate) fn store_error(error: &StoreError) -> ApiError {
     tracing::error!(%error, "the store failed");
     ApiError::unavailable("Database connection failed.")
 }

@@ -9,8 +9,9 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use uuid::Uuid;
+use watchkeeper_analytics::Analytics;
 use watchkeeper_api::{Api, ApiOptions, AuthConfig};
-use watchkeeper_logger::{Bounds, Signup, health};
+use watchkeeper_logger::{Bounds, Logger, Signup, health};
 use watchkeeper_runtime::{http::finish, secret::Secret};
 use watchkeeper_store::Store;
 
@@ -22,14 +23,21 @@ pub const TOKEN: &str = "t0ken-of-the-administrator";
 pub const ADMIN: (&str, &str) = ("authorization", "Bearer t0ken-of-the-administrator");
 
 pub fn options() -> ApiOptions {
-    ApiOptions::new(AuthConfig { admin_token: Secret::new(TOKEN), open_overview: false }, true)
+    let auth = AuthConfig { admin_token: Secret::new(TOKEN), open_overview: false };
+    ApiOptions { site: site_access(), ..ApiOptions::new(auth, true) }
 }
 
 /// A client of everything that one installation answers.
 pub async fn client_with(store: &Store, options: ApiOptions) -> Client {
-    let logger = logger(store, Signup::Open, 0, Bounds::default()).await;
-    let api = Api::new(store.clone(), options, || {});
-    let routes = watchkeeper_logger::router(logger).merge(watchkeeper_api::router(api));
+    client_of(store, options, logger(store, Signup::Open, 0, Bounds::default()).await)
+}
+
+/// The same with a logger of one's own.
+pub fn client_of(store: &Store, options: ApiOptions, logger: Logger) -> Client {
+    let api = Api::new(Analytics::new(store.clone()), options, || {});
+    let routes = watchkeeper_logger::router(logger.clone())
+        .merge(site_route(store, logger, None))
+        .merge(watchkeeper_api::router(api));
     Client(finish(routes.merge(health(store.clone()))))
 }
 

@@ -1,4 +1,5 @@
 //! One file a protocol: bytes in, rows out, no I/O.
 
 pub mod api_analytics;
-mod text;
+pub mod site_analytics;
+pub(crate) mod text;

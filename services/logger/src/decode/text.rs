@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// Cuts a text to at most `limit` bytes, between characters.
-pub(super) fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
 /// An address out of what clients send: the address itself, with a port, with a
 /// prefix length, or the first of an `X-Forwarded-For` list. IPv4 in IPv6 form
 /// becomes IPv4, so that one client has one address.
-pub(super) fn address(text: &str) -> Option<IpAddr> {
+pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let first = text.split(',').next()?.trim();
     let bare = first.split_once('/').map_or(first, |(address, _)| address);
     let parsed = bare
@@ -24,7 +24,7 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 
 /// A time in UTC milliseconds out of RFC 3339 at any precision, the same with a
 /// space for the `T`, or the same without a zone, which then is UTC.
-pub(super) fn time(text: &str) -> Option<i64> {
+pub(crate) fn time(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Some(timestamp.as_millisecond());

@@ -81,6 +81,50 @@ impl Countries {
     }
 }
 
+/// Where in a country an address is, in English. What is not known is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// City.
+    pub city: Option<String>,
+    /// Region of the country, such as a state.
+    pub region: Option<String>,
+}
+
+/// Where the files in use keep cities: MaxMind's own and DB-IP's nest them, @ip-location-db's and
+/// IPinfo's have them flat.
+const CITY_PATHS: [&[PathElement<'static>]; 2] = [
+    &[PathElement::Key("city"), PathElement::Key("names"), PathElement::Key("en")],
+    &[PathElement::Key("city")],
+];
+
+/// As [`CITY_PATHS`], of regions.
+const REGION_PATHS: [&[PathElement<'static>]; 3] = [
+    &[
+        PathElement::Key("subdivisions"),
+        PathElement::Index(0),
+        PathElement::Key("names"),
+        PathElement::Key("en"),
+    ],
+    &[PathElement::Key("state1")],
+    &[PathElement::Key("region")],
+];
+
+impl Countries {
+    /// Where in its country an address is, if this file has cities.
+    pub(super) fn place(&self, ip: IpAddr) -> Place {
+        let ip = ip.to_canonical();
+        if is_nowhere(ip) {
+            return Place::default();
+        }
+        let Ok(record) = self.reader.lookup(ip) else { return Place::default() };
+        let first = |paths: &[&[PathElement<'static>]]| {
+            let text = paths.iter().find_map(|path| record.decode_path::<&str>(path).ok()?);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        Place { city: first(&CITY_PATHS), region: first(&REGION_PATHS) }
+    }
+}
+
 /// Whether an address means something else in every network.
 fn is_nowhere(ip: IpAddr) -> bool {
     match ip {
@@ -103,6 +147,8 @@ fn is_nowhere(ip: IpAddr) -> bool {
 mod tests {
     use std::path::Path;
     use std::process::Command;
+
+    use watchkeeper_testkit::mmdb::{self, list, map, text};
 
     use super::*;
 
@@ -174,43 +220,27 @@ mod tests {
         }
     }
 
-    // A writer of the smallest possible MaxMind DB: one tree node whose left
-    // branch (0.0.0.0/1) leads to the record and whose right one to nothing.
-
-    fn text(value: &str) -> Vec<u8> {
-        assert!(value.len() < 29, "longer strings need a size byte");
-        [&[0x40 | value.len() as u8], value.as_bytes()].concat()
-    }
-
-    fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
-        let mut out = vec![0xe0 | entries.len() as u8];
-        for (key, value) in entries {
-            out.extend(text(key));
-            out.extend(value);
+    #[test]
+    fn cities_and_regions_are_read_in_every_known_shape() {
+        let names = |name: &str| map(&[("names", map(&[("en", text(name))]))]);
+        let nested = map(&[("city", names("Berlin")), ("subdivisions", list(&[names("Land Berlin")]))]);
+        let flat = map(&[("city", text("Berlin")), ("state1", text("Land Berlin"))]);
+        let other = map(&[("city", text("Berlin")), ("region", text("Land Berlin"))]);
+        let place = |file: &Countries, ip: &str| file.place(ip.parse().expect("an address"));
+        for record in [nested, flat, other] {
+            let file = file_with(&record);
+            let berlin = Place { city: Some("Berlin".into()), region: Some("Land Berlin".into()) };
+            assert_eq!(place(&file, "1.2.3.4"), berlin);
+            assert_eq!(place(&file, "200.2.3.4"), Place::default(), "not in the file");
+            assert_eq!(place(&file, "10.0.0.1"), Place::default(), "nobody's");
         }
-        out
+        assert_eq!(place(&file_with(&map(&[("country_code", text("DE"))])), "1.2.3.4"), Place::default());
     }
 
     fn file_with(record: &[u8]) -> Countries {
-        let number16 = |value: u8| vec![0xa1, value];
-        let mut file = vec![0, 0, 1 + 16, 0, 0, 1];
-        file.extend([0; 16]);
-        file.extend(record);
-        file.extend(b"\xab\xcd\xefMaxMind.com");
-        file.extend(map(&[
-            ("binary_format_major_version", number16(2)),
-            ("binary_format_minor_version", number16(0)),
-            ("build_epoch", vec![0x01, 0x02, 0x01]),
-            ("database_type", text("test")),
-            ("description", map(&[])),
-            ("ip_version", number16(4)),
-            ("languages", vec![0x00, 0x04]),
-            ("node_count", vec![0xc1, 1]),
-            ("record_size", number16(24)),
-        ]));
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("tiny.mmdb");
-        std::fs::write(&path, file).expect("a file");
+        mmdb::write(&path, record).expect("a file");
         Countries::open(path).expect("a country file")
     }
 }

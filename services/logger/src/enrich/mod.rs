@@ -2,8 +2,8 @@
 //! bot flag from the user agent, country from the address, a visitor id, and
 //! the privacy level applied to all of it.
 //!
-//! Everything here is a pure function of its input and of what was loaded at
-//! start-up; nothing here knows the store or the network.
+//! Everything here is a pure function of its input, of what was loaded at
+//! start-up and of the salts at hand; nothing here knows the network.
 
 mod bot;
 mod country;
@@ -15,13 +15,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use country::CountryCode;
+pub use country::{CountryCode, Place};
 pub use privacy::{Location, PrivacyLevel};
 pub use user_agent::UserAgentFacts;
 
 use country::Countries;
 use user_agent::UserAgents;
-use visitor::VisitorKey;
+pub(crate) use visitor::keyed;
+
+use crate::Salts;
 
 /// What an [`Enricher`] is made from.
 #[derive(Clone)]
@@ -31,10 +33,10 @@ pub struct EnricherConfig {
     pub geoip: Option<PathBuf>,
     /// The installation's privacy level, 0 to 2; larger values mean 2.
     pub privacy_level: u8,
-    /// Secret from which visitor ids are derived. Must be the same on every
-    /// replica, and must not be published: who holds it can test whether a
-    /// known address made a hit on a given day.
-    pub visitor_key: [u8; 32],
+    /// The installation's salts of visitor ids.
+    pub salts: Salts,
+    /// Whether hits that ask not to be tracked lose who made them, in every project.
+    pub honor_gpc: bool,
 }
 
 /// Why an [`Enricher`] could not be made.
@@ -64,7 +66,8 @@ struct Inner {
     agents: UserAgents,
     countries: Option<Countries>,
     level: PrivacyLevel,
-    visitors: VisitorKey,
+    salts: Salts,
+    honor_gpc: bool,
 }
 
 impl Enricher {
@@ -84,7 +87,8 @@ impl Enricher {
                 agents: UserAgents::new()?,
                 countries: config.geoip.map(Countries::open).transpose()?,
                 level: PrivacyLevel::from_int(config.privacy_level.into()),
-                visitors: VisitorKey::new(config.visitor_key),
+                salts: config.salts,
+                honor_gpc: config.honor_gpc,
             }),
         })
     }
@@ -102,6 +106,11 @@ impl Enricher {
         self.inner.countries.as_ref()?.lookup(ip)
     }
 
+    /// Where in its country an address is; unknown unless the file has cities.
+    pub fn place(&self, ip: IpAddr) -> Place {
+        self.inner.countries.as_ref().map(|file| file.place(ip)).unwrap_or_default()
+    }
+
     /// The level that applies to a hit: the stricter of what its client asked
     /// for (any integer, clamped to 0..=2) and what the installation demands.
     pub fn privacy_level(&self, client_level: i64) -> PrivacyLevel {
@@ -116,7 +125,8 @@ impl Enricher {
     /// The id of the visitor behind a hit, stable within one UTC day and one
     /// project; `None` when nothing tells visitors apart.
     ///
-    /// `day` counts UTC days since 1970-01-01. `ip` is the address before the
+    /// `day` counts UTC days since 1970-01-01; its salt must have been prepared (see
+    /// [`Enricher::salts`]), or else there is no id. `ip` is the address before the
     /// privacy level took it away: only the keyed hash leaves this function.
     pub fn visitor(
         &self,
@@ -126,7 +136,17 @@ impl Enricher {
         ua: Option<&str>,
         user: Option<&str>,
     ) -> Option<u64> {
-        self.inner.visitors.id(day, project, ip, ua, user)
+        visitor::id(self.inner.salts.of(day)?, project, ip, ua, user)
+    }
+
+    /// The salts, to be prepared for the days of a batch before its hits are enriched.
+    pub fn salts(&self) -> &Salts {
+        &self.inner.salts
+    }
+
+    /// Whether the installation honours requests not to be tracked in every project.
+    pub fn honors_gpc(&self) -> bool {
+        self.inner.honor_gpc
     }
 }
 
@@ -135,8 +155,13 @@ mod tests {
     use super::*;
 
     fn enricher(privacy_level: u8) -> Enricher {
-        Enricher::new(EnricherConfig { geoip: None, privacy_level, visitor_key: [7; 32] })
-            .expect("an enricher without a country file")
+        Enricher::new(EnricherConfig {
+            geoip: None,
+            privacy_level,
+            salts: Salts::default(),
+            honor_gpc: false,
+        })
+        .expect("an enricher without a country file")
     }
 
     #[test]
@@ -160,7 +185,8 @@ mod tests {
         let Err(error) = Enricher::new(EnricherConfig {
             geoip: Some("/does/not/exist.mmdb".into()),
             privacy_level: 0,
-            visitor_key: [0; 32],
+            salts: Salts::default(),
+            honor_gpc: false,
         }) else {
             panic!("a missing file was accepted");
         };

@@ -13,11 +13,13 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 use watchkeeper_logger::{
-    Bounds, Logger, LoggerMetrics, Signup,
+    Bounds, Logger, LoggerMetrics, Signup, Site,
     enrich::{Enricher, EnricherConfig},
+    site::{Processor, ProcessorOptions, ReverseDns, SiteMetrics, TrafficLog},
+    site_router,
 };
-use watchkeeper_store::{Hit, Options, Store};
-use watchkeeper_testkit::postgres::Postgres;
+use watchkeeper_store::{Hit, Options, Project, SiteAccess, Store};
+use watchkeeper_testkit::{dns::Dns, postgres::Postgres};
 
 /// An empty store, and what must live as long as it.
 pub struct Fresh {
@@ -52,12 +54,38 @@ macro_rules! on_both_stores {
     };
 }
 
+/// What hits gain, with countries and cities from a file.
+pub async fn enricher(store: &Store, privacy_level: u8, geoip: Option<PathBuf>) -> Enricher {
+    let salts = watchkeeper_logger::Salts::new(store.clone());
+    let config = EnricherConfig { geoip, privacy_level, salts, honor_gpc: false };
+    tokio::task::spawn_blocking(|| Enricher::new(config)).await.expect("join").expect("enricher")
+}
+
+/// The secret of the installation's website, whose project is called `site`.
+pub const SECRET: &str = "dev-12345";
+
+pub fn site_access() -> SiteAccess {
+    SiteAccess::new(Some(SECRET), "site")
+}
+
+/// The route that websites report their views to.
+pub fn site_route(store: &Store, logger: Logger, log: Option<TrafficLog>) -> Router {
+    let metrics = SiteMetrics::new(&prometheus::Registry::new()).expect("metrics");
+    site_router(logger, Site::new(store.clone(), site_access(), log, metrics))
+}
+
+/// A processor of addresses that asks `dns`, if there is one.
+pub async fn processor(store: &Store, dns: Option<&Dns>, geoip: Option<PathBuf>) -> Processor {
+    let names = dns.map(|dns| ReverseDns::new(Some(dns.address())).expect("resolver"));
+    let holder = Uuid::new_v4().to_string();
+    let options = ProcessorOptions { names, visit_idle: 600_000, holder };
+    let metrics = SiteMetrics::new(&prometheus::Registry::new()).expect("metrics");
+    Processor::new(store.clone(), enricher(store, 0, geoip).await, options, metrics)
+}
+
 /// A logger over `store`.
 pub async fn logger(store: &Store, signup: Signup, privacy_level: u8, bounds: Bounds) -> Logger {
-    let geoip: Option<PathBuf> = None;
-    let config = EnricherConfig { geoip, privacy_level, visitor_key: [1; 32] };
-    let enricher =
-        tokio::task::spawn_blocking(|| Enricher::new(config)).await.expect("join").expect("enricher");
+    let enricher = enricher(store, privacy_level, None).await;
     let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
     Logger::new(store.clone(), signup, enricher, bounds, metrics)
 }
@@ -173,9 +201,37 @@ pub fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().expect("finish")
 }
 
+/// A zstd frame of raw blocks (RFC 8878, section 3.1.1), which no library is needed for.
+pub fn zstd(body: &[u8]) -> Vec<u8> {
+    // No content size, no checksum; a window of 1 MiB, (1 << 10) << 10.
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x50];
+    let mut blocks = body.chunks(100_000).peekable();
+    while let Some(block) = blocks.next() {
+        let last = u32::from(blocks.peek().is_none());
+        let head = (u32::try_from(block.len()).expect("a small block") << 3) | last;
+        frame.extend_from_slice(&head.to_le_bytes()[..3]);
+        frame.extend_from_slice(block);
+    }
+    frame
+}
+
 /// What is stored for a key, oldest first; nothing for a key that is not known.
 pub async fn stored(store: &Store, key: Uuid) -> Vec<Hit> {
-    let Some(project) = store.project_by_key(key).await.expect("find") else { return Vec::new() };
+    match store.project_by_key(key).await.expect("find") {
+        Some(project) => stored_of(store, project).await,
+        None => Vec::new(),
+    }
+}
+
+/// What is stored for the installation's website, oldest first.
+pub async fn stored_views(store: &Store) -> Vec<Hit> {
+    match store.project_by_name("site").await.expect("find") {
+        Some(project) => stored_of(store, project).await,
+        None => Vec::new(),
+    }
+}
+
+async fn stored_of(store: &Store, project: Project) -> Vec<Hit> {
     let mut snapshot = store.snapshot(project.id, i64::MIN, i64::MAX).await.expect("snapshot");
     let mut hits = Vec::new();
     for day in snapshot.days().to_vec() {

@@ -1,8 +1,8 @@
 //! Cross-origin access for the routes that browsers of other sites call.
 //!
 //! The headers and the 204 are those of gin-contrib's defaults, which
-//! api-analytics' logger has, and beyond them the two headers that carry keys:
-//! its dashboard sends one from another origin.
+//! api-analytics' logger has, and beyond them the headers that carry keys: its
+//! dashboard sends one from another origin.
 
 use axum::{
     extract::Request,
@@ -31,7 +31,7 @@ pub async fn allow_every_origin(request: Request, next: Next) -> Response {
     if preflight {
         let methods = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS";
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        let allowed = "Origin,Content-Length,Content-Type,X-AUTH-TOKEN,API-Key";
+        let allowed = "Origin,Content-Length,Content-Type,X-AUTH-TOKEN,API-Key,Idempotency-Key";
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("43200"));
     }

@@ -8,5 +8,5 @@ mod serve;
 
 pub use charset::json_charset;
 pub use fallback::{finish, not_found};
-pub use observe::HttpMetrics;
+pub use observe::{HttpMetrics, Quiet};
 pub use serve::{Limits, bind, serve};

@@ -1,4 +1,5 @@
-//! One log line and one histogram sample a request.
+//! One log line and one histogram sample a request; answers that are [`Quiet`] are
+//! logged at level debug.
 //!
 //! Only the route's template is recorded, never the path: api-analytics carries
 //! API keys and user ids in paths. Metric and label names follow OpenTelemetry's
@@ -16,6 +17,11 @@ use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
+
+/// An extension of an answer that is given thousands of times a second, and of
+/// which a line each would say nothing that the metrics do not.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet;
 
 /// Request metrics of one process.
 #[derive(Debug, Clone)]
@@ -85,13 +91,23 @@ async fn observe(
     let elapsed = start.elapsed();
     let status = response.status().as_u16();
     metrics.duration.with_label_values(&[method, &route, &status.to_string()]).observe(elapsed.as_secs_f64());
-    tracing::info!(
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = status,
-        duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        "request"
-    );
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(
+                http.request.method = method,
+                http.route = route,
+                http.response.status_code = status,
+                duration_ms,
+                "request"
+            )
+        };
+    }
+    if response.extensions().get::<Quiet>().is_some() {
+        log!(debug);
+    } else {
+        log!(info);
+    }
     response
 }
 

@@ -73,6 +73,15 @@ impl Store {
         Ok(Snapshot { transaction, project, inbox, days })
     }
 
+    /// When a project's first hit happened, UTC milliseconds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn first_hit(&self, project: ProjectId) -> Result<Option<i64>> {
+        let first = sqlx::query_scalar(include_str!("../../sql/hits/first.sql"));
+        Ok(first.bind(project.0).fetch_one(self.db.read()).await?)
+    }
+
     /// Counts what is stored.
     ///
     /// # Errors
@@ -124,6 +133,34 @@ impl Snapshot {
             }
             unsealed.iter().for_each(|hit| add(&mut state, hit));
             Ok(state)
+        })
+        .await
+        .map_err(|e| StoreError::Damaged(e.to_string()))?
+    }
+
+    /// Reads the hits of one day, a batch at a time, until `each` says `false`, which is told.
+    /// `each` may change or take them.
+    ///
+    /// # Errors
+    /// When the database fails or stored hits are damaged.
+    pub async fn scan<T: Send + 'static>(
+        &mut self,
+        day: i64,
+        mut state: T,
+        each: impl Fn(&mut T, &mut Vec<Hit>) -> bool + Send + 'static,
+    ) -> Result<(T, bool)> {
+        let segments = self.segments(day).await?;
+        let mut unsealed = self.inbox.remove(&day).unwrap_or_default();
+        tokio::task::spawn_blocking(move || {
+            let mut go_on = true;
+            for file in segments {
+                codec::decode_each(file, None, |hits| go_on = go_on && each(&mut state, hits))?;
+                if !go_on {
+                    return Ok((state, false));
+                }
+            }
+            go_on = unsealed.is_empty() || each(&mut state, &mut unsealed);
+            Ok((state, go_on))
         })
         .await
         .map_err(|e| StoreError::Damaged(e.to_string()))?

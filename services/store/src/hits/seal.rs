@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use sqlx::{Any, Row, Transaction};
 
-use super::read::decode;
+use super::{
+    merge::{self, Merged},
+    read::decode,
+};
 use crate::{
     Hit, ProjectId, Result, Store, StoreError,
     codec::{self, Purpose},
@@ -25,14 +28,23 @@ const BATCHES_PER_SEAL: i64 = 1_024;
 /// Hits that one seal takes at most beyond its first batch, which bounds its memory.
 const ROWS_PER_SEAL: i64 = 100_000;
 
-/// Hits from which a segment is large enough to stay as it is.
-const FULL: i64 = 50_000;
+/// Hits from which a segment is large enough to stay as it is. The largest that
+/// is made has eight times as many: some 40 MB.
+const FULL: i64 = 250_000;
 
 /// Segments of one day and level that are merged into one of the next.
 const FAN_IN: usize = 8;
 
 /// First of the advisory lock keys, one a project.
 const LOCK_BASE: i64 = 0x57_4B_53_45_41_4C_00_00;
+
+/// What one seal took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sealed {
+    hits: usize,
+    /// Whether there may be more at once.
+    more: bool,
+}
 
 impl Store {
     /// Seals every project whose inbox has grown enough; returns the hits sealed.
@@ -67,18 +79,26 @@ impl Store {
         let (mut sealed, mut failed) = (0, None);
         for project in projects {
             // One project that cannot be sealed holds up no other.
-            match self.seal_project(ProjectId(project)).await {
-                Ok(hits) => sealed += hits,
-                Err(error) => {
-                    tracing::warn!(project, %error, "a project could not be sealed");
-                    failed = Some(error);
+            loop {
+                match self.seal_project(ProjectId(project)).await {
+                    Ok(Sealed { hits, more }) => {
+                        sealed += hits;
+                        if !more {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(project, %error, "a project could not be sealed");
+                        failed = Some(error);
+                        break;
+                    }
                 }
             }
         }
         failed.map_or(Ok(sealed), Err)
     }
 
-    async fn seal_project(&self, project: ProjectId) -> Result<usize> {
+    async fn seal_project(&self, project: ProjectId) -> Result<Sealed> {
         let mut transaction = self.db.rewrite().await?;
         if self.db.dialect == Dialect::Postgres {
             let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
@@ -86,7 +106,7 @@ impl Store {
                 .fetch_one(&mut *transaction)
                 .await?;
             if !free {
-                return Ok(0);
+                return Ok(Sealed::default());
             }
         }
         let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
@@ -95,18 +115,23 @@ impl Store {
             .bind(ROWS_PER_SEAL)
             .fetch_all(&mut *transaction)
             .await?;
-        let Some(last) = batches.last() else { return Ok(0) };
+        let Some(last) = batches.last() else { return Ok(Sealed::default()) };
         let last: i64 = last.try_get(0)?;
         let files = batches.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
         let hits = decode(files).await?;
-        let sealed = hits.len();
+        let portion = i64::try_from(batches.len()).is_ok_and(|count| count >= BATCHES_PER_SEAL);
+        let sealed = Sealed {
+            more: portion || i64::try_from(hits.len()).is_ok_and(|hits| hits >= ROWS_PER_SEAL),
+            hits: hits.len(),
+        };
 
         let mut days: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
         for hit in hits {
             days.entry(day_of(hit.ts)).or_default().push(hit);
         }
         for (day, hits) in days {
-            insert(&mut transaction, project, day, 0, hits).await?;
+            let segment = blocking(move || segment(hits)).await?;
+            insert(&mut transaction, project, day, 0, segment).await?;
             merge(&mut transaction, project, day).await?;
         }
         // The transaction sees one state of the inbox, so this takes just what was read.
@@ -151,8 +176,9 @@ async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, 
         }
         let ids: Vec<i64> =
             segments.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
-        let files = segments.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
-        let hits = decode(files).await?;
+        let files: Vec<Vec<u8>> =
+            segments.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
+        let merged = blocking(move || merge::merge(files)).await?;
         for id in ids {
             sqlx::query("DELETE FROM segments WHERE project_id = $1 AND id = $2")
                 .bind(project.0)
@@ -160,31 +186,41 @@ async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, 
                 .execute(&mut **transaction)
                 .await?;
         }
-        insert(transaction, project, day, level + 1, hits).await?;
+        insert(transaction, project, day, level + 1, merged).await?;
     }
     Ok(())
 }
 
-async fn insert(
+/// Hits of a day as a segment, sorted.
+pub(super) fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
+    hits.sort_by_key(|hit| hit.ts);
+    Ok(Merged {
+        rows: i64::try_from(hits.len()).unwrap_or(i64::MAX),
+        min_ts: hits.first().map_or(0, |hit| hit.ts),
+        max_ts: hits.last().map_or(0, |hit| hit.ts),
+        data: codec::encode(&hits, Purpose::Segment)?,
+    })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Damaged(e.to_string()))?
+}
+
+pub(super) async fn insert(
     transaction: &mut Transaction<'static, Any>,
     project: ProjectId,
     day: i64,
     level: i64,
-    mut hits: Vec<Hit>,
+    segment: Merged,
 ) -> Result<()> {
-    hits.sort_by_key(|hit| hit.ts);
-    let rows = i64::try_from(hits.len()).unwrap_or(i64::MAX);
-    let (min, max) = (hits.first().map_or(0, |h| h.ts), hits.last().map_or(0, |h| h.ts));
-    let data = tokio::task::spawn_blocking(move || codec::encode(&hits, Purpose::Segment))
-        .await
-        .map_err(|e| StoreError::Damaged(e.to_string()))??;
+    let Merged { data, rows, min_ts, max_ts } = segment;
     sqlx::query(include_str!("../../sql/hits/insert_segment.sql"))
         .bind(project.0)
         .bind(day)
         .bind(level)
         .bind(rows)
-        .bind(min)
-        .bind(max)
+        .bind(min_ts)
+        .bind(max_ts)
         .bind(i64::try_from(data.len()).unwrap_or(i64::MAX))
         .bind(data)
         .execute(&mut **transaction)

@@ -12,6 +12,26 @@ use uuid::Uuid;
 use watchkeeper_runtime::secret::Secret;
 use watchkeeper_store::Options;
 
+/// Makes a data directory, readable by its owner alone, if it is not there.
+fn make(path: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the data directory {}", path.display()))
+}
+
+fn sqlite(path: &Path) -> Options {
+    Options::sqlite(path.join("watchkeeper.db"))
+}
+
+/// The embedded store of a data directory that a running process may be using: what the jobs of a
+/// website do is safe beside it.
+pub fn shared_store(path: &Path) -> anyhow::Result<Options> {
+    make(path)?;
+    Ok(sqlite(path))
+}
+
 /// A data directory that no other process uses for as long as this value lives.
 pub struct DataDirectory {
     path: PathBuf,
@@ -21,11 +41,7 @@ pub struct DataDirectory {
 impl DataDirectory {
     /// Opens the directory, and makes it if need be.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        make(path)?;
         let lock = path.join("lock");
         let file = File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
         match file.try_lock() {
@@ -42,7 +58,12 @@ impl DataDirectory {
 
     /// The embedded store.
     pub fn sqlite(&self) -> Options {
-        Options::sqlite(self.path.join("watchkeeper.db"))
+        sqlite(&self.path)
+    }
+
+    /// Where hits wait while Postgres is away.
+    pub fn spool(&self) -> PathBuf {
+        self.path.join("spool")
     }
 
     /// The administrator's token, made at the first start.

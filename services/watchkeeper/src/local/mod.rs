@@ -1,7 +1,7 @@
 //! `watchkeeper local`: everything in one process, from the same two manifests
 //! that the operator reads.
 
-mod data;
+pub mod data;
 mod desired;
 mod files;
 mod reload;
@@ -13,17 +13,20 @@ use axum::{Router, extract::Request};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use watchkeeper_analytics::Analytics;
 use watchkeeper_api::{Api, ApiOptions, AuthConfig};
 use watchkeeper_checker::ChangeHandle;
-use watchkeeper_logger::{Logger, LoggerMetrics, health, maintain};
+use watchkeeper_logger::{Logger, LoggerMetrics, Site, health, maintain, register_spool, site_router};
 use watchkeeper_runtime::{VERSION, http::finish, secret::Secret};
+use watchkeeper_store::SiteAccess;
 
 use crate::{
     checker,
     cli::LocalArgs,
     process::{Process, enricher, postgres_from_env, vital},
+    site::Sites,
 };
-use data::DataDirectory;
+pub use data::DataDirectory;
 use desired::{Desired, Settings};
 use files::Files;
 
@@ -39,7 +42,10 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
         .map_err(|errors| anyhow::anyhow!("the manifests have mistakes:\n  {}", errors.join("\n  ")))?;
 
     let options = match postgres_from_env(args.database_ca.as_deref())? {
-        Some(postgres) => postgres,
+        Some(mut postgres) => {
+            postgres.spool = args.ingest.spool(Some(data.spool()));
+            postgres
+        }
         None => data.sqlite(),
     };
     let process = Process::start("local", args.metrics_listen, &options, &shutdown).await?;
@@ -47,11 +53,19 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
         Some(file) => Secret::from_file(file)?,
         None => data.admin_token()?,
     };
+    register_spool(&process.registry, &process.store)?;
+    let facts = enricher(&process.store, &args.ingest, desired.settings.privacy_level).await?;
+    let sites = Sites::start(&process, (&args.site, &args.traffic_log, &args.addresses), facts, &shutdown)?;
     let changes = ChangeHandle::new();
+    let analytics = Analytics::with_cache(process.store.clone(), args.analytics.analytics_cache_bytes);
+    analytics.register(&process.registry)?;
     let local = Arc::new(Local {
         auth: AuthConfig { admin_token: token, open_overview: args.listen.ip().is_loopback() },
         metrics: LoggerMetrics::new(&process.registry)?,
         changes: changes.clone(),
+        analytics,
+        site: sites.site,
+        access: args.site.access()?,
         process,
         args,
     });
@@ -81,6 +95,7 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
 
     checker.await??;
     upkeep.await?;
+    sites.processing.await?;
     swap.await?;
     follow.await?;
     if let Some(local) = Arc::into_inner(local) {
@@ -95,6 +110,9 @@ struct Local {
     auth: AuthConfig,
     metrics: LoggerMetrics,
     changes: ChangeHandle,
+    analytics: Analytics,
+    site: Site,
+    access: SiteAccess,
     process: Process,
 }
 
@@ -103,15 +121,24 @@ impl Local {
     async fn router(&self, settings: &Settings) -> anyhow::Result<Router> {
         let store = self.process.store.clone();
         let ingest = &self.args.ingest;
-        let enricher = enricher(&store, ingest.geoip.as_deref(), settings.privacy_level).await?;
+        let enricher = enricher(&store, ingest, settings.privacy_level).await?;
         let bounds = ingest.bounds();
         let logger =
             Logger::new(store.clone(), settings.signup.into(), enricher, bounds, self.metrics.clone());
         let open = settings.signup == crate::cli::SignupArg::Open;
         let changes = self.changes.clone();
-        let api = Api::new(store.clone(), ApiOptions::new(self.auth.clone(), open), move || changes.notify());
-        let routes =
-            watchkeeper_logger::router(logger).merge(watchkeeper_api::router(api)).merge(health(store));
+        let options = ApiOptions {
+            protect_docs: self.args.docs.protect_docs,
+            documents: vec![watchkeeper_logger::openapi()],
+            site: self.access.clone(),
+            visit_idle: self.args.site.visit_idle(),
+            ..self.args.pages.apply(ApiOptions::new(self.auth.clone(), open))
+        };
+        let api = Api::new(self.analytics.clone(), options, move || changes.notify());
+        let routes = watchkeeper_logger::router(logger.clone())
+            .merge(site_router(logger, self.site.clone()))
+            .merge(watchkeeper_api::router(api))
+            .merge(health(store));
         Ok(self.process.http.wrap(finish(routes)))
     }
 
@@ -121,9 +148,10 @@ impl Local {
         writeln!(
             std::io::stdout(),
             "Watchkeeper {VERSION} is running.\n\
-             \n  overview     http://{base}/\
+             \n  dashboard    http://{base}/\
              \n  new API key  curl http://{base}/api/generate\
              \n  clients      server URL http://{base}\
+             \n  API          http://{base}/docs\
              \n  endpoints    curl http://{base}/api/v1/endpoints\
              \n  metrics      http://{metrics}/metrics\
              \n  data         {}\n",

@@ -7,17 +7,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use serde::Serialize;
-use watchkeeper_analytics::{Filter, Page, visit};
+use watchkeeper_analytics::{Filter, Page, Reader, Rows};
 use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::DAY_MS;
+use watchkeeper_store::{DAY_MS, ProjectId};
 
 use super::{
     account::header_key,
-    rows::{Columns, write_json},
+    failure::{Failure, off_executor},
+    rows::{FIELDS, Table},
     store_error,
 };
-use crate::{Api, times::midnight};
+use crate::{Api, routes::ErrorView, times::midnight};
 
 /// Rows of a page.
 const PAGE: usize = 50_000;
@@ -36,22 +36,30 @@ const COMPACT_HEAD: [&str; 10] = [
     "created_at",
 ];
 
-#[derive(Serialize)]
-struct Row<'a> {
-    hostname: &'a str,
-    ip_address: &'a str,
-    path: &'a str,
-    user_agent: &'a str,
-    method: usize,
-    status: i32,
-    response_time: i64,
-    location: &'a str,
-    user_id: &'a str,
-    created_at: &'a str,
-}
-
-/// The hits of a key that match the query. A key that is not known has none.
-pub(super) async fn data(
+/// Tells the raw hits of a key, 50,000 a page. A key that is not known has none.
+#[utoipa::path(
+    get,
+    path = "/api/data",
+    tag = "api-analytics",
+    params(
+        ("page" = Option<i64>, Query, description = "Counted from 1"),
+        ("compact" = Option<bool>, Query, description = "Rows as lists below a head"),
+        ("date" = Option<String>, Query, description = "One day, YYYY-MM-DD"),
+        ("dateFrom" = Option<String>, Query, description = "First day"),
+        ("dateTo" = Option<String>, Query, description = "Midnight of this day is the end"),
+        ("hostname" = Option<String>, Query, description = "Exactly"),
+        ("ip" = Option<String>, Query, description = "Address; also ipAddress, ip_address"),
+        ("location" = Option<String>, Query, description = "Country code"),
+        ("status" = Option<i64>, Query, description = "100 to 599"),
+        ("userID" = Option<String>, Query, description = "Exactly; also userId, user_id"),
+    ),
+    responses(
+        (status = 200, description = "The hits", body = Vec<Object>),
+        (status = 400, description = "Refused; the message says why", body = ErrorView),
+    ),
+    security(("project_key" = [])),
+)]
+pub(crate) async fn data(
     State(api): State<Api>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
@@ -63,44 +71,43 @@ pub(super) async fn data(
     let compact = query.get("compact").is_some_and(|text| text == "true");
     let mut body = b"[".to_vec();
     if compact {
-        write_json(&mut body, &COMPACT_HEAD);
+        body.extend(serde_json::to_vec(&COMPACT_HEAD).map_err(|e| ApiError::internal(&e))?);
     }
     if let Some(project) = project {
-        visit(&api.store, project.id, &filter(&query), page(&query), |hit| {
-            if body.len() > 1 {
-                body.push(b',');
-            }
-            write(&mut body, &Columns::from(&hit), compact);
-        })
-        .await
-        .map_err(|e| store_error(&e))?;
+        body = read(&api, project.id, &query, body, compact).await.map_err(Failure::into_answer)?;
     }
     body.push(b']');
     let json = HeaderValue::from_static("application/json; charset=utf-8");
     Ok(([(CONTENT_TYPE, json)], body).into_response())
 }
 
-fn write(body: &mut Vec<u8>, row: &Columns<'_>, compact: bool) {
-    let ip = row.ip.unwrap_or_default();
-    let agent = row.user_agent.unwrap_or_default();
-    if compact {
-        return write_json(body, &row.values(ip, agent));
+async fn read(
+    api: &Api,
+    project: ProjectId,
+    query: &HashMap<String, String>,
+    mut body: Vec<u8>,
+    compact: bool,
+) -> Result<Vec<u8>, Failure> {
+    let mut reader = Reader::open(&api.store, project, filter(query), page(query), FIELDS).await?;
+    while let Some(rows) = reader.next().await? {
+        body = off_executor(move || write(body, &rows, compact)).await?;
     }
-    write_json(
-        body,
-        &Row {
-            hostname: row.hostname,
-            ip_address: ip,
-            path: &row.path,
-            user_agent: agent,
-            method: row.method,
-            status: row.status,
-            response_time: row.response_time,
-            location: row.location,
-            user_id: row.user_id,
-            created_at: &row.created_at,
-        },
-    );
+    Ok(body)
+}
+
+fn write(mut body: Vec<u8>, rows: &Rows, compact: bool) -> Vec<u8> {
+    let table = Table::new(rows);
+    for row in (0..table.len()).map(|number| table.row(number)) {
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        if compact {
+            row.write_compact(&mut body);
+        } else {
+            row.write_object(&mut body);
+        }
+    }
+    body
 }
 
 /// Page 1 for none and for junk; nothing for 0 and below.

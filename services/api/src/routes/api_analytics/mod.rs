@@ -2,6 +2,8 @@
 
 mod account;
 mod data;
+mod failure;
+mod gzip;
 mod monitors;
 mod requests;
 mod rows;
@@ -11,6 +13,7 @@ use axum::{
     routing::{get, post},
 };
 use http::StatusCode;
+use utoipa::OpenApi;
 use uuid::Uuid;
 use watchkeeper_runtime::{
     error::ApiError,
@@ -21,12 +24,30 @@ use watchkeeper_store::Project;
 use super::store_error;
 use crate::Api;
 
+/// What api-analytics' clients and dashboard call here.
+#[derive(OpenApi)]
+#[openapi(paths(
+    account::generate,
+    account::generate_api_key,
+    account::user_id,
+    account::delete,
+    account::regenerate_user_id,
+    data::data,
+    monitors::pings,
+    monitors::add,
+    monitors::delete,
+    requests::page,
+    requests::pages,
+))]
+pub(super) struct ApiAnalyticsDoc;
+
 pub(super) fn router() -> Router<Api> {
     Router::new()
-        .route("/api/generate", get(account::generate))
-        .route("/api/generate-api-key", get(account::generate))
+        // A HEAD, by which mail programs and chats look at links, changes nothing.
+        .route("/api/generate", get(account::generate).head(not_found))
+        .route("/api/generate-api-key", get(account::generate_api_key).head(not_found))
         .route("/api/user-id/{key}", get(account::user_id))
-        .route("/api/delete/{key}", get(account::delete))
+        .route("/api/delete/{key}", get(account::delete).head(not_found))
         .route("/api/regenerate-user-id", post(account::regenerate_user_id))
         .route("/api/data", get(data::data))
         .route("/api/monitor/pings/{user}", get(monitors::pings))

@@ -12,10 +12,16 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use url::Url;
 use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::{DAY_MS, EndpointSpec, HttpProbe, NewEndpoint, Origin, Probe, Project, now_ms};
+use watchkeeper_store::{
+    AddOutcome, DAY_MS, EndpointSpec, HttpProbe, NewEndpoint, Origin, Probe, Project, now_ms,
+};
 
 use super::{by_user, refuse, store_error};
-use crate::{Api, routes::payload::Payload, times::rfc3339};
+use crate::{
+    Api,
+    routes::{ErrorView, payload::Payload},
+    times::rfc3339,
+};
 
 /// How long pings are shown: upstream deletes older ones.
 const SHOWN: i64 = 60 * DAY_MS;
@@ -44,7 +50,17 @@ struct Delete {
 
 /// `GET /api/monitor/pings/{user}`: for each URL its results, oldest first. One
 /// without an answer has status 0, which the dashboard shows as "No response".
-pub(super) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> Result<Json<Value>, ApiError> {
+#[utoipa::path(
+    get,
+    path = "/api/monitor/pings/{user}",
+    tag = "api-analytics",
+    params(("user" = String, Path, description = "User id")),
+    responses(
+        (status = 200, description = "Results by URL", body = Object),
+        (status = 400, description = "Refused; the message says why", body = ErrorView),
+    ),
+)]
+pub(crate) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> Result<Json<Value>, ApiError> {
     let mut urls = Map::new();
     if let Some(project) = by_user(&api, &user).await? {
         let endpoints = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
@@ -67,18 +83,22 @@ pub(super) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> R
     Ok(Json(Value::Object(urls)))
 }
 
-/// `POST /api/monitor/add`, whatever the content type says.
-pub(super) async fn add(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
+/// Adds a monitor, whatever the content type says.
+#[utoipa::path(
+    post,
+    path = "/api/monitor/add",
+    tag = "api-analytics",
+    request_body(content = Object, example = json!({ "user_id": "", "url": "shop.example", "secure": true, "ping": false })),
+    responses(
+        (status = 201, description = "It is watched from now on", body = Object),
+        (status = 400, description = "Refused; the message says why", body = ErrorView),
+        (status = 409, description = "It is watched already", body = ErrorView),
+    ),
+)]
+pub(crate) async fn add(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
     let add: Add = parse(&body)?;
     let project = owner(&api, &add.user_id).await?;
     let target = target(&add.url, add.secure).ok_or_else(|| refuse("Invalid data."))?;
-    let existing = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
-    if existing.iter().any(|endpoint| endpoint.name == add.url) {
-        return Err(ApiError::new(StatusCode::CONFLICT, "Monitor already exists."));
-    }
-    if existing.len() >= api.options.monitors_per_project {
-        return Err(refuse("Monitor limit reached."));
-    }
     let endpoint = NewEndpoint {
         uid: uid(&project, &add.url),
         origin: Origin::Monitor,
@@ -106,13 +126,29 @@ pub(super) async fn add(State(api): State<Api>, Payload(body): Payload) -> Resul
             }),
         },
     };
-    api.store.put_endpoint(&endpoint).await.map_err(|e| store_error(&e))?;
-    api.endpoints_changed();
-    Ok(created("New monitor created successfully."))
+    let limit = api.options.monitors_per_project;
+    match api.store.add_endpoint(&endpoint, limit).await.map_err(|e| store_error(&e))? {
+        AddOutcome::Exists => Err(ApiError::new(StatusCode::CONFLICT, "Monitor already exists.")),
+        AddOutcome::Full => Err(refuse("Monitor limit reached.")),
+        AddOutcome::Added => {
+            api.endpoints_changed();
+            Ok(created("New monitor created successfully."))
+        }
+    }
 }
 
-/// `POST /api/monitor/delete`: also of one that is not there.
-pub(super) async fn delete(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
+/// Deletes a monitor; also one that is not there.
+#[utoipa::path(
+    post,
+    path = "/api/monitor/delete",
+    tag = "api-analytics",
+    request_body(content = Object, example = json!({ "user_id": "", "url": "shop.example" })),
+    responses(
+        (status = 201, description = "It is not watched any more", body = Object),
+        (status = 400, description = "Refused; the message says why", body = ErrorView),
+    ),
+)]
+pub(crate) async fn delete(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
     let delete: Delete = parse(&body)?;
     let project = owner(&api, &delete.user_id).await?;
     // By its URL, not by a uid made of it: a monitor may have come from another project with its key.

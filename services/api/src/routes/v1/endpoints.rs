@@ -22,7 +22,7 @@ use crate::{
     Api,
     auth::{Admin, Viewer},
     endpoint_spec::translate,
-    routes::{payload::Payload, store_error},
+    routes::{ErrorView, payload::Payload, store_error},
 };
 
 #[derive(Deserialize)]
@@ -35,8 +35,19 @@ struct Put {
     spec: Value,
 }
 
-/// `GET /api/v1/endpoints?origin=kubernetes|manifest|monitor`: all, or those of one origin.
-pub(super) async fn list(
+/// Lists what is watched, with its state and uptime.
+#[utoipa::path(
+    get,
+    path = "/api/v1/endpoints",
+    tag = "endpoints",
+    params(("origin" = Option<String>, Query, description = "kubernetes, manifest or monitor; all without it")),
+    responses(
+        (status = 200, description = "The endpoints, and the cursor from which transitions go on", body = Object),
+        (status = 401, description = "Not the administrator", body = ErrorView),
+    ),
+    security(("admin" = []), ("admin_basic" = [])),
+)]
+pub(crate) async fn list(
     _: Viewer,
     State(api): State<Api>,
     Query(query): Query<HashMap<String, String>>,
@@ -61,8 +72,25 @@ pub(crate) async fn views(api: &Api, origin: Option<&str>) -> Result<Vec<Endpoin
         .collect())
 }
 
-/// `PUT /api/v1/endpoints/{uid}` with a MonitoredEndpoint's specification, its Secrets resolved.
-pub(super) async fn put(
+/// Puts an endpoint: a MonitoredEndpoint's specification, its Secrets resolved.
+#[utoipa::path(
+    put,
+    path = "/api/v1/endpoints/{uid}",
+    tag = "endpoints",
+    params(("uid" = String, Path, description = "What tells it from all others, for ever")),
+    request_body(content = Object, example = json!({
+        "namespace": "default", "name": "web", "generation": 1,
+        "spec": { "instanceRef": { "name": "main" }, "http": { "url": "https://shop.example/" } },
+    })),
+    responses(
+        (status = 200, description = "Put; `changed` says whether it was another", body = Object, example = json!({ "changed": false })),
+        (status = 201, description = "It is new", body = Object, example = json!({ "changed": true })),
+        (status = 401, description = "Not the administrator", body = ErrorView),
+        (status = 422, description = "A field is at fault; it is named", body = ErrorView),
+    ),
+    security(("admin" = []), ("admin_basic" = [])),
+)]
+pub(crate) async fn put(
     _: Admin,
     State(api): State<Api>,
     Path(uid): Path<String>,
@@ -115,8 +143,18 @@ fn judge(put: &Put) -> Result<MonitoredEndpoint, (String, String)> {
     }
 }
 
-/// `DELETE /api/v1/endpoints/{uid}`: also of one that is not there.
-pub(super) async fn delete(
+/// Deletes an endpoint; also one that is not there.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/endpoints/{uid}",
+    tag = "endpoints",
+    params(("uid" = String, Path, description = "As it was put")),
+    responses((status = 204, description = "It is gone"),
+        (status = 401, description = "Not the administrator", body = ErrorView),
+    ),
+    security(("admin" = []), ("admin_basic" = [])),
+)]
+pub(crate) async fn delete(
     _: Admin,
     State(api): State<Api>,
     Path(uid): Path<String>,

@@ -15,7 +15,11 @@ use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::now_ms;
 
 use super::EndpointView;
-use crate::{Api, auth::Admin, routes::store_error};
+use crate::{
+    Api,
+    auth::Admin,
+    routes::{ErrorView, store_error},
+};
 
 /// Longest wait: less than the time that any answer may take.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -23,8 +27,23 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Time between looks at the store, which other processes write to.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Endpoints whose state changed after `after`, waiting up to `wait` for the first.
-pub(super) async fn after(
+/// Tells the endpoints whose state changed after `after`, waiting up to `wait` for the first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/transitions",
+    tag = "endpoints",
+    params(
+        ("after" = Option<String>, Query, description = "Cursor of an earlier answer; everything without one"),
+        ("wait" = Option<String>, Query, description = "Longest wait, such as 30s, which is the longest"),
+    ),
+    responses(
+        (status = 200, description = "The endpoints, and the cursor to go on from", body = Object),
+        (status = 400, description = "A parameter is at fault; it is named", body = ErrorView),
+        (status = 401, description = "Not the administrator", body = ErrorView),
+    ),
+    security(("admin" = []), ("admin_basic" = [])),
+)]
+pub(crate) async fn after(
     _: Admin,
     State(api): State<Api>,
     Query(query): Query<HashMap<String, String>>,

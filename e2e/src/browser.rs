@@ -1,0 +1,102 @@
+//! A real browser on a server with realistic data: `e2e/browser` drives Debian's chromium.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use watchkeeper_testkit::paths;
+use watchkeeper_testkit::watchkeeper::Watchkeeper;
+
+use crate::upstream::http_client;
+
+/// Name of the project with the data.
+pub const PROJECT: &str = "shop";
+
+/// A server with hits of a month, and what drives a browser on it.
+#[derive(Debug)]
+pub struct Site {
+    server: Watchkeeper,
+    installed: BTreeMap<String, String>,
+    key: String,
+    user: String,
+    token: String,
+}
+
+impl Site {
+    /// Starts a server and logs so many hits of the last days to it.
+    ///
+    /// # Errors
+    /// When something cannot be installed or started, or refuses the hits.
+    pub async fn start(hits: u32, days: u32) -> Result<Self> {
+        let installed = tokio::task::spawn_blocking(install).await??;
+        let mut local = Watchkeeper::local().arg("--posts-per-minute").arg("100000");
+        if let Ok(output) =
+            Command::new(paths::workspace().join("e2e/geoip.sh")).stderr(Stdio::null()).output()
+        {
+            let file = String::from_utf8(output.stdout)?;
+            if !file.trim().is_empty() {
+                local = local.arg("--geoip").arg(file.trim());
+            }
+        }
+        let server = local.start()?;
+        let token = std::fs::read_to_string(server.data().join("admin-token"))?.trim().to_owned();
+        let (base, http) = (server.base_url(), http_client()?);
+        let key: String = http.get(format!("{base}/api/generate")).send().await?.json().await?;
+        let named = http.put(format!("{base}/api/v1/projects/{PROJECT}")).bearer_auth(&token);
+        let named = named.json(&serde_json::json!({ "key": key })).send().await?;
+        if !named.status().is_success() {
+            bail!("the project has no name: {}", named.status());
+        }
+        let user: String = http.get(format!("{base}/api/user-id/{key}")).send().await?.json().await?;
+        let site = Self { server, installed, key, user, token };
+        let end = jiff::Timestamp::now().as_millisecond().to_string();
+        site.node("seed.mjs", &[&base, &site.key, &end, &hits.to_string(), &days.to_string()], None).await?;
+        Ok(site)
+    }
+
+    /// Runs one scenario of `check.mjs`; `shots` takes its screenshots.
+    ///
+    /// # Errors
+    /// When something on the page is not as the scenario wants it; the message says what.
+    pub async fn check(&self, scenario: &str, shots: Option<&Path>) -> Result<()> {
+        // The capability of upstream's links, which a browser needs nothing else for.
+        let path = format!("/p/{}", self.user);
+        self.node("check.mjs", &[scenario, &self.server.base_url(), &path], shots).await
+    }
+
+    async fn node(&self, script: &str, arguments: &[&str], shots: Option<&Path>) -> Result<()> {
+        let place =
+            |name: &str| self.installed.get(name).with_context(|| format!("setup.sh names no {name}"));
+        let mut command = tokio::process::Command::new(place("node")?);
+        command
+            .arg(Path::new(place("scripts")?).join(script))
+            .args(arguments)
+            .env("WATCHKEEPER_CHROMIUM", place("chromium")?)
+            .env("WATCHKEEPER_TOKEN", &self.token)
+            .env("WATCHKEEPER_KEY", &self.key)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(shots) = shots {
+            std::fs::create_dir_all(shots)?;
+            command.env("WATCHKEEPER_SHOTS", shots);
+        }
+        let output = command.output().await?;
+        if !output.status.success() {
+            bail!("{script}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+}
+
+fn install() -> Result<BTreeMap<String, String>> {
+    let script = paths::workspace().join("e2e/browser/setup.sh");
+    let output = Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| script.display().to_string())?;
+    if !output.status.success() {
+        bail!("{}: {}", script.display(), output.status);
+    }
+    let lines = String::from_utf8(output.stdout)?;
+    let places = lines.lines().filter_map(|line| line.split_once('='));
+    Ok(places.map(|(name, path)| (name.to_owned(), path.to_owned())).collect())
+}

@@ -1,0 +1,202 @@
+//! The engine behind [`Analytics`](crate::Analytics): columns instead of rows.
+//!
+//! A batch of hits never changes, so its columns are decoded once and kept ([`cache`]): texts as
+//! narrow codes of the batch with the project's code of each ([`column`], [`dictionary`]), numbers as
+//! narrow integers ([`codes`]). A question is compiled ([`plan`]); workers take one UTC day after the
+//! other, load what is missing ([`load`]) and go through its rows in blocks ([`scan`]): conditions
+//! are decided once per distinct text and looked up by code ([`filter`]), every dimension gives a
+//! code a row ([`space`]), and each panel adds up groups that are numbered as they come
+//! ([`groups`]). At the end the workers' groups are united and become tables ([`table`]).
+
+mod cache;
+mod codes;
+mod column;
+mod day;
+mod dictionary;
+mod distinct;
+mod filter;
+mod groups;
+mod load;
+mod plan;
+mod quantile;
+mod scan;
+mod space;
+mod table;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::future::try_join_all;
+use watchkeeper_store::{Batch, BatchId, ProjectId, Store, day_of};
+
+pub(crate) use cache::Cache;
+use groups::Groups;
+use load::{DayChunk, Loader, lost};
+pub(crate) use plan::Plan;
+use scan::Worker;
+
+use crate::{Answer, AskError, Table, metrics::Metrics};
+
+/// What one question may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Threads that work on it at once.
+    pub threads: usize,
+    /// Working memory, bytes.
+    pub bytes: usize,
+}
+
+/// One UTC day that is to be gone through.
+struct Task {
+    day: i64,
+    sealed: Vec<Batch>,
+    unsealed: Vec<DayChunk>,
+}
+
+/// Answers a plan over one state of the store.
+///
+/// # Errors
+/// As [`Analytics::ask`](crate::Analytics::ask).
+pub(crate) async fn answer(
+    store: &Store,
+    cache: &Arc<Cache>,
+    metrics: Option<Metrics>,
+    project: ProjectId,
+    plan: Plan,
+    limits: Limits,
+) -> Result<Answer, AskError> {
+    let plan = Arc::new(plan);
+    let question = &plan.question;
+    let mut workers = Vec::new();
+    if question.from < question.to {
+        let snapshot = store.batches(project, question.from, question.to).await?;
+        let batches = snapshot.list().to_vec();
+        let loader = Arc::new(Loader {
+            cache: Arc::clone(cache),
+            metrics,
+            project,
+            turn: cache.turn(),
+            plan: Arc::clone(&plan),
+            snapshot: snapshot.into(),
+        });
+        let tasks = Mutex::new(tasks(&loader, batches).await?);
+        let stop = StopOnDrop::default();
+        let threads = (0..limits.threads.max(1)).map(|_| work(&loader, &tasks, &stop.0, limits));
+        workers = try_join_all(threads).await?;
+    }
+    let tables = finish(plan, workers, limits.threads).await;
+    cache.sweep();
+    Ok(Answer { tables: tables? })
+}
+
+/// Stops blocking work when the question is dropped.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The days, oldest first. A sealed batch is of one day; those of the inbox have to be looked into.
+async fn tasks(loader: &Arc<Loader>, batches: Vec<Batch>) -> Result<VecDeque<Task>, AskError> {
+    let (sealed, unsealed): (Vec<Batch>, Vec<Batch>) =
+        batches.into_iter().partition(|batch| matches!(batch.id, BatchId::Sealed(_)));
+    let mut days: BTreeMap<i64, Task> = BTreeMap::new();
+    let new = |day| Task { day, sealed: Vec::new(), unsealed: Vec::new() };
+    for batch in sealed {
+        let day = day_of(batch.min_ts);
+        days.entry(day).or_insert_with(|| new(day)).sealed.push(batch);
+    }
+    let question = &loader.plan.question;
+    let range = day_of(question.from)..=day_of(question.to.saturating_sub(1));
+    for batch in loader.load(&unsealed).await? {
+        for (day, chunk) in batch.chunks().filter(|(day, _)| range.contains(day)) {
+            days.entry(day).or_insert_with(|| new(day)).unsealed.push(chunk);
+        }
+    }
+    Ok(days.into_values().collect())
+}
+
+/// One worker: takes days until there are none left.
+async fn work(
+    loader: &Arc<Loader>,
+    tasks: &Mutex<VecDeque<Task>>,
+    stop: &Arc<AtomicBool>,
+    limits: Limits,
+) -> Result<Worker, AskError> {
+    let mut worker = Worker::new(&loader.plan);
+    let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    while let Some(task) = next() {
+        let mut chunks = Vec::new();
+        for batch in loader.load(&task.sealed).await? {
+            chunks.extend(batch.chunks().map(|(_, chunk)| chunk));
+        }
+        chunks.extend(task.unsealed);
+        let (loader, stop) = (Arc::clone(loader), Arc::clone(stop));
+        let bytes = limits.bytes / limits.threads.max(1);
+        let scanned = tokio::task::spawn_blocking(move || {
+            let day = loader.day(task.day, chunks);
+            worker.scan(&loader.plan, &day, &stop, bytes)?;
+            Ok::<_, AskError>(worker)
+        });
+        worker = scanned.await.map_err(lost)??;
+    }
+    Ok(worker)
+}
+
+/// What several workers have added up for one panel.
+struct Unfinished {
+    place: usize,
+    groups: Groups,
+    others: Vec<Groups>,
+}
+
+/// Unites what the workers have added up, and makes tables of it.
+async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, threads: usize) -> Result<Vec<Table>, AskError> {
+    let mut workers = workers.into_iter();
+    let Worker { mut spaces, groups, .. } = workers.next().unwrap_or_else(|| Worker::new(&plan));
+    let mut panels: VecDeque<Unfinished> = groups
+        .into_iter()
+        .enumerate()
+        .map(|(place, groups)| Unfinished { place, groups, others: Vec::new() })
+        .collect();
+    // What the codes of the other workers are among those of the first.
+    let mut codes: Vec<Vec<Option<Vec<u32>>>> = Vec::new();
+    for other in workers {
+        codes.push(spaces.iter_mut().zip(other.spaces).map(|(ours, its)| ours.merge(its)).collect());
+        for (panel, groups) in panels.iter_mut().zip(other.groups) {
+            panel.others.push(groups);
+        }
+    }
+    let shared = Arc::new((plan, spaces, codes, Mutex::new(panels)));
+    let threads = (0..threads.max(1)).map(|_| {
+        let shared = Arc::clone(&shared);
+        tokio::task::spawn_blocking(move || {
+            let (plan, spaces, codes, panels) = &*shared;
+            let next = || panels.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let mut tables = Vec::new();
+            while let Some(Unfinished { place, mut groups, others }) = next() {
+                let dimensions = &plan.panels[place].dimensions;
+                for (other, codes) in others.into_iter().zip(codes) {
+                    let codes: Vec<_> = dimensions.iter().map(|it| codes[*it].as_deref()).collect();
+                    groups.merge(other, &codes);
+                }
+                tables.push((place, table::table(&plan.question.panels[place], groups, spaces, dimensions)?));
+            }
+            Ok::<_, AskError>(tables)
+        })
+    });
+    let mut tables = Vec::new();
+    for finished in try_join_all(threads).await.map_err(lost)? {
+        tables.extend(finished?);
+    }
+    tables.sort_by_key(|(place, _)| *place);
+    Ok(tables.into_iter().map(|(_, table)| table).collect())
+}

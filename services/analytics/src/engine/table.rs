@@ -1,0 +1,203 @@
+//! Tables out of groups: numbers, order, and only the rows that are wanted.
+
+use std::cmp::Ordering;
+
+use super::{distinct, groups::Groups, quantile::Finished, space::Space};
+use crate::{AskError, Column, MAX_GROUPS, Metric, Panel, Row, Table, Value, ask::too_many_groups, order};
+
+/// Makes the table of a panel, whose dimensions are `places` of `spaces`.
+///
+/// # Errors
+/// When it has too many rows.
+pub(crate) fn table(
+    panel: &Panel,
+    mut groups: Groups,
+    spaces: &[Space],
+    places: &[usize],
+) -> Result<Table, AskError> {
+    groups.finish();
+    let count = groups.len();
+    if count > MAX_GROUPS {
+        return Err(too_many_groups());
+    }
+    let mut numbers = Numbers::new(groups);
+    // Order needs every group's number of a few metrics, and keys.
+    let mut ordered: Vec<usize> = panel
+        .order
+        .iter()
+        .filter_map(|order| match order.by {
+            Column::Metric(place) => Some(place),
+            Column::Dimension(_) => None,
+        })
+        .chain([0])
+        .filter(|place| *place < panel.metrics.len())
+        .collect();
+    ordered.sort_unstable();
+    ordered.dedup();
+    let by_metric: Vec<Option<Vec<Option<f64>>>> = (0..panel.metrics.len())
+        .map(|place| {
+            let metric = panel.metrics[place];
+            ordered.contains(&place).then(|| (0..count).map(|group| numbers.of(metric, group)).collect())
+        })
+        .collect();
+    let end = panel.limit.map_or(count, |limit| panel.offset.saturating_add(limit)).min(count);
+    // Of a few rows among many, few keys are ever compared.
+    let sorted = end > count / 8;
+    let keys: Vec<Keys> = places
+        .iter()
+        .enumerate()
+        .map(|(dimension, place)| {
+            let codes = numbers.groups.keys.codes(dimension, 0..count);
+            Keys::new(&codes, &spaces[*place], sorted)
+        })
+        .collect();
+
+    let compare = |one: &usize, other: &usize| {
+        order::compare(
+            panel,
+            |place| match by_metric.get(place) {
+                Some(Some(column)) => [column[*one], column[*other]],
+                _ => [None, None],
+            },
+            |dimension| keys.get(dimension).map_or(Ordering::Equal, |key| key.compare(*one, *other)),
+        )
+    };
+    let mut wanted: Vec<usize> = (0..count).collect();
+    if end < count && end > 0 {
+        wanted.select_nth_unstable_by(end - 1, compare);
+    }
+    wanted.truncate(end);
+    wanted.sort_unstable_by(compare);
+    let rows = wanted
+        .into_iter()
+        .skip(panel.offset)
+        .map(|group| Row {
+            key: keys.iter().map(|key| key.value(group)).collect(),
+            metrics: panel
+                .metrics
+                .iter()
+                .enumerate()
+                .map(|(place, metric)| match &by_metric[place] {
+                    Some(column) => column[group],
+                    None => numbers.of(*metric, group),
+                })
+                .collect(),
+        })
+        .collect();
+    let wants_quantiles = panel.metrics.iter().any(|metric| matches!(metric, Metric::Duration(_)));
+    Ok(Table {
+        rows,
+        groups: count,
+        distinct_error: numbers.distinct_error(),
+        quantile_error: if wants_quantiles { numbers.quantiles.error() } else { 0.0 },
+    })
+}
+
+/// The values of one dimension; groups share them.
+struct Keys {
+    /// The place in `values` of each group.
+    groups: Vec<u32>,
+    /// Distinct values.
+    values: Vec<Value>,
+    /// Whether these are in order, so that places compare as values do.
+    sorted: bool,
+}
+
+impl Keys {
+    fn new(codes: &[u32], space: &Space, sorted: bool) -> Self {
+        let mut distinct = codes.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let mut values: Vec<(Value, u32)> =
+            space.values(&distinct).into_iter().zip(distinct.iter().copied()).collect();
+        if sorted {
+            values.sort_unstable();
+        }
+        let mut places = vec![0; distinct.last().map_or(0, |most| *most as usize + 1)];
+        for (place, (_, code)) in (0..).zip(&values) {
+            places[*code as usize] = place;
+        }
+        let groups = codes.iter().map(|code| places[*code as usize]).collect();
+        Self { groups, values: values.into_iter().map(|(value, _)| value).collect(), sorted }
+    }
+
+    fn compare(&self, one: usize, other: usize) -> Ordering {
+        let (one, other) = (self.groups[one], self.groups[other]);
+        if self.sorted || one == other {
+            return one.cmp(&other);
+        }
+        self.values[one as usize].cmp(&self.values[other as usize])
+    }
+
+    fn value(&self, group: usize) -> Value {
+        self.values.get(self.groups[group] as usize).cloned().unwrap_or(Value::Unknown)
+    }
+}
+
+/// The numbers of groups.
+struct Numbers {
+    groups: Groups,
+    quantiles: Finished,
+    users: Vec<u64>,
+    addresses: Vec<u64>,
+    /// Bits of the samples of users and addresses.
+    sampled: [u32; 2],
+}
+
+impl Numbers {
+    fn new(mut groups: Groups) -> Self {
+        let count = groups.len();
+        let quantiles = std::mem::take(&mut groups.quantiles).finish(count);
+        let (mut users, mut addresses) = (vec![0; count], vec![0; count]);
+        let sampled = [groups.users.count_into(&mut users), groups.addresses.count_into(&mut addresses)];
+        Self { groups, quantiles, users, addresses, sampled }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // counts and times stay far below 2^53
+    fn of(&mut self, metric: Metric, group: usize) -> Option<f64> {
+        let groups = &self.groups;
+        let count = |counts: &[u64]| counts.get(group).map(|count| *count as f64);
+        let share = |good: fn(&super::groups::Statuses) -> u64| {
+            let statuses = groups.statuses.get(group)?;
+            (statuses.known > 0).then(|| good(statuses) as f64 / statuses.known as f64)
+        };
+        let durations = || groups.durations.get(group).filter(|durations| durations.known > 0);
+        match metric {
+            Metric::Hits => count(&groups.hits),
+            Metric::Visitors => count(&groups.visitors.counts),
+            Metric::Sessions => count(&groups.sessions.counts),
+            Metric::Users => count(&self.users),
+            Metric::Addresses => count(&self.addresses),
+            Metric::RequestBytes => groups.request_bytes.get(group).map(|sum| *sum as f64),
+            Metric::ResponseBytes => groups.response_bytes.get(group).map(|sum| *sum as f64),
+            Metric::Errors => groups.statuses.get(group).map(|statuses| statuses.errors as f64),
+            Metric::ErrorRate => share(|statuses| statuses.errors),
+            Metric::SuccessRate => share(|statuses| statuses.successes),
+            Metric::MeanDuration => durations().map(|it| it.sum as f64 / it.known as f64 / 1_000.0),
+            Metric::MinDuration => durations().map(|it| it.min as f64 / 1_000.0),
+            Metric::MaxDuration => durations().map(|it| it.max as f64 / 1_000.0),
+            Metric::Duration(permille) => {
+                self.quantiles.quantile(group, permille).map(|microseconds| microseconds / 1_000.0)
+            }
+            Metric::FirstSeen | Metric::LastSeen => {
+                let (first, last) = groups.seen.get(group).filter(|(first, last)| first <= last)?;
+                Some(if metric == Metric::FirstSeen { *first as f64 } else { *last as f64 })
+            }
+        }
+    }
+
+    /// The largest error of the largest groups' distinct counts.
+    fn distinct_error(&self) -> f64 {
+        let most = |counts: &[u64]| counts.iter().copied().max().unwrap_or_default();
+        let groups = &self.groups;
+        [
+            (groups.visitors.sampled, most(&groups.visitors.counts)),
+            (groups.sessions.sampled, most(&groups.sessions.counts)),
+            (self.sampled[0], most(&self.users)),
+            (self.sampled[1], most(&self.addresses)),
+        ]
+        .into_iter()
+        .map(|(bits, count)| distinct::error(bits, count))
+        .fold(0.0, f64::max)
+    }
+}

@@ -1,0 +1,154 @@
+// What the pages do better with a script; they are whole without one.
+"use strict";
+(() => {
+  const main = () => document.getElementById("main");
+
+  // Offers the browser's time zone where the page is drawn in another.
+  function offerZone() {
+    const offer = document.querySelector("[data-zone-offer]");
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const drawn = document.querySelector("[data-zone]")?.value;
+    const url = new URL(location.href);
+    if (!offer || !zone || !drawn || zone === drawn || url.searchParams.has("zone")) return;
+    url.searchParams.set("zone", zone);
+    offer.href = url.pathname + url.search;
+    offer.textContent = `Show in ${zone}`;
+    offer.hidden = false;
+  }
+
+  // Tells what a column of the chart is about, and opens it when it is clicked.
+  let tip;
+  function columns() {
+    const list = document.querySelector(".columns");
+    if (!list) return;
+    list.classList.add("on");
+    const starts = list.dataset.starts.split(" ");
+    const index = (item) => Array.prototype.indexOf.call(list.children, item);
+    const leave = () => {
+      tip?.remove();
+      tip = undefined;
+      list.querySelector(".at")?.classList.remove("at");
+    };
+    list.addEventListener("pointerleave", leave);
+    list.addEventListener("pointermove", (event) => {
+      const item = event.target.closest("li");
+      if (!item) return leave();
+      if (!item.classList.contains("at")) {
+        leave();
+        item.classList.add("at");
+        tip = document.createElement("div");
+        tip.className = "tip";
+        tip.textContent = item.textContent;
+        document.body.append(tip);
+      }
+      const width = tip.offsetWidth;
+      tip.style.left = `${Math.min(Math.max(8, event.clientX - width / 2), innerWidth - width - 8)}px`;
+      tip.style.top = `${event.clientY - tip.offsetHeight - 14}px`;
+    });
+    list.addEventListener("click", (event) => {
+      const at = index(event.target.closest("li"));
+      if (at < 0 || at + 1 >= starts.length) return;
+      const moment = (text) => encodeURIComponent(new Date(text * 1000).toISOString());
+      leave();
+      visit(list.dataset.zoom.replace("FROM", moment(starts[at])).replace("TO", moment(starts[at + 1])));
+    });
+  }
+
+  // Follows links within a project without leaving the page: only its main part is exchanged.
+  let asked = 0;
+  async function visit(href, push = true, scroll) {
+    const mine = ++asked;
+    main().setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(href, { headers: { accept: "text/html" } });
+      if (!answer.ok || answer.redirected) throw new Error(answer.status);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (mine !== asked) return;
+      const focused = document.activeElement?.closest?.("section[id]")?.id;
+      main().replaceWith(document.importNode(page.getElementById("main"), true));
+      document.title = page.title;
+      if (push) history.pushState({}, "", href);
+      const place = focused && document.getElementById(focused)?.querySelector("a[aria-current], a, h2");
+      if (push) (place ?? main()).focus({ preventScroll: true });
+      if (scroll !== undefined) scrollTo(0, scroll);
+      start();
+    } catch {
+      location.href = href;
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[href]");
+    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const url = new URL(link.href);
+    const here = url.origin === location.origin && url.pathname === location.pathname;
+    if (!here || link.hasAttribute("download") || link.classList.contains("skip") || !document.querySelector(".filters")) return;
+    event.preventDefault();
+    visit(url.pathname + url.search);
+  });
+  addEventListener("popstate", () => visit(location.pathname + location.search, false));
+
+  // An open menu closes by Escape and by a click beside it.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.querySelector("details.pop[open]");
+    open?.removeAttribute("open");
+    open?.querySelector("summary").focus();
+  });
+  document.addEventListener("pointerdown", (event) => {
+    for (const open of document.querySelectorAll("details.pop[open]")) {
+      if (!open.contains(event.target)) open.removeAttribute("open");
+    }
+  });
+
+  // The live page: hits come in at the top.
+  function live() {
+    const table = document.querySelector("[data-events]");
+    if (!table) return;
+    const body = table.tBodies[0];
+    const state = document.querySelector("[data-state]");
+    const source = new EventSource(table.dataset.events);
+    source.addEventListener("open", () => { state.textContent = "Watching"; });
+    source.addEventListener("error", () => { state.textContent = "Connecting again"; });
+    source.addEventListener("hits", (event) => {
+      if (table.dataset.paused) return;
+      const rows = new DOMParser().parseFromString(`<table><tbody>${event.data}</tbody></table>`, "text/html");
+      for (const row of rows.querySelectorAll("tr")) {
+        const fresh = document.importNode(row, true);
+        fresh.classList.add("fresh");
+        body.prepend(fresh);
+      }
+      while (body.rows.length > 200) body.rows[body.rows.length - 1].remove();
+    });
+    const pause = document.querySelector("[data-pause]");
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+      if (table.dataset.paused) delete table.dataset.paused;
+      else table.dataset.paused = "1";
+      pause.textContent = table.dataset.paused ? "Go on" : "Pause";
+    });
+  }
+
+  function copies() {
+    for (const button of document.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
+        button.textContent = "Copied";
+      });
+    }
+  }
+
+  function start() {
+    offerZone();
+    columns();
+    copies();
+  }
+  start();
+  live();
+  const refresh = Number(document.body.dataset.refresh);
+  if (refresh && !document.querySelector("[data-events]")) {
+    setInterval(() => {
+      if (!document.hidden && !main().contains(document.activeElement)) visit(location.href, false, scrollY);
+    }, refresh * 1000);
+  }
+})();

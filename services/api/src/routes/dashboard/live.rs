@@ -1,0 +1,272 @@
+//! `…/live`: the last requests, and those that come while somebody watches.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures::{Stream, stream};
+use http::{HeaderMap, StatusCode};
+use jiff::tz::TimeZone;
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use watchkeeper_analytics::{Dimension, Sieve, Value, newest};
+use watchkeeper_store::{Hit, ProjectId, Store, now_ms};
+
+use super::{
+    access::{Look, render},
+    filters::{Chip, Filters},
+    format,
+    lists::{Key, Links},
+    page::{self},
+    shell::{PageError, Shell},
+};
+use crate::Api;
+
+/// Requests that the page starts with.
+const FIRST: usize = 50;
+
+/// Requests that one look at the store sends at most.
+const BURST: usize = 100;
+
+/// How far back the page looks for them, milliseconds.
+const BACK: i64 = 7 * watchkeeper_store::DAY_MS;
+
+/// Time between looks at the store.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long one connection is served: less than a shutdown waits, and the browser comes again.
+const SERVED: Duration = Duration::from_secs(20);
+
+#[derive(Template)]
+#[template(path = "dashboard/live.html")]
+struct Page {
+    shell: Shell,
+    chips: Vec<(Chip, String)>,
+    locked: Vec<Chip>,
+    zone: String,
+    people: bool,
+    rows: String,
+    events: String,
+    dashboard: String,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/live_rows.html")]
+struct Rows {
+    rows: Vec<Row>,
+    people: bool,
+}
+
+/// A request as a row.
+struct Row {
+    time: String,
+    datetime: String,
+    method: String,
+    path: Key,
+    status: Key,
+    duration: String,
+    host: String,
+    country: Key,
+    client: String,
+    user: String,
+}
+
+/// How a reader sees a request.
+struct Glass {
+    zone: TimeZone,
+    people: bool,
+    queries: bool,
+    base: String,
+    filters: Filters,
+}
+
+impl Glass {
+    fn rows(&self, hits: &[Hit], links: &Links<'_>) -> Result<String, askama::Error> {
+        let rows = hits.iter().map(|hit| self.row(hit, links)).collect();
+        Rows { rows, people: self.people }.render()
+    }
+
+    fn row(&self, hit: &Hit, links: &Links<'_>) -> Row {
+        let value = |text: &Option<String>| text.as_deref().map_or(Value::Unknown, Value::text);
+        let key = |dimension, value: &Value| links.key(dimension, value);
+        let mut path = key(Dimension::Path, &value(&hit.path));
+        if let Some(query) = hit.query.as_deref().filter(|_| self.queries) {
+            path.text = format!("{}?{query}", path.text);
+        }
+        Row {
+            time: format::moment(hit.ts, &self.zone, "%H:%M:%S"),
+            datetime: crate::times::rfc3339(hit.ts),
+            method: hit.method.clone().unwrap_or_default(),
+            path,
+            status: key(Dimension::Status, &hit.status.map_or(Value::Unknown, |it| Value::Number(it.into()))),
+            #[allow(clippy::cast_precision_loss)] // shown with three digits
+            duration: hit.duration_us.map_or(String::new(), |us| format::duration(us as f64 / 1e3)),
+            host: hit.host.clone().unwrap_or_default(),
+            country: key(Dimension::Country, &value(&hit.country)),
+            client: hit.client.clone().unwrap_or_default(),
+            user: hit.user.clone().or_else(|| hit.ip.clone()).filter(|_| self.people).unwrap_or_default(),
+        }
+    }
+}
+
+/// What both routes know of a reader.
+async fn glass(api: &Api, look: &Look, query: Option<&str>) -> Result<(Glass, Sieve), PageError> {
+    let filters = look.filters(query)?;
+    let scope = page::scope(api, look, &filters).await?;
+    let zone = scope.period.zone.clone();
+    let sieve = Sieve::new(&scope.condition(), &zone).map_err(|error| {
+        PageError::new(StatusCode::UNPROCESSABLE_ENTITY, "That filter cannot be used", error.to_string())
+    })?;
+    let glass = Glass { zone, people: look.people, queries: look.people, base: look.base.clone(), filters };
+    Ok((glass, sieve))
+}
+
+/// `GET …/live`
+pub(super) async fn page(
+    look: Look,
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PageError> {
+    let (glass, sieve) = glass(&api, &look, query.as_deref()).await?;
+    let store = |error| PageError::store(&error);
+    // Before the requests are read: what comes meanwhile is then told again rather than never.
+    let cursor = api.store.arrival_cursor(look.project.id).await.map_err(store)?;
+    let now = now_ms();
+    let mut hits = {
+        let _permit = api.heavy.acquire().await.map_err(|error| {
+            PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", error.to_string())
+        })?;
+        newest(&api.store, look.project.id, now - BACK, now + watchkeeper_store::DAY_MS, sieve, FIRST)
+            .await
+            .map_err(store)?
+    };
+    let here = format!("{}/live", look.base);
+    let scope = page::scope(&api, &look, &glass.filters).await?;
+    let links = Links { base: &here, scope: &scope };
+    hits.reverse();
+    let rows = glass.rows(&hits, &links).map_err(|error| broken(&error))?;
+    let query = glass.filters.query();
+    let joint = if query.is_empty() { '?' } else { '&' };
+    render(&Page {
+        shell: Shell { refresh: Some(5), ..look.shell(format!("Live · {}", look.title)) },
+        chips: glass
+            .filters
+            .chips()
+            .into_iter()
+            .map(|chip| {
+                let without = links.to(&glass.filters.without(&chip.name, &chip.raw));
+                (chip, without)
+            })
+            .collect(),
+        locked: look.locked.chips(),
+        zone: glass.zone.iana_name().unwrap_or("UTC").to_owned(),
+        people: look.people,
+        rows,
+        events: format!("{here}/events{query}{joint}after={cursor}"),
+        dashboard: format!("{}{query}", look.base),
+    })
+}
+
+fn broken(error: &dyn std::fmt::Display) -> PageError {
+    tracing::error!(%error, "a page could not be drawn");
+    PageError::new(StatusCode::INTERNAL_SERVER_ERROR, "Something broke", "See the server's log.")
+}
+
+/// A connection that is served.
+struct Watch {
+    store: Store,
+    project: ProjectId,
+    cursor: i64,
+    until: Instant,
+    glass: Glass,
+    sieve: Sieve,
+    look: Look,
+    first: bool,
+    _slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// `GET …/live/events?after=…`: events named `hits`, whose data is rows of the page's table.
+pub(super) async fn events(
+    look: Look,
+    State(api): State<Api>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PageError> {
+    let Ok(slot) = Arc::clone(&api.dashboard.watchers).try_acquire_owned() else {
+        let message = "Too many live pages are open. Close some, or try again in a moment.";
+        return Err(PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", message));
+    };
+    let (glass, sieve) = glass(&api, &look, query.as_deref()).await?;
+    let given = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let after = || {
+        let pairs = url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
+        pairs.filter(|(name, _)| name == "after").find_map(|(_, value)| value.parse().ok())
+    };
+    let cursor = match given.or_else(after) {
+        Some(cursor) => cursor,
+        None => api.store.arrival_cursor(look.project.id).await.map_err(|error| PageError::store(&error))?,
+    };
+    let watch = Watch {
+        store: api.store.clone(),
+        project: look.project.id,
+        cursor,
+        until: Instant::now() + SERVED,
+        glass,
+        sieve,
+        look,
+        first: true,
+        _slot: slot,
+    };
+    Ok(Sse::new(watching(watch)).keep_alive(KeepAlive::default()).into_response())
+}
+
+fn watching(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(watch, |mut watch| async move {
+        if std::mem::take(&mut watch.first) {
+            // The browser comes again as soon as a connection has been served.
+            return Some((Ok(Event::default().retry(Duration::from_millis(500)).comment("watching")), watch));
+        }
+        while Instant::now() < watch.until {
+            match watch.store.arrivals(watch.project, watch.cursor).await {
+                Ok(arrived) => {
+                    watch.cursor = arrived.cursor;
+                    let mut hits = arrived.hits;
+                    hits.retain(|hit| watch.sieve.keeps(hit));
+                    let kept = hits.split_off(hits.len().saturating_sub(BURST));
+                    if !kept.is_empty()
+                        && let Some(rows) = watch.rows(&kept)
+                    {
+                        let event = Event::default().event("hits").id(watch.cursor.to_string()).data(rows);
+                        return Some((Ok(event), watch));
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "a live page could not look at the store"),
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        None
+    })
+}
+
+impl Watch {
+    fn rows(&self, hits: &[Hit]) -> Option<String> {
+        let now = now_ms();
+        let period = crate::period::Range::Hours(1).at(now, &self.glass.zone, None).ok()?;
+        let scope = super::panels::Scope {
+            filters: &self.glass.filters,
+            settings: &self.look.settings,
+            locked: self.look.condition(),
+            period,
+            now,
+        };
+        let here = format!("{}/live", self.glass.base);
+        self.glass.rows(hits, &Links { base: &here, scope: &scope }).ok()
+    }
+}

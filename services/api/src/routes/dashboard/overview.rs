@@ -1,0 +1,162 @@
+//! `/`: every project on one page, and everything that is watched.
+
+use askama::Template;
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header::ACCEPT, request::Parts};
+use watchkeeper_analytics::{Bucket, Dimension, Metric, Panel, Question};
+use watchkeeper_store::{Project, now_ms};
+
+use super::{
+    access::{is_open, may_not, render},
+    charts,
+    format::{self, Change, Rise},
+    page::answer,
+    shell::{PageError, Shell, percent_encoded},
+};
+use crate::{
+    Api, auth,
+    routes::{
+        overview::Overview,
+        v1::{EndpointView, endpoints::views},
+    },
+    session,
+};
+
+/// Projects shown; the newest first.
+const PROJECTS: i64 = 20;
+
+/// What is told of a project.
+const NUMBERS: &[Metric] = &[Metric::Hits, Metric::Users, Metric::Errors, Metric::Duration(950)];
+
+#[derive(Template)]
+#[template(path = "dashboard/overview.html")]
+struct Page {
+    shell: Shell,
+    hits: String,
+    size: String,
+    projects: i64,
+    up: usize,
+    shown: Vec<Row>,
+    endpoints: Vec<EndpointView>,
+    now: i64,
+}
+
+/// A project's last day.
+struct Row {
+    name: String,
+    href: String,
+    numbers: Vec<String>,
+    change: Option<Change>,
+    /// Bars of all requests and of errors, an hour each.
+    bars: String,
+    errors: String,
+    summary: String,
+}
+
+/// `GET /`: for a browser the page; a program that wants JSON alone gets the same as data.
+pub(super) async fn root(State(api): State<Api>, parts: Parts) -> Result<Response, Response> {
+    let headers = &parts.headers;
+    let administers =
+        auth::is_admin(&api, headers).await.map_err(|error| PageError::store(&error).into_response())?;
+    if !administers && !is_open(&api, headers) {
+        return Err(may_not(&parts));
+    }
+    if wants_json(headers) {
+        return Ok(Json(Overview::load(&api).await.map_err(IntoResponse::into_response)?).into_response());
+    }
+    page(&api, headers).await.map_err(IntoResponse::into_response)
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("application/json") && !accept.contains("text/html")
+}
+
+async fn page(api: &Api, headers: &HeaderMap) -> Result<Response, PageError> {
+    let store = |error| PageError::store(&error);
+    let now = now_ms();
+    let stored = api.store.stored().await.map_err(store)?;
+    let mut shown = Vec::new();
+    for (project, _) in api.store.projects(PROJECTS).await.map_err(store)? {
+        shown.push(row(api, &project, now).await?);
+    }
+    let endpoints = views(api, None)
+        .await
+        .map_err(|error| PageError::new(error.status, "Not available right now", error.message))?;
+    let up = endpoints.iter().filter(|endpoint| endpoint.state == watchkeeper_store::State::Up).count();
+    #[allow(clippy::cast_precision_loss)] // shown with three digits
+    let (hits, bytes) = (stored.hits as f64, stored.bytes as f64);
+    let shell = Shell {
+        administers: true,
+        signed_in: session::is_signed_in(api, headers).await.map_err(store)?,
+        refresh: Some(30),
+        ..Shell::new("Overview")
+    };
+    render(&Page {
+        shell,
+        hits: format::compact(hits),
+        size: format::size(bytes),
+        projects: stored.projects,
+        up,
+        shown,
+        endpoints,
+        now,
+    })
+}
+
+async fn row(api: &Api, project: &Project, now: i64) -> Result<Row, PageError> {
+    const HOUR: i64 = 3_600_000;
+    let hourly = Panel::by([Dimension::Time(Bucket::Seconds(3_600))], [Metric::Hits, Metric::Errors]);
+    let day = Question::new(now + 1 - 24 * HOUR, now + 1).panel(Panel::by([], NUMBERS)).panel(hourly);
+    let before = Question { panels: vec![Panel::by([], [Metric::Hits])], ..day.before() };
+    let before = answer(api, project.id, &before).await?.tables.first().map(|table| table.number());
+    let tables = answer(api, project.id, &day).await?.tables;
+    let totals = tables.first().and_then(|table| table.rows.first()).map(|row| row.metrics.clone());
+    let totals = totals.unwrap_or_else(|| vec![None; NUMBERS.len()]);
+    let mut bars = [vec![0.0; 24], vec![0.0; 24]];
+    for row in tables.get(1).map(|table| table.rows.as_slice()).unwrap_or_default() {
+        let start = row.key.first().and_then(watchkeeper_analytics::Value::as_number).unwrap_or_default();
+        let hour = usize::try_from((start - day.from) / HOUR).unwrap_or(usize::MAX);
+        for (bar, value) in bars.iter_mut().zip(&row.metrics) {
+            if let Some(bar) = bar.get_mut(hour) {
+                *bar = value.unwrap_or_default();
+            }
+        }
+    }
+    let top = bars[0].iter().copied().fold(1.0, f64::max);
+    let name = title(project);
+    let named = project.name.clone().unwrap_or_else(|| project.id.0.to_string());
+    Ok(Row {
+        href: format!("/p/{}", percent_encoded(&named)),
+        numbers: NUMBERS.iter().zip(&totals).map(|(it, value)| format::metric(*it, *value, now)).collect(),
+        change: Change::between(before, totals.first().copied().flatten(), Rise::Neither),
+        bars: charts::stack(&[bars[0].clone()], top).remove(0),
+        errors: charts::stack(&[bars[1].clone()], top).remove(0),
+        summary: format!("Requests of {name} by hour, at most {}", format::count(top)),
+        name,
+    })
+}
+
+impl Page {
+    /// How long ago a moment was.
+    fn ago(&self, ms: &i64) -> String {
+        format::ago(self.now, *ms)
+    }
+
+    /// How long a state has lasted.
+    fn since(&self, ms: &i64) -> String {
+        crate::times::spoken(self.now - ms)
+    }
+}
+
+/// A project's name; without one, the start of its user id, which is too short to read it by.
+pub(in crate::routes) fn title(project: &Project) -> String {
+    project.name.clone().unwrap_or_else(|| {
+        let id = project.user_id.simple().to_string();
+        format!("unnamed {}…", &id[..8])
+    })
+}

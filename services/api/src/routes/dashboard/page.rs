@@ -1,0 +1,576 @@
+//! A project's page.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use http::StatusCode;
+use watchkeeper_analytics::{Answer, AskError, Condition, Metric, Panel, Question};
+use watchkeeper_store::{Annotation, ProjectId, now_ms};
+
+use super::{
+    access::{Look, render},
+    charts,
+    filters::{Chip, Filters, PERIODS, WEEKDAYS},
+    format::{self, Change, Rise},
+    lists::{Head, Links, List, RowChart, Tab, sparks},
+    panels::{self, EDGES, Panels, Scope, Shown, TOTALS, listing},
+    shell::{PageError, Shell},
+};
+use crate::Api;
+
+/// The tabs of the card of agents, and of the card of traffic: listing and name.
+const AGENTS: &[(&str, &str)] = &[("clients", "Clients"), ("systems", "Systems"), ("devices", "Devices")];
+const TRAFFIC: &[(&str, &str)] =
+    &[("hosts", "Hosts"), ("versions", "Versions"), ("methods", "Methods"), ("frameworks", "Frameworks")];
+
+#[derive(Template)]
+#[template(path = "dashboard/page.html")]
+struct Page {
+    shell: Shell,
+    bar: Bar,
+    tiles: Vec<Tile>,
+    activity: Activity,
+    spread: Spread,
+    usage: Usage,
+    endpoints: List,
+    routes: List,
+    errors: List,
+    locations: List,
+    agents: List,
+    traffic: List,
+    referrers: List,
+    users: Option<List>,
+    /// Every request of the period as a file, for whoever may have it.
+    export: Option<String>,
+    empty: bool,
+}
+
+/// What chooses the hits.
+pub(super) struct Bar {
+    pub base: String,
+    pub periods: Vec<Tab>,
+    /// What is shown, in words.
+    pub range: String,
+    pub from: String,
+    pub to: String,
+    pub zone: String,
+    pub chips: Vec<(Chip, String)>,
+    pub locked: Vec<Chip>,
+    pub clear: Option<String>,
+    /// Toggles: name, whether it is on, link to the opposite.
+    pub toggles: Vec<(&'static str, bool, String)>,
+    /// For the forms: what they keep of the URL.
+    pub kept_by_range: Vec<(String, String)>,
+    pub kept_by_filter: Vec<(String, String)>,
+    pub is_custom: bool,
+}
+
+struct Tile {
+    name: &'static str,
+    value: String,
+    exact: String,
+    note: String,
+    change: Option<Change>,
+}
+
+struct Activity {
+    /// Buckets, which is the width of every box.
+    width: usize,
+    top: String,
+    success: String,
+    client: String,
+    server: String,
+    users: String,
+    slow_top: String,
+    spread: String,
+    means: String,
+    strips: Vec<(usize, String)>,
+    ticks: Vec<(f64, String)>,
+    titles: Vec<String>,
+    starts: String,
+    zoom: String,
+    marks: Vec<Mark>,
+    summary: String,
+    all: String,
+    csv: String,
+}
+
+/// An annotation within the chart.
+struct Mark {
+    place: f64,
+    when: String,
+    text: String,
+    url: Option<String>,
+}
+
+/// The distribution of response times.
+struct Spread {
+    bars: Vec<(f64, String)>,
+    labels: Vec<(f64, String)>,
+    facts: Vec<(&'static str, String)>,
+    rows: Vec<(String, String, String)>,
+    csv: String,
+}
+
+/// When requests come.
+struct Usage {
+    /// Column, row, strength, title.
+    cells: Vec<(usize, usize, u8, String)>,
+    hours: Vec<Mark24>,
+    days: Vec<Mark24>,
+    csv: String,
+}
+
+/// An hour or a day that filters.
+struct Mark24 {
+    text: String,
+    long: String,
+    count: String,
+    href: String,
+    active: bool,
+}
+
+/// `GET /p/{project}` and `GET /s/{share}`.
+pub(super) async fn page(
+    look: Look,
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PageError> {
+    let filters = look.filters(query.as_deref())?;
+    let scope = scope(&api, &look, &filters).await?;
+    let tab = |parameter: &str, tabs: &[(&'static str, &str)]| {
+        let wanted = filters.get(parameter);
+        tabs.iter().find(|(id, _)| wanted == Some(id)).unwrap_or(&tabs[0]).0
+    };
+    let (agents, traffic) = (tab("agents", AGENTS), tab("traffic", TRAFFIC));
+    let mut wanted = vec![
+        ("endpoints", 10),
+        ("routes", 8),
+        ("errors", 8),
+        ("locations", 8),
+        (agents, 8),
+        (traffic, 8),
+        ("referrers", 8),
+    ];
+    if look.people {
+        wanted.push(("users", 10));
+    }
+    let shown: Shown = wanted.iter().filter_map(|(id, rows)| Some((listing(id)?, *rows))).collect();
+    let (question, places) = panels::page(&scope, &shown);
+    let before = match scope.before() {
+        Some((from, to)) => {
+            let totals = Question { from, to, panels: vec![Panel::by([], TOTALS)], ..question.clone() };
+            ask(&api, &look, &totals).await?.tables.into_iter().next()
+        }
+        None => None,
+    };
+    let before = before.and_then(|table| table.rows.into_iter().next()).map(|row| row.metrics);
+    let annotations = api.store.annotations(look.project.id, scope.period.from, scope.period.to).await;
+    let annotations = annotations.map_err(|error| PageError::store(&error))?;
+    let panels = Panels::new(ask(&api, &look, &question).await?, places);
+    let links = Links { base: &look.base, scope: &scope };
+    let list = |id: &str| listing(id).map(|it| links.list(it, panels.list(id))).unwrap_or_default();
+    let with_tabs = |id, parameter: &str, card: &'static str, title, tabs: &[(&str, &'static str)]| List {
+        tabs: links.tabs(parameter, card, tabs),
+        title,
+        ..list(id)
+    };
+    let totals = panels.totals();
+    let page = Page {
+        shell: look.shell(&look.title),
+        bar: bar(&look, &scope, &links),
+        tiles: tiles(&totals, before.as_deref(), &scope),
+        activity: activity(&panels, &scope, &links, &question, &annotations),
+        spread: spread(&panels, &totals, &links),
+        usage: usage(&panels, &links),
+        endpoints: List { tabs: links.outcomes(), ..list("endpoints") },
+        routes: List { chart: Some("p50, p95 and p99"), ..list("routes") },
+        errors: errors(list("errors"), &panels, &scope),
+        locations: list("locations"),
+        agents: with_tabs(agents, "agents", "agents", "Agents", AGENTS),
+        traffic: with_tabs(traffic, "traffic", "traffic", "Traffic", TRAFFIC),
+        referrers: list("referrers"),
+        users: look.people.then(|| list("users")),
+        export: look.manages.then(|| export(&look, &scope)),
+        empty: totals.first().copied().flatten().unwrap_or_default() == 0.0,
+    };
+    render(&page)
+}
+
+/// The range and the rest of what a page is asked within.
+pub(super) async fn scope<'a>(
+    api: &Api,
+    look: &'a Look,
+    filters: &'a Filters,
+) -> Result<Scope<'a>, PageError> {
+    let bad = |error: crate::period::PeriodError| {
+        let mut bad =
+            PageError::new(StatusCode::BAD_REQUEST, "That address has a mistake", error.to_string());
+        bad.back = Some(look.base.clone());
+        bad
+    };
+    let now = now_ms();
+    let range = filters.range().map_err(bad)?;
+    let first = match range {
+        crate::period::Range::All => {
+            api.store.first_hit(look.project.id).await.map_err(|error| PageError::store(&error))?
+        }
+        _ => None,
+    };
+    let period = range.at(now, &filters.zone(&look.settings), first).map_err(bad)?;
+    Ok(Scope { filters, settings: &look.settings, locked: look.condition(), period, now })
+}
+
+/// Asks about a reader's project, and says in words what cannot be answered.
+pub(super) async fn ask(api: &Api, look: &Look, question: &Question) -> Result<Answer, PageError> {
+    answer(api, look.project.id, question).await.map_err(|mut error| {
+        error.back = Some(look.base.clone());
+        error
+    })
+}
+
+/// Asks about any project.
+pub(super) async fn answer(api: &Api, project: ProjectId, question: &Question) -> Result<Answer, PageError> {
+    let _permit = api.heavy.acquire().await.map_err(|error| {
+        PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", error.to_string())
+    })?;
+    api.analytics.ask(project, question).await.map_err(|error| match error {
+        AskError::Question(message) => {
+            PageError::new(StatusCode::UNPROCESSABLE_ENTITY, "That is too much for one page", message)
+        }
+        AskError::Store(error) => PageError::store(&error),
+    })
+}
+
+/// The export of the period's hits, whatever filters are in force.
+fn export(look: &Look, scope: &Scope<'_>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("project", &look.project.user_id.to_string()).append_pair("format", "csv");
+    query.append_pair("from", &crate::times::rfc3339(scope.period.from));
+    query.append_pair("to", &crate::times::rfc3339(scope.period.to));
+    format!("/api/v1/export?{}", query.finish())
+}
+
+pub(super) fn bar(look: &Look, scope: &Scope<'_>, links: &Links<'_>) -> Bar {
+    let (filters, period) = (scope.filters, &scope.period);
+    let custom = filters.get("from").is_some();
+    let current = filters.get("period").unwrap_or("7d");
+    let periods = PERIODS.iter().map(|(id, text)| Tab {
+        text,
+        href: links.to(&filters.in_period(id)),
+        current: !custom && *id == current,
+    });
+    let day = |ms| format::moment(ms, &period.zone, "%-d %b %Y");
+    let last = day((period.to - 1).max(period.from));
+    let range =
+        if day(period.from) == last { last.clone() } else { format!("{} – {last}", day(period.from)) };
+    let owned = |names: &[&str]| {
+        filters.others(names).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let chips = filters.chips();
+    let flip = |name: &str, on: bool| links.to(&filters.set(name, Some(if on { "0" } else { "1" })));
+    let (bots, found) = (!filters.hides_bots(scope.settings), !filters.hides_not_found(scope.settings));
+    let mut toggles = vec![
+        ("Bots", bots, flip("bots", bots)),
+        ("404s", found, flip("notfound", found)),
+        ("Query strings", filters.splits_queries(), flip("query-strings", filters.splits_queries())),
+    ];
+    if !look.people {
+        // What a query holds is a person's own.
+        toggles.pop();
+    }
+    Bar {
+        base: look.base.clone(),
+        periods: periods.collect(),
+        range,
+        from: format::moment(period.from, &period.zone, "%Y-%m-%d"),
+        to: format::moment((period.to.min(scope.now) - 1).max(period.from), &period.zone, "%Y-%m-%d"),
+        zone: period.zone.iana_name().unwrap_or("UTC").to_owned(),
+        clear: (chips.len() > 1).then(|| links.to(&filters.cleared())),
+        chips: chips
+            .into_iter()
+            .map(|chip| {
+                let without = links.to(&filters.without(&chip.name, &chip.raw));
+                (chip, without)
+            })
+            .collect(),
+        locked: look.locked.chips(),
+        toggles,
+        kept_by_range: owned(&["period", "from", "to", "zone"]),
+        kept_by_filter: owned(&[]),
+        is_custom: custom,
+    }
+}
+
+fn tiles(totals: &[Option<f64>], before: Option<&[Option<f64>]>, scope: &Scope<'_>) -> Vec<Tile> {
+    #[allow(clippy::cast_precision_loss)] // hours of a range
+    let hours = (scope.now.min(scope.period.to) - scope.period.from).max(1) as f64 / 3_600_000.0;
+    let place = |metric: Metric| TOTALS.iter().position(|it| *it == metric).unwrap_or_default();
+    let value = |metric| totals.get(place(metric)).copied().flatten();
+    let hits = value(Metric::Hits).unwrap_or_default();
+    let tile = |name, metric: Metric, rise, note: String| {
+        let value = value(metric);
+        let earlier = before.and_then(|before| before.get(place(metric)).copied().flatten());
+        let exact = format::metric(metric, value, scope.now);
+        let counts = matches!(metric, Metric::Hits | Metric::Users | Metric::Errors);
+        let text = value.filter(|_| counts).map_or_else(|| exact.clone(), format::compact);
+        Tile { name, value: text, exact, note, change: Change::between(earlier, value, rise) }
+    };
+    let mut rate = format!("{} an hour", format::compact((hits / hours * 10.0).round() / 10.0));
+    if hits / hours < 10.0 {
+        rate = format!("{} a day", format::compact((hits / hours * 24.0).round()));
+    }
+    let each = value(Metric::Users).filter(|users| *users > 0.0);
+    let each = each
+        .map_or(String::new(), |users| format!("{} requests each", format::compact((hits / users).round())));
+    let errors = value(Metric::Errors).unwrap_or_default();
+    let share = if hits > 0.0 { format!("{} of all", format::percent(errors / hits)) } else { String::new() };
+    let p75 =
+        value(Metric::Duration(750)).map_or(String::new(), |ms| format!("p75 {}", format::duration(ms)));
+    let p99 =
+        value(Metric::Duration(990)).map_or(String::new(), |ms| format!("p99 {}", format::duration(ms)));
+    vec![
+        tile("Requests", Metric::Hits, Rise::Neither, rate),
+        tile("Users", Metric::Users, Rise::Good, each),
+        tile("Success rate", Metric::SuccessRate, Rise::Good, String::from("2xx and 3xx")),
+        tile("Errors", Metric::Errors, Rise::Bad, share),
+        tile("Median time", Metric::Duration(500), Rise::Bad, p75),
+        tile("95th percentile", Metric::Duration(950), Rise::Bad, p99),
+    ]
+}
+
+fn activity(
+    panels: &Panels,
+    scope: &Scope<'_>,
+    links: &Links<'_>,
+    question: &Question,
+    annotations: &[Annotation],
+) -> Activity {
+    let bucket = scope.bucket();
+    let starts = question.buckets(bucket, panels::BUCKETS).unwrap_or_default();
+    let zone = &scope.period.zone;
+    let width = starts.len();
+    let mut rows: Vec<Vec<Option<f64>>> = vec![vec![None; panels::ACTIVITY.len()]; width];
+    let place = |key: &[watchkeeper_analytics::Value]| {
+        let start = key.first()?.as_number()?;
+        starts.binary_search(&start).ok()
+    };
+    for row in &panels.activity().rows {
+        if let Some(place) = place(&row.key) {
+            rows[place].clone_from(&row.metrics);
+        }
+    }
+    let mut server = vec![0.0; width];
+    for row in &panels.server_errors().rows {
+        if let Some(place) = place(&row.key) {
+            server[place] = row.metrics.first().copied().flatten().unwrap_or_default();
+        }
+    }
+    let column = |metric: Metric| -> Vec<Option<f64>> {
+        let index = panels::ACTIVITY.iter().position(|it| *it == metric).unwrap_or_default();
+        rows.iter().map(|row| row[index]).collect()
+    };
+    let counts = |metric| column(metric).into_iter().map(Option::unwrap_or_default).collect::<Vec<f64>>();
+    let (hits, users, errors) = (counts(Metric::Hits), column(Metric::Users), counts(Metric::Errors));
+    let client: Vec<f64> = errors.iter().zip(&server).map(|(all, server)| (all - server).max(0.0)).collect();
+    let good: Vec<f64> = hits.iter().zip(&errors).map(|(all, errors)| (all - errors).max(0.0)).collect();
+    let top = charts::top(hits.iter().copied().fold(0.0, f64::max));
+    let mut stacked = charts::stack(&[good, client, server.clone()], top).into_iter();
+    let mut next = || stacked.next().unwrap_or_default();
+    let (success, client, server_path) = (next(), next(), next());
+
+    let (p50, p95, means) =
+        (column(Metric::Duration(500)), column(Metric::Duration(950)), column(Metric::MeanDuration));
+    let slow_top = charts::top(p95.iter().chain(&means).copied().flatten().fold(0.0, f64::max));
+    let spread: Vec<_> = p50.iter().zip(&p95).map(|(p50, p95)| (*p50).zip(*p95)).collect();
+    let rates = column(Metric::SuccessRate);
+    // Upstream's steps at 90 and 70 percent, and finer ones above.
+    let class = |rate: f64| match rate {
+        0.99.. => 0,
+        0.95.. => 1,
+        0.9.. => 2,
+        0.7.. => 3,
+        _ => 4,
+    };
+    let classes: Vec<Option<usize>> = rates.iter().map(|rate| rate.map(class)).collect();
+    let titles = starts.iter().enumerate().map(|(index, start)| {
+        let when = format::bucket(*start, zone, bucket);
+        if hits[index] == 0.0 {
+            return format!("{when}: no requests");
+        }
+        let mut text = format!(
+            "{when}: {} requests, {} users, {} errors",
+            format::count(hits[index]),
+            format::count(users[index].unwrap_or_default()),
+            format::count(errors[index])
+        );
+        if let (Some(mean), Some(p95)) = (means[index], p95[index]) {
+            text += &format!(", mean {}, p95 {}", format::duration(mean), format::duration(p95));
+        }
+        text
+    });
+    let hours = (scope.period.to - scope.period.from) / 3_600_000;
+    let pattern = match hours {
+        ..=50 => "%H:%M",
+        51..=192 => "%a %-d",
+        193..=9_600 => "%-d %b",
+        _ => "%b %Y",
+    };
+    let labels: Vec<String> = starts.iter().map(|start| format::moment(*start, zone, pattern)).collect();
+    #[allow(clippy::cast_precision_loss)] // moments of a range
+    let within = |at: i64| {
+        let index = starts.partition_point(|start| *start <= at).saturating_sub(1);
+        let end = starts.get(index + 1).copied().unwrap_or(scope.period.to);
+        let start = starts.get(index).copied().unwrap_or(at);
+        index as f64 + ((at - start) as f64 / (end - start).max(1) as f64).clamp(0.0, 1.0)
+    };
+    let marks = annotations.iter().take(50).map(|annotation| {
+        let place = within(annotation.note.at);
+        Mark {
+            place: (place * 100.0).round() / 100.0,
+            when: format::moment(annotation.note.at, zone, "%-d %b, %H:%M"),
+            text: annotation.note.text.clone(),
+            url: annotation.note.url.clone(),
+        }
+    });
+    let total: f64 = hits.iter().sum();
+    let most = hits.iter().copied().enumerate().max_by(|one, other| one.1.total_cmp(&other.1));
+    let most = most.filter(|(_, most)| *most > 0.0).map_or(String::new(), |(index, most)| {
+        format!(", most of them {}: {}", format::bucket(starts[index], zone, bucket), format::count(most))
+    });
+    let query = scope.filters.query();
+    Activity {
+        width,
+        top: format::compact(top),
+        success,
+        client,
+        server: server_path,
+        users: charts::line(&users, top),
+        slow_top: format::duration(slow_top),
+        spread: charts::ranges(&spread, slow_top),
+        means: charts::line(&means, slow_top),
+        strips: (0..5).map(|class| (class, charts::strip(&classes, class))).collect(),
+        ticks: charts::ticks(&labels, 7),
+        titles: titles.collect(),
+        starts: starts.iter().map(|start| (start / 1_000).to_string()).collect::<Vec<_>>().join(" "),
+        zoom: links.to(&scope.filters.between("FROM", "TO")),
+        marks: marks.collect(),
+        summary: format!("{} requests{most}", format::count(total)),
+        all: format!("{}/table/activity{query}", links.base),
+        csv: format!("{}/table/activity.csv{query}", links.base),
+    }
+}
+
+fn spread(panels: &Panels, totals: &[Option<f64>], links: &Links<'_>) -> Spread {
+    let counts = panels.classes();
+    let most = counts.iter().copied().fold(0.0, f64::max);
+    let all: f64 = counts.iter().sum();
+    #[allow(clippy::cast_precision_loss)] // a dozen classes
+    let step = 100.0 / EDGES.len() as f64;
+    let name = |index: usize| match (EDGES[index], EDGES.get(index + 1)) {
+        (low, None) => format!("{} and more", format::duration(low)),
+        (_, Some(high)) if index == 0 => format!("under {}", format::duration(*high)),
+        (low, Some(high)) => format!("{} to {}", format::duration(low), format::duration(*high)),
+    };
+    let share = |count: f64| if all > 0.0 { format::percent(count / all) } else { format::NOTHING.into() };
+    #[allow(clippy::cast_precision_loss)] // a dozen classes
+    let left = |index: usize| (index as f64 * step * 100.0).round() / 100.0;
+    let bars = counts.iter().enumerate().map(|(index, count)| {
+        let title = format!("{}: {} requests, {}", name(index), format::count(*count), share(*count));
+        (charts::width(*count, most), title)
+    });
+    let labels = [(1, "1 ms"), (4, "10 ms"), (7, "100 ms"), (10, "1 s"), (13, "10 s")];
+    let fact = |name, metric: Metric| {
+        let place = TOTALS.iter().position(|it| *it == metric).unwrap_or_default();
+        (name, totals.get(place).copied().flatten().map_or(format::NOTHING.into(), format::duration))
+    };
+    Spread {
+        bars: bars.collect(),
+        labels: labels.iter().map(|(index, text)| (left(*index), (*text).to_owned())).collect(),
+        facts: vec![
+            fact("Lower quartile", Metric::Duration(250)),
+            fact("Median", Metric::Duration(500)),
+            fact("Upper quartile", Metric::Duration(750)),
+            fact("p95", Metric::Duration(950)),
+            fact("p99", Metric::Duration(990)),
+            fact("Mean", Metric::MeanDuration),
+        ],
+        rows: counts
+            .iter()
+            .enumerate()
+            .map(|(index, count)| (name(index), format::count(*count), share(*count)))
+            .collect(),
+        csv: format!("{}/table/response-times.csv{}", links.base, links.scope.filters.query()),
+    }
+}
+
+fn usage(panels: &Panels, links: &Links<'_>) -> Usage {
+    let mut counts = [[0.0; 24]; 7];
+    for row in &panels.heat().rows {
+        let number = |index: usize| row.key.get(index).and_then(watchkeeper_analytics::Value::as_number);
+        if let (Some(day @ 1..=7), Some(hour @ 0..=23)) = (number(0), number(1)) {
+            let (day, hour) =
+                (usize::try_from(day - 1).unwrap_or_default(), usize::try_from(hour).unwrap_or_default());
+            counts[day][hour] = row.metrics.first().copied().flatten().unwrap_or_default();
+        }
+    }
+    let most = counts.iter().flatten().copied().fold(0.0, f64::max);
+    // Monday first in the page, Sunday first in the URL.
+    let day_name = |day: usize| WEEKDAYS[(day + 1) % 7];
+    let cells = (0..7).flat_map(|day| (0..24).map(move |hour| (day, hour))).map(|(day, hour)| {
+        let count = counts[day][hour];
+        let title = format!("{} {hour:02}:00: {} requests", day_name(day), format::count(count));
+        (hour, day, charts::strength(count, most), title)
+    });
+    let filters = links.scope.filters;
+    let mark = |name: &str, value: String, text: String, long: String, count: f64| Mark24 {
+        text,
+        long,
+        count: format::count(count),
+        href: format!("{}#usage", links.to(&filters.toggled(name, &value))),
+        active: filters.has(name, &value),
+    };
+    let hours: Vec<f64> = (0..24).map(|hour| counts.iter().map(|day| day[hour]).sum()).collect();
+    let days: Vec<f64> = counts.iter().map(|day| day.iter().sum()).collect();
+    Usage {
+        cells: cells.collect(),
+        hours: hours
+            .iter()
+            .enumerate()
+            .map(|(hour, count)| {
+                let long = format!("{hour:02}:00 to {:02}:00", (hour + 1) % 24);
+                mark("hour", hour.to_string(), format!("{hour:02}"), long, *count)
+            })
+            .collect(),
+        days: days
+            .iter()
+            .enumerate()
+            .map(|(day, count)| {
+                let name = day_name(day);
+                mark("weekday", ((day + 1) % 7).to_string(), name[..3].to_owned(), name.to_owned(), *count)
+            })
+            .collect(),
+        csv: format!("{}/table/hours.csv{}", links.base, filters.query()),
+    }
+}
+
+fn errors(mut list: List, panels: &Panels, scope: &Scope<'_>) -> List {
+    let starts = {
+        let question = Question { condition: Condition::default(), ..scope.question() };
+        question.buckets(scope.spark(), panels::BUCKETS).unwrap_or_default()
+    };
+    let sparks = sparks(panels.trend(), &starts);
+    let place = TOTALS.iter().position(|it| *it == Metric::Errors).unwrap_or_default();
+    let all = panels.totals().get(place).copied().flatten().filter(|all| *all > 0.0);
+    list.heads.insert(1, Head { text: "Share".into(), href: None, current: false });
+    for (row, answer) in list.rows.iter_mut().zip(&panels.list("errors").rows) {
+        let path = sparks.get(&answer.key).cloned().unwrap_or_default();
+        row.chart = RowChart::Spark(path, starts.len().max(1));
+        let share = answer.metrics.first().copied().flatten().zip(all).map(|(hits, all)| hits / all);
+        row.numbers.insert(1, share.map_or_else(|| format::NOTHING.into(), format::percent));
+    }
+    list.chart = Some("Trend");
+    list
+}

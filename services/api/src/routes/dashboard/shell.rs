@@ -1,0 +1,190 @@
+//! What surrounds every page: its head, its bar, its headers, and what it says when something is wrong.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Request},
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, VARY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use sha2::{Digest, Sha256};
+use watchkeeper_runtime::VERSION;
+use watchkeeper_store::StoreError;
+
+const STYLE: &str = include_str!("../../../assets/dashboard.css");
+const SCRIPT: &str = include_str!("../../../assets/dashboard.js");
+const ICON: &str = include_str!("../../../assets/icon.svg");
+
+/// The files that pages refer to: name, type, content. Names change with their content, so that
+/// browsers keep them for ever.
+static ASSETS: LazyLock<[(String, &str, &str); 3]> = LazyLock::new(|| {
+    [("css", "text/css", STYLE), ("js", "text/javascript", SCRIPT), ("svg", "image/svg+xml", ICON)].map(
+        |(ending, label, content)| {
+            let digest = Sha256::digest(content);
+            let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            (format!("{hash}.{ending}"), label, content)
+        },
+    )
+});
+
+/// What surrounds a page.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shell {
+    pub title: String,
+    /// Path of the project whose page it is.
+    pub base: Option<String>,
+    /// What that project is called.
+    pub project: Option<String>,
+    pub manages: bool,
+    pub administers: bool,
+    /// Whether a session goes on that can be ended.
+    pub signed_in: bool,
+    pub version: &'static str,
+    /// Seconds after which the page is asked for again.
+    pub refresh: Option<u32>,
+}
+
+impl Shell {
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), version: VERSION, ..Self::default() }
+    }
+
+    pub fn style(&self) -> &'static str {
+        &ASSETS[0].0
+    }
+
+    pub fn script(&self) -> &'static str {
+        &ASSETS[1].0
+    }
+
+    pub fn icon(&self) -> &'static str {
+        &ASSETS[2].0
+    }
+}
+
+/// `GET /assets/{file}`.
+pub(super) async fn asset(Path(file): Path<String>) -> Response {
+    match ASSETS.iter().find(|(name, ..)| *name == file) {
+        Some((_, label, content)) => {
+            let label = HeaderValue::from_str(&format!("{label}; charset=utf-8"));
+            let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+            let mut response = (*content).into_response();
+            response.headers_mut().insert(CACHE_CONTROL, forever);
+            if let Ok(label) = label {
+                response.headers_mut().insert(CONTENT_TYPE, label);
+            }
+            response
+        }
+        None => PageError::not_found().into_response(),
+    }
+}
+
+/// Nothing from elsewhere, nothing inline, no frame around; no address of a page leaves it, since
+/// some are capabilities; nothing is kept that does not say so itself.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+                  form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.append(VARY, HeaderValue::from_static("Accept, Cookie"));
+    headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
+    response
+}
+
+/// A page that says what is wrong.
+#[derive(Debug, Clone)]
+pub(super) struct PageError {
+    pub status: StatusCode,
+    pub title: &'static str,
+    pub message: String,
+    /// The parameter at fault.
+    pub field: Option<String>,
+    /// Where to go on.
+    pub back: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/error.html")]
+struct ErrorPage {
+    shell: Shell,
+    error: PageError,
+}
+
+impl PageError {
+    pub fn new(status: StatusCode, title: &'static str, message: impl Into<String>) -> Self {
+        Self { status, title, message: message.into(), field: None, back: None }
+    }
+
+    pub fn not_found() -> Self {
+        let message = "The link may have been revoked, or the address has a typing error.";
+        Self::new(StatusCode::NOT_FOUND, "There is no such page", message)
+    }
+
+    /// A failing store: nobody's fault but ours, and worth another try.
+    pub fn store(error: &StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        let message = "The database does not answer. Try again in a moment.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", message)
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        let page = ErrorPage { shell: Shell::new(self.title), error: self };
+        let mut response = match page.render() {
+            Ok(html) => (status, Html(html)).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an error's page could not be drawn");
+                status.into_response()
+            }
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        response
+    }
+}
+
+/// A text as one segment of a path.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_after_their_content() {
+        let shell = Shell::new("t");
+        assert!(shell.style().ends_with(".css") && shell.style().len() == 20);
+        assert_ne!(shell.style().split('.').next(), shell.script().split('.').next());
+    }
+
+    #[test]
+    fn a_name_is_one_segment() {
+        assert_eq!(percent_encoded("a b/ü?#"), "a%20b%2F%C3%BC%3F%23");
+    }
+}

@@ -1,0 +1,230 @@
+//! `GET|POST /api/v1/export`: a project's hits as CSV, newline-delimited JSON or Parquet.
+
+use std::collections::HashMap;
+
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE},
+};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use watchkeeper_analytics::{AskError, Condition, Selection, select};
+use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::{
+    Project, StoreError,
+    exchange::{Format, HitWriter},
+    now_ms,
+};
+
+use super::pipe::{self, Producer};
+use crate::{
+    Api,
+    auth::{self, Need},
+    period::{self, Range},
+    routes::{
+        ErrorView,
+        payload::Payload,
+        query::{
+            filter::{self, Budget},
+            node::{Node, Object},
+            request,
+        },
+        store_error,
+    },
+};
+
+/// What a request may have.
+const FIELDS: [&str; 7] = ["project", "format", "date_range", "from", "to", "timezone", "filters"];
+
+/// An export, as asked for.
+struct Wanted {
+    project: Option<String>,
+    format: Format,
+    range: Range,
+    zone: TimeZone,
+    condition: Condition,
+}
+
+/// Exports a project's hits.
+///
+/// The file is streamed over one state of the store. CSV cells that a spreadsheet would run as a
+/// formula begin with a `'`, which the import takes away again.
+#[utoipa::path(
+    get,
+    path = "/api/v1/export",
+    tag = "hits",
+    params(
+        ("project" = Option<String>, Query, description = "Name, id or user id; not needed with the project's API key"),
+        ("format" = String, Query, description = "csv, ndjson or parquet", example = "csv"),
+        ("date_range" = Option<String>, Query, description = "A named range; everything without a range"),
+        ("from" = Option<String>, Query, description = "ISO date, or time; instead of date_range"),
+        ("to" = Option<String>, Query, description = "ISO date, which counts whole, or time, which is excluded"),
+        ("timezone" = Option<String>, Query, description = "IANA name; UTC without one"),
+        ("filters" = Option<String>, Query, description = "Filters of a query, as JSON"),
+    ),
+    responses(
+        (status = 200, description = "The file", content(
+            (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
+        )),
+        (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 404, description = "There is no such project", body = ErrorView),
+        (status = 422, description = "A field is at fault; it is named", body = ErrorView),
+    ),
+    security((), ("admin" = []), ("project_key" = []), ("project_x_api_key" = [])),
+)]
+pub(crate) async fn get(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let mut body = json!({});
+    for (name, text) in query {
+        body[name.as_str()] = match name.as_str() {
+            "filters" => serde_json::from_str(&text)
+                .map_err(|error| ApiError::bad_request(format!("Must be JSON: {error}.")).field("filters"))?,
+            _ => text.into(),
+        };
+    }
+    export(&api, &headers, &body).await
+}
+
+/// Exports a project's hits, asked for in JSON.
+#[utoipa::path(
+    post,
+    path = "/api/v1/export",
+    tag = "hits",
+    request_body(
+        content = Object,
+        description = "The parameters of GET; date_range may be a pair, filters are those of a query",
+        example = json!({ "project": "shop", "format": "ndjson", "date_range": "30d", "filters": [["is", "user", ["ann"]]] }),
+    ),
+    responses(
+        (status = 200, description = "The file", content(
+            (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
+        )),
+        (status = 400, description = "The body is not JSON", body = ErrorView),
+        (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 404, description = "There is no such project", body = ErrorView),
+        (status = 422, description = "A field is at fault; it is named", body = ErrorView),
+    ),
+    security((), ("admin" = []), ("project_key" = []), ("project_x_api_key" = [])),
+)]
+pub(crate) async fn post(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Payload(body): Payload,
+) -> Result<Response, ApiError> {
+    let body: Value = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::bad_request(format!("The body must be JSON: {error}.")).field("body"))?;
+    export(&api, &headers, &body).await
+}
+
+async fn export(api: &Api, headers: &HeaderMap, body: &Value) -> Result<Response, ApiError> {
+    let wanted = Wanted::read(&Node::root(body).object(&FIELDS)?)?;
+    let project = auth::project(api, headers, wanted.project.as_deref(), Need::Read).await?;
+    // From now, and not from when there is room.
+    let first = api.store.first_hit(project.id).await.map_err(|e| store_error(&e))?;
+    let period = wanted.range.at(now_ms(), &wanted.zone, first).map_err(|error| {
+        ApiError::new(http::StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).field("date_range")
+    })?;
+    let selection = Selection {
+        from: period.from,
+        to: period.to,
+        zone: period.zone.clone(),
+        condition: wanted.condition.clone(),
+    };
+    let permit = api.exports.clone().acquire_owned().await.map_err(|e| ApiError::internal(&e))?;
+    let (producer, chunks) = pipe::to_client();
+    let (store, format, id) = (api.store.clone(), wanted.format, project.id);
+    tokio::spawn(async move {
+        let _permit = permit;
+        if let Err(error) = write(&store, id, format, &selection, &producer).await {
+            tracing::error!(%error, "an export broke off");
+            let broken = std::io::Error::other("the export broke off");
+            producer.give(Err(broken)).await;
+        }
+    });
+    let name = format!("attachment; filename=\"{}.{format}\"", file_name(&project));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
+        (CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(|e| ApiError::internal(&e))?),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+/// Writes the selection into the pipe, until it is done or nobody takes it.
+async fn write(
+    store: &watchkeeper_store::Store,
+    project: watchkeeper_store::ProjectId,
+    format: Format,
+    selection: &Selection,
+    producer: &Producer,
+) -> Result<(), AskError> {
+    let writer = HitWriter::new(format)?;
+    let failed: Option<StoreError> = None;
+    let state = (writer, producer.clone(), failed);
+    let (writer, producer, failed) =
+        select(store, project, selection, state, |(writer, producer, failed), hits| {
+            match writer.write(hits) {
+                Ok(bytes) => producer.give_blocking(bytes),
+                Err(error) => {
+                    *failed = Some(error);
+                    false
+                }
+            }
+        })
+        .await?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    producer.give(Ok(Bytes::from(writer.finish()?))).await;
+    Ok(())
+}
+
+impl Wanted {
+    fn read(body: &Object<'_>) -> Result<Self, ApiError> {
+        let text = |name| body.get(name).map(|node| node.text().map(str::to_owned)).transpose();
+        let format = body.get("format").ok_or_else(|| body.fail("format", "Give csv, ndjson or parquet."))?;
+        let zone = match body.get("timezone") {
+            None => TimeZone::UTC,
+            Some(node) => period::zone(node.text()?).map_err(|error| node.fail(error.to_string()))?,
+        };
+        let range = match (body.get("date_range"), text("from")?, text("to")?) {
+            (Some(node), None, None) => request::range(&node)?,
+            (Some(_), ..) => return Err(body.fail("from", "Give either date_range or from and to.")),
+            (None, None, None) => Range::All,
+            (None, from, to) => {
+                let (from, to) = (from.as_deref().unwrap_or("1970-01-01"), to.as_deref());
+                let to = to.unwrap_or("9998-12-31");
+                Range::between(from, to).map_err(|error| body.fail("from", error.to_string()))?
+            }
+        };
+        let condition = body
+            .get("filters")
+            .map_or(Ok(Condition::default()), |node| filter::filters(&node, &mut Budget::default()))?;
+        Ok(Self {
+            project: text("project")?,
+            format: format.text()?.parse().map_err(|error| {
+                let error: watchkeeper_store::exchange::UnknownFormat = error;
+                format.fail(format!("{error}."))
+            })?,
+            range,
+            zone,
+            condition,
+        })
+    }
+}
+
+/// A project's name as far as every file system takes it.
+fn file_name(project: &Project) -> String {
+    let name = project.name.clone().unwrap_or_else(|| format!("project-{}", project.id.0));
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    format!("{}-hits", name.chars().map(safe).take(64).collect::<String>())
+}

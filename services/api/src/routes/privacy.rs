@@ -1,0 +1,170 @@
+//! What one person may ask for: their data, and that it be erased.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CACHE_CONTROL};
+use serde_json::{Value, json};
+use utoipa::{OpenApi, ToSchema};
+use watchkeeper_analytics::{Condition, Dimension, Selection, select};
+use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::{
+    Person,
+    exchange::{Format, HitWriter},
+};
+
+use super::{ErrorView, payload::Payload, query::node::Node, store_error};
+use crate::{
+    Api,
+    auth::{self, Need},
+};
+
+/// Hits of one person that one answer may have; an export with a filter has no such bound.
+const HITS: usize = 100_000;
+
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/api/v1/projects/{name}/erase", post(erase))
+        .route("/api/v1/projects/{name}/person", post(person))
+}
+
+/// What the privacy routes say of themselves.
+#[derive(OpenApi)]
+#[openapi(paths(erase, person))]
+pub(super) struct PrivacyDoc;
+
+/// Whom it is about: one of the two.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is its schema")]
+pub(crate) struct PersonRequest {
+    /// User as the application names them.
+    #[schema(example = "ann")]
+    user: Option<String>,
+    /// IPv4 or IPv6 address.
+    ip: Option<String>,
+}
+
+/// Erases one person from a project.
+///
+/// Durable when it is answered, and all or nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/projects/{name}/erase",
+    tag = "privacy",
+    params(("name" = String, Path, description = "Name, id or user id of the project")),
+    request_body = PersonRequest,
+    responses(
+        (status = 200, description = "How many hits and facts about addresses went", body = Object,
+            example = json!({ "hits": 42, "addresses": 1 })),
+        (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 404, description = "There is no such project", body = ErrorView),
+        (status = 422, description = "A field is at fault; it is named", body = ErrorView),
+    ),
+    security(("admin" = []), ("project_key" = []), ("project_x_api_key" = [])),
+)]
+pub(crate) async fn erase(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Payload(body): Payload,
+) -> Result<Json<Value>, ApiError> {
+    let project = auth::project(&api, &headers, Some(&name), Need::Write).await?;
+    let person = read(&body)?;
+    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
+    // On a task of its own: whoever goes away does not leave it half asked for.
+    let store = api.store.clone();
+    let erased = tokio::spawn(async move { store.erase(project.id, &person).await })
+        .await
+        .map_err(|e| ApiError::internal(&e))?
+        .map_err(|e| store_error(&e))?;
+    Ok(Json(json!({ "hits": erased.hits, "addresses": erased.addresses })))
+}
+
+/// Everything that a project holds of one person.
+#[utoipa::path(
+    post,
+    path = "/api/v1/projects/{name}/person",
+    tag = "privacy",
+    params(("name" = String, Path, description = "Name, id or user id of the project")),
+    request_body = PersonRequest,
+    responses(
+        (status = 200, description = "Hits under the names of an export, and what is known of their addresses", body = Object,
+            example = json!({ "hits": [{ "ts": 1_767_225_600_000_i64, "path": "/", "user": "ann" }], "addresses": [] })),
+        (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 404, description = "There is no such project", body = ErrorView),
+        (status = 422, description = "A field is at fault; it is named", body = ErrorView),
+    ),
+    security((), ("admin" = []), ("project_key" = []), ("project_x_api_key" = [])),
+)]
+pub(crate) async fn person(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Payload(body): Payload,
+) -> Result<Response, ApiError> {
+    let project = auth::project(&api, &headers, Some(&name), Need::Read).await?;
+    let person = read(&body)?;
+    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
+    let condition = match &person {
+        Person::User(user) => Condition::is(Dimension::User, user),
+        Person::Ip(ip) => Condition::is(Dimension::Ip, ip),
+    };
+    let selection = Selection { from: i64::MIN, to: i64::MAX, zone: jiff::tz::TimeZone::UTC, condition };
+    let hits = select(&api.store, project.id, &selection, Vec::new(), |found, hits| {
+        found.extend_from_slice(hits);
+        found.len() <= HITS
+    })
+    .await
+    .map_err(|error| ApiError::internal(&error))?;
+    if hits.len() > HITS {
+        let message = format!("There are more than {HITS} hits; use /api/v1/export with a filter.");
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
+    }
+    let mut ips: Vec<&str> = hits.iter().filter_map(|hit| hit.ip.as_deref()).collect();
+    if let Person::Ip(ip) = &person {
+        ips.push(ip);
+    }
+    ips.sort_unstable();
+    ips.dedup();
+    let facts = api.store.address_facts(project.id).await.map_err(|e| store_error(&e))?;
+    let addresses: Vec<Value> = ips
+        .into_iter()
+        .filter_map(|ip| facts.get(ip).map(|facts| (ip, facts)))
+        .map(|(ip, facts)| {
+            json!({ "ip": ip, "host": facts.host, "city": facts.city, "region": facts.region, "bot": facts.bot })
+        })
+        .collect();
+    let hits = rows(&hits).map_err(|error| ApiError::internal(&error))?;
+    let body = json!({ "hits": hits, "addresses": addresses });
+    Ok(([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response())
+}
+
+/// Hits under the names of an export.
+fn rows(hits: &[watchkeeper_store::Hit]) -> Result<Vec<Value>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut writer = HitWriter::new(Format::Ndjson)?;
+    let mut lines = writer.write(hits)?;
+    lines.extend(writer.finish()?);
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| Ok(serde_json::from_slice(line)?)).collect()
+}
+
+fn read(body: &[u8]) -> Result<Person, ApiError> {
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("The body must be JSON: {error}.")).field("body"))?;
+    let object = Node::root(&body).object(&["user", "ip"])?;
+    match (object.get("user"), object.get("ip")) {
+        (Some(user), None) => match user.text()? {
+            "" => Err(user.fail("Must not be empty.")),
+            text => Ok(Person::User(text.to_owned())),
+        },
+        (None, Some(ip)) => {
+            let address: std::net::IpAddr =
+                ip.text()?.trim().parse().map_err(|_| ip.fail("Must be an IPv4 or IPv6 address."))?;
+            Ok(Person::Ip(address.to_canonical().to_string()))
+        }
+        _ => Err(object.fail("user", "Give either user or ip.")),
+    }
+}

@@ -1,0 +1,1 @@
+SELECT content FROM batches WHERE project_id = $1 AND key = $2

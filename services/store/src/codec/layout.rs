@@ -1,0 +1,104 @@
+//! How columns are laid out in a file: what makes it quick to write, and what
+//! makes it small.
+
+use std::collections::HashSet;
+
+use parquet::{
+    basic::{Compression, Encoding, ZstdLevel},
+    file::properties::{EnabledStatistics, WriterProperties},
+    schema::types::ColumnPath,
+};
+
+use crate::Hit;
+
+/// zstd's level for a segment that will be merged soon.
+pub(crate) const QUICK: i32 = 3;
+
+/// zstd's level for a segment that stays.
+pub(crate) const THOROUGH: i32 = 9;
+
+/// Hits from which a batch of the inbox has dictionaries: few values are longer than themselves as codes.
+const DICTIONARIES: usize = 64;
+
+/// Bytes of a dictionary from which a column goes on without: addresses and agents of a million hits fit.
+const DICTIONARY: usize = 16 << 20;
+
+/// Rows of a page: each is compressed by itself.
+const PAGE: usize = 65_536;
+
+/// How many different values the columns have that may be mostly different ones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spread {
+    rows: usize,
+    durations: HashSet<i64>,
+    visitors: HashSet<i64>,
+}
+
+impl Spread {
+    pub fn of(hits: &[Hit]) -> Self {
+        let mut spread = Self::default();
+        spread.add(hits);
+        spread
+    }
+
+    pub fn add(&mut self, hits: &[Hit]) {
+        self.rows += hits.len();
+        self.durations.extend(hits.iter().filter_map(|hit| hit.duration_us));
+        self.visitors.extend(hits.iter().filter_map(|hit| hit.visitor));
+    }
+}
+
+/// Quick to write, and read again within minutes.
+pub(super) fn inbox(hits: usize) -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_dictionary_enabled(hits > DICTIONARIES)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build()
+}
+
+/// Small. Texts repeat, and so do their codes; times grow, so that their
+/// differences are small numbers; what is different in every row is better off
+/// without codes.
+pub(super) fn segment(spread: &Spread, level: i32) -> WriterProperties {
+    let column = |name: &str| ColumnPath::from(name);
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default()))
+        .set_dictionary_page_size_limit(DICTIONARY)
+        .set_data_page_row_count_limit(PAGE)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_dictionary_enabled(column("ts"), false)
+        .set_column_encoding(column("ts"), Encoding::DELTA_BINARY_PACKED);
+    // The bytes of which numbers are made, first by first: the higher are all but constant.
+    if !codes_pay(spread.rows, spread.durations.len(), 5) {
+        properties = properties
+            .set_column_dictionary_enabled(column("duration_us"), false)
+            .set_column_encoding(column("duration_us"), Encoding::BYTE_STREAM_SPLIT);
+    }
+    if !codes_pay(spread.rows, spread.visitors.len(), 16) {
+        properties = properties.set_column_dictionary_enabled(column("visitor"), false);
+    }
+    properties.build()
+}
+
+/// Whether a dictionary of 8 bytes a value and its codes take fewer bytes than
+/// `half_bytes` half bytes a row.
+fn codes_pay(rows: usize, distinct: usize, half_bytes: usize) -> bool {
+    let bits = (distinct.max(2) - 1).ilog2() as usize + 1;
+    distinct * 64 + rows * bits < rows * half_bytes * 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::codes_pay;
+
+    #[test]
+    fn codes_pay_for_what_repeats() {
+        // Milliseconds as microseconds; microseconds.
+        assert!(codes_pay(1_000_000, 400, 5));
+        assert!(!codes_pay(1_000_000, 300_000, 5));
+        // Visitors who come ten times; visitors who never come again.
+        assert!(codes_pay(1_000_000, 100_000, 16));
+        assert!(!codes_pay(1_000_000, 1_000_000, 16));
+    }
+}

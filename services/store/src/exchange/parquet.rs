@@ -1,0 +1,182 @@
+//! Parquet for other engines: every column stands in the file, also one that is unknown throughout,
+//! so that all files of an installation have one schema.
+
+use std::{io::Write, sync::Arc};
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
+    cast::AsArray,
+    types::{
+        Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+        TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    },
+};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::{
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
+    basic::{Compression, ZstdLevel},
+    file::{properties::WriterProperties, reader::ChunkReader},
+};
+
+use super::field;
+use crate::{
+    Hit, Result,
+    codec::{COLUMNS, Column},
+};
+
+/// Rows of a row group: what a writer keeps back at most.
+const ROWS: usize = 65_536;
+
+/// Rows that are decoded at once.
+const BATCH: usize = 4_096;
+
+pub(super) struct ParquetWriter<W: Write + Send> {
+    writer: ArrowWriter<W>,
+    schema: SchemaRef,
+}
+
+impl<W: Write + Send> ParquetWriter<W> {
+    pub fn new(sink: W) -> Result<Self> {
+        let fields = COLUMNS.iter().map(|(name, column)| {
+            let data = match column {
+                Column::Text(..) => DataType::Utf8,
+                Column::Integer(..) => DataType::Int64,
+                Column::Flag(..) => DataType::Boolean,
+            };
+            Field::new(*name, data, *name != "ts")
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(ROWS))
+            .build();
+        Ok(Self { writer: ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties))?, schema })
+    }
+
+    pub fn write(&mut self, hits: &[Hit]) -> Result<()> {
+        let arrays = COLUMNS.iter().map(|(_, column)| -> ArrayRef {
+            match column {
+                Column::Text(get, _) => Arc::new(hits.iter().map(get).collect::<StringArray>()),
+                Column::Integer(get, _) => Arc::new(hits.iter().map(get).collect::<Int64Array>()),
+                Column::Flag(get, _) => Arc::new(hits.iter().map(get).collect::<BooleanArray>()),
+            }
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays.collect())?;
+        Ok(self.writer.write(&batch)?)
+    }
+
+    pub fn finish(mut self) -> Result<()> {
+        self.writer.finish()?;
+        Ok(())
+    }
+}
+
+/// A row, or the field and reason that it cannot be one.
+pub(super) type Read = std::result::Result<Hit, (String, String)>;
+
+/// Reads a file, whose columns may have any integer, timestamp or text type of Parquet. Gives the
+/// names of columns that mean nothing here.
+pub(super) fn read<R: ChunkReader + 'static>(
+    file: R,
+    mut each: impl FnMut(Read) -> bool,
+) -> std::result::Result<Vec<String>, String> {
+    // What the writer noted of Arrow's own types does not matter: Parquet's say enough, and are fewer.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(|e| e.to_string())?
+        .with_batch_size(BATCH);
+    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    if !names.iter().any(|name| name == "ts") {
+        return Err("there is no column `ts`".into());
+    }
+    let unknown = names.into_iter().filter(|name| !COLUMNS.iter().any(|(known, _)| known == name)).collect();
+    for batch in builder.build().map_err(|e| e.to_string())? {
+        let batch = batch.map_err(|e| e.to_string())?;
+        let mut rows: Vec<Read> = vec![Ok(Hit::default()); batch.num_rows()];
+        for (name, column) in COLUMNS {
+            let Some(array) = batch.column_by_name(name) else { continue };
+            fill(&mut rows, name, column, array)?;
+        }
+        if !rows.into_iter().all(&mut each) {
+            break;
+        }
+    }
+    Ok(unknown)
+}
+
+fn fill(rows: &mut [Read], name: &str, column: &Column, array: &ArrayRef) -> std::result::Result<(), String> {
+    let wrong = || format!("column `{name}` has type {}, which cannot be read", array.data_type());
+    let mut set = |index: usize, put: &mut dyn FnMut(&mut Hit) -> std::result::Result<(), String>| {
+        if let Some(row) = rows.get_mut(index)
+            && let Ok(hit) = row
+            && let Err(why) = put(hit)
+        {
+            *row = Err((name.to_owned(), why));
+        }
+    };
+    match column {
+        Column::Text(..) => {
+            let texts = array.as_string_opt::<i32>().ok_or_else(wrong)?;
+            for (index, value) in texts.iter().enumerate() {
+                if let Some(value) = value {
+                    set(index, &mut |hit| field::text(hit, column, value));
+                }
+            }
+        }
+        Column::Flag(_, put) => {
+            let flags = array.as_boolean_opt().ok_or_else(wrong)?;
+            for (index, value) in flags.iter().enumerate() {
+                if let Some(value) = value {
+                    set(index, &mut |hit| {
+                        put(hit, value);
+                        Ok(())
+                    });
+                }
+            }
+        }
+        Column::Integer(..) => {
+            let numbers = integers(array).ok_or_else(wrong)?;
+            for (index, value) in numbers.into_iter().enumerate() {
+                match value {
+                    Some(value) => set(index, &mut |hit| field::integer(hit, name, column, value)),
+                    None if name == "ts" => set(index, &mut |_| Err("is missing".into())),
+                    None => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of any integer type; moments of any precision are milliseconds.
+fn integers(array: &ArrayRef) -> Option<Vec<Option<i64>>> {
+    macro_rules! all {
+        ($type:ty, $convert:expr) => {
+            array.as_primitive::<$type>().iter().map(|value| value.and_then($convert)).collect()
+        };
+    }
+    Some(match array.data_type() {
+        DataType::Int64 => all!(Int64Type, Some),
+        DataType::Int32 => all!(Int32Type, |value| Some(value.into())),
+        DataType::Int16 => all!(Int16Type, |value| Some(value.into())),
+        DataType::Int8 => all!(Int8Type, |value| Some(value.into())),
+        DataType::UInt64 => all!(UInt64Type, |value| value.try_into().ok()),
+        DataType::UInt32 => all!(UInt32Type, |value| Some(value.into())),
+        DataType::UInt16 => all!(UInt16Type, |value| Some(value.into())),
+        DataType::UInt8 => all!(UInt8Type, |value| Some(value.into())),
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            all!(TimestampSecondType, |value| i64::checked_mul(value, 1_000))
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => all!(TimestampMillisecondType, Some),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            all!(TimestampMicrosecondType, |value: i64| Some(value.div_euclid(1_000)))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            all!(TimestampNanosecondType, |value: i64| Some(value.div_euclid(1_000_000)))
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,339 @@
+//! Groups into Postgres, once each even when their answer is lost, and into the
+//! spool while Postgres is away.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use uuid::Uuid;
+
+use super::{Group, MarkKey, Marks, Outcome, Part, Verdict, Write, deadline};
+use crate::{ProjectId, Result, StoreError, hits::spool::Spool, now_ms};
+
+/// Longest wait for a connection to be made, before another is tried.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Pauses between attempts to reach Postgres.
+const PAUSES: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
+
+/// A group's number: a writer's groups have growing ones, and each is written once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub writer: Uuid,
+    pub sequence: i64,
+}
+
+impl Turn {
+    /// The first of a writer that nobody has heard of.
+    pub fn first() -> Self {
+        Self { writer: Uuid::new_v4(), sequence: 1 }
+    }
+
+    pub fn next(self) -> Self {
+        Self { sequence: self.sequence + 1, ..self }
+    }
+}
+
+/// A connection of one's own that is made anew when it breaks.
+pub(crate) struct Link {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+    // At most one task; it ends with the link.
+    reconnecting: JoinSet<PgConnection>,
+    /// Whether the last attempt to connect has failed.
+    away: Arc<AtomicBool>,
+}
+
+impl Link {
+    pub fn new(options: PgConnectOptions) -> Self {
+        Self { options, connection: None, reconnecting: JoinSet::new(), away: Arc::default() }
+    }
+
+    /// The connection, made if need be, if there is one before `deadline`.
+    pub async fn get(&mut self, deadline: Instant) -> Option<&mut PgConnection> {
+        if self.connection.is_none() {
+            if self.reconnecting.is_empty() {
+                self.reconnecting.spawn(connect(self.options.clone(), Arc::clone(&self.away)));
+            }
+            self.connection = timeout_at(deadline, self.reconnecting.join_next()).await.ok()??.ok();
+        }
+        self.connection.as_mut()
+    }
+
+    /// Whether Postgres could not be reached, the last time that it was tried.
+    fn is_away(&self) -> bool {
+        self.connection.is_none() && self.away.load(Ordering::Relaxed)
+    }
+
+    /// Drops a connection that broke or does not answer; what it was asked may still happen.
+    fn broken(&mut self) {
+        self.connection = None;
+        self.reconnecting.spawn(connect(self.options.clone(), Arc::clone(&self.away)));
+    }
+
+    /// Writes a group, once whatever happens on the way. `None`: it could not be
+    /// written until `deadline`, or its answer was lost. A group that was
+    /// `promised` is stored even if a key in it stands for another payload.
+    pub async fn write(
+        &mut self,
+        turn: Turn,
+        group: &Group,
+        deadline: Instant,
+        promised: bool,
+    ) -> Option<Result<Vec<Outcome>>> {
+        loop {
+            let connection = self.get(deadline).await?;
+            match timeout_at(deadline, write(connection, turn, group, promised)).await {
+                Ok(Ok(outcomes)) => return Some(Ok(outcomes)),
+                Ok(Err(StoreError::Database(error))) => match remedy(&error) {
+                    Remedy::None => return Some(Err(error.into())),
+                    remedy => {
+                        tracing::warn!(%error, "hits could not be written yet");
+                        if remedy == Remedy::Reconnect {
+                            self.broken();
+                        }
+                        if remedy == Remedy::Wait || Instant::now() + PAUSES.start >= deadline {
+                            return None;
+                        }
+                        sleep(PAUSES.start).await;
+                    }
+                },
+                Ok(Err(error)) => return Some(Err(error)),
+                Err(_) => {
+                    tracing::warn!("the database does not answer");
+                    self.away.store(true, Ordering::Relaxed);
+                    self.broken();
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+async fn connect(options: PgConnectOptions, away: Arc<AtomicBool>) -> PgConnection {
+    let mut pause = PAUSES.start;
+    loop {
+        let attempt = async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            // A server that shuts down, or follows another, connects and takes nothing.
+            connection.execute("SELECT 1").await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        match timeout(CONNECT, attempt).await {
+            Ok(Ok(connection)) => {
+                away.store(false, Ordering::Relaxed);
+                return connection;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the database cannot be reached"),
+            Err(_) => tracing::warn!("the database does not answer"),
+        }
+        away.store(true, Ordering::Relaxed);
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.end);
+    }
+}
+
+/// What may help against an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// The same again on this connection: transactions that met.
+    Again,
+    /// The same again on another connection.
+    Reconnect,
+    /// Time: the server lacks room.
+    Wait,
+    /// Nothing.
+    None,
+}
+
+fn remedy(error: &sqlx::Error) -> Remedy {
+    let Some(answer) = error.as_database_error() else { return Remedy::Reconnect };
+    let code = answer.code().unwrap_or_default();
+    match code.get(..2) {
+        Some("40") => Remedy::Again,
+        Some("53") => Remedy::Wait,
+        // Connections, operators, the system, the server itself; 25006: a standby.
+        Some("08" | "57" | "58" | "XX") => Remedy::Reconnect,
+        _ if code == "25006" => Remedy::Reconnect,
+        _ => Remedy::None,
+    }
+}
+
+/// One of the writers that share the queue.
+pub(super) struct Writer {
+    link: Link,
+    turn: Turn,
+    spool: Option<Arc<Spool>>,
+}
+
+impl Writer {
+    pub fn new(options: PgConnectOptions, spool: Option<Arc<Spool>>) -> Self {
+        Self { link: Link::new(options), turn: Turn::first(), spool }
+    }
+}
+
+impl Write for Writer {
+    async fn write(&mut self, group: Group) -> Result<Vec<Outcome>> {
+        // Nobody waits twice for a database that is known to be away.
+        if let Some(spool) = &self.spool
+            && self.link.is_away()
+            && self.link.get(Instant::now()).await.is_none()
+        {
+            return spool.append(None, group).await;
+        }
+        let turn = self.turn;
+        let deadline = deadline(self.spool.is_some());
+        match (self.link.write(turn, &group, deadline, false).await, &self.spool) {
+            (Some(written), _) => {
+                self.turn = turn.next();
+                written
+            }
+            // Under this number the group may be there or not; what comes after it has another writer's.
+            (None, spool) => {
+                self.turn = Turn::first();
+                match spool {
+                    Some(spool) => spool.append(Some(turn), group).await,
+                    None => Err(StoreError::Unwritten("the database does not answer".into())),
+                }
+            }
+        }
+    }
+}
+
+/// Writes a group in one transaction, unless it is there.
+async fn write(
+    connection: &mut PgConnection,
+    turn: Turn,
+    group: &Group,
+    promised: bool,
+) -> Result<Vec<Outcome>> {
+    if group.parts.iter().any(|part| part.mark.is_some()) {
+        return write_marked(connection, turn, group, promised).await;
+    }
+    let parts: Vec<&Part> = group.parts.iter().collect();
+    let known = bind_parts(
+        sqlx::query(include_str!("../../../sql/postgres/append.sql"))
+            .bind(turn.writer.as_bytes().as_slice())
+            .bind(turn.sequence)
+            .bind(now_ms()),
+        &parts,
+    );
+    let known = projects(known.fetch_all(connection).await?)?;
+    Ok(parts.iter().map(|part| outcome(&known, part)).collect())
+}
+
+/// As [`write`], for a group in which something may have been sent before.
+async fn write_marked(
+    connection: &mut PgConnection,
+    turn: Turn,
+    group: &Group,
+    promised: bool,
+) -> Result<Vec<Outcome>> {
+    let mut transaction = connection.begin().await?;
+    let taken = sqlx::query(include_str!("../../../sql/postgres/take_turn.sql"))
+        .bind(turn.writer.as_bytes().as_slice())
+        .bind(turn.sequence)
+        .bind(now_ms())
+        .execute(&mut *transaction)
+        .await?;
+    if taken.rows_affected() == 0 {
+        return Ok(vec![Outcome::Stored; group.parts.len()]);
+    }
+    let mut noted = note(&mut transaction, group).await?;
+    let mut outcomes = vec![Outcome::Stored; group.parts.len()];
+    let mut wanted: Vec<(usize, Part)> = Vec::new();
+    for (at, part) in group.parts.iter().enumerate() {
+        let verdict = part.mark.as_ref().map_or(Verdict::New, |mark| noted.judge(part.project, mark));
+        match verdict {
+            Verdict::New => wanted.push((at, part.clone())),
+            Verdict::Other if promised => wanted.push((at, part.clone())),
+            Verdict::Rest(from) => wanted.push((at, part.clone().without_first(from)?)),
+            Verdict::Repeat => {}
+            Verdict::Other => outcomes[at] = Outcome::KeyReused,
+        }
+    }
+    for ((project, key), content) in noted.grown() {
+        sqlx::query(include_str!("../../../sql/hits/grow_batch.sql"))
+            .bind(project.0)
+            .bind(key.as_slice())
+            .bind(content)
+            .bind(now_ms())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let parts: Vec<&Part> = wanted.iter().map(|(_, part)| part).collect();
+    let insert = bind_parts(sqlx::query(include_str!("../../../sql/postgres/append_batches.sql")), &parts);
+    let known = projects(insert.fetch_all(&mut *transaction).await?)?;
+    transaction.commit().await?;
+    for (at, part) in &wanted {
+        outcomes[*at] = outcome(&known, part);
+    }
+    Ok(outcomes)
+}
+
+/// Notes what may have been sent before; gives what was noted of it until now.
+async fn note(connection: &mut PgConnection, group: &Group) -> Result<Marks> {
+    // The first of each key in the group; what follows is compared with it.
+    let mut firsts: BTreeMap<MarkKey, &Vec<u8>> = BTreeMap::new();
+    for part in &group.parts {
+        if let Some(mark) = &part.mark {
+            firsts.entry((part.project, mark.key)).or_insert(&mark.content);
+        }
+    }
+    let new = sqlx::query(include_str!("../../../sql/postgres/note_batches.sql"))
+        .bind(firsts.keys().map(|(project, _)| project.0).collect::<Vec<_>>())
+        .bind(firsts.keys().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
+        .bind(firsts.values().map(|content| content.as_slice()).collect::<Vec<_>>())
+        .bind(now_ms())
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in new {
+        let (project, key): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
+        if let Ok(key) = key.try_into() {
+            firsts.remove(&(ProjectId(project), key));
+        }
+    }
+    let mut noted = Marks::default();
+    for key in firsts.into_keys() {
+        let content: Option<Vec<u8>> =
+            sqlx::query_scalar(include_str!("../../../sql/postgres/noted_batch.sql"))
+                .bind(key.0.0)
+                .bind(key.1.as_slice())
+                .fetch_optional(&mut *connection)
+                .await?;
+        // It may just have been pruned.
+        if let Some(content) = content {
+            noted.insert(key, content);
+        }
+    }
+    Ok(noted)
+}
+
+type PgQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn bind_parts<'q>(query: PgQuery<'q>, parts: &[&'q Part]) -> PgQuery<'q> {
+    query
+        .bind(parts.iter().map(|part| part.project.0).collect::<Vec<_>>())
+        .bind(parts.iter().map(|part| part.rows).collect::<Vec<_>>())
+        .bind(parts.iter().map(|part| part.min_ts).collect::<Vec<_>>())
+        .bind(parts.iter().map(|part| part.max_ts).collect::<Vec<_>>())
+        .bind(parts.iter().map(|part| part.data.as_slice()).collect::<Vec<_>>())
+}
+
+fn projects(rows: Vec<sqlx::postgres::PgRow>) -> Result<BTreeSet<ProjectId>> {
+    rows.iter().map(|row| Ok(ProjectId(row.try_get(0)?))).collect()
+}
+
+fn outcome(known: &BTreeSet<ProjectId>, part: &Part) -> Outcome {
+    if known.contains(&part.project) { Outcome::Stored } else { Outcome::NoProject }
+}

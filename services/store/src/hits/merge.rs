@@ -1,0 +1,149 @@
+//! Merging segments into one, in memory that does not grow with their hits.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+    vec,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Hit, Result,
+    codec::{Encoder, Reader, layout::Spread},
+};
+
+/// Hits written at once.
+const PIECE: usize = 8_192;
+
+/// A segment that others were merged into.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub data: Vec<u8>,
+    pub rows: i64,
+    pub min_ts: i64,
+    pub max_ts: i64,
+}
+
+/// Merges files that are sorted by time into one that is. Of hits of the same
+/// millisecond, those of an earlier file come first.
+pub(super) fn merge(files: Vec<Vec<u8>>) -> Result<Merged> {
+    let files: Vec<Bytes> = files.into_iter().map(Bytes::from).collect();
+    let mut spread = Spread::default();
+    for file in &files {
+        let mut reader = Reader::open(file.clone(), Some(&["duration_us", "visitor"]))?;
+        while let Some(hits) = reader.next()? {
+            spread.add(&hits);
+        }
+    }
+
+    let mut sources = Vec::with_capacity(files.len());
+    let mut columns = BTreeSet::new();
+    for file in files {
+        let reader = Reader::open(file, None)?;
+        columns.extend(reader.columns());
+        sources.push(Source { reader, hits: Vec::new().into_iter(), next: None });
+    }
+    let mut order = BinaryHeap::new();
+    for (at, source) in sources.iter_mut().enumerate() {
+        source.step()?;
+        order.extend(source.next.as_ref().map(|hit| Reverse((hit.ts, at))));
+    }
+
+    let mut encoder = Encoder::new(&columns, &spread)?;
+    let mut merged = Merged { data: Vec::new(), rows: 0, min_ts: i64::MAX, max_ts: i64::MIN };
+    let mut piece = Vec::with_capacity(PIECE);
+    while let Some(Reverse((_, at))) = order.pop() {
+        let source = &mut sources[at];
+        if let Some(hit) = source.step()? {
+            merged.min_ts = merged.min_ts.min(hit.ts);
+            merged.max_ts = merged.max_ts.max(hit.ts);
+            merged.rows += 1;
+            piece.push(hit);
+        }
+        order.extend(source.next.as_ref().map(|hit| Reverse((hit.ts, at))));
+        if piece.len() == PIECE {
+            encoder.write(&piece)?;
+            piece.clear();
+        }
+    }
+    if !piece.is_empty() {
+        encoder.write(&piece)?;
+    }
+    merged.data = encoder.finish()?;
+    Ok(merged)
+}
+
+/// One of the files, and the hit that it is at.
+struct Source {
+    reader: Reader,
+    hits: vec::IntoIter<Hit>,
+    next: Option<Hit>,
+}
+
+impl Source {
+    /// Goes one hit further; gives the one before.
+    fn step(&mut self) -> Result<Option<Hit>> {
+        let mut following = self.hits.next();
+        if following.is_none()
+            && let Some(hits) = self.reader.next()?
+        {
+            self.hits = hits.into_iter();
+            following = self.hits.next();
+        }
+        Ok(std::mem::replace(&mut self.next, following))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{self, Purpose};
+    use proptest::prelude::*;
+
+    fn file(hits: &[Hit]) -> Vec<u8> {
+        codec::encode(hits, Purpose::Segment).expect("encode")
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_merged_is_what_sorting_all_of_it_would_give(
+            files in proptest::collection::vec(proptest::collection::vec((0_i64..50, any::<bool>()), 0..60), 1..9)
+        ) {
+            let mut all = Vec::new();
+            let mut encoded = Vec::new();
+            for (number, times) in files.into_iter().enumerate() {
+                let mut hits: Vec<Hit> = times
+                    .into_iter()
+                    .map(|(ts, known)| Hit {
+                        ts,
+                        path: Some(number.to_string()),
+                        host: known.then(|| ts.to_string()),
+                        duration_us: known.then_some(ts * 7),
+                        ..Hit::default()
+                    })
+                    .collect();
+                hits.sort_by_key(|hit| hit.ts);
+                encoded.push(file(&hits));
+                all.extend(hits);
+            }
+            all.sort_by_key(|hit| hit.ts);
+            let merged = merge(encoded).expect("merge");
+            prop_assert_eq!(merged.rows, i64::try_from(all.len()).expect("few"));
+            if let (Some(first), Some(last)) = (all.first(), all.last()) {
+                prop_assert_eq!((merged.min_ts, merged.max_ts), (first.ts, last.ts));
+            }
+            prop_assert_eq!(codec::decode(merged.data).expect("decode"), all);
+        }
+    }
+
+    #[test]
+    fn files_longer_than_what_is_read_at_once_are_merged_whole() {
+        let hits =
+            |odd: i64| (0..20_000).map(|n| Hit { ts: n * 2 + odd, ..Hit::default() }).collect::<Vec<_>>();
+        let merged = merge(vec![file(&hits(1)), file(&hits(0))]).expect("merge");
+        let times: Vec<_> =
+            codec::decode(merged.data).expect("decode").into_iter().map(|hit| hit.ts).collect();
+        assert_eq!(times, (0..40_000).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,218 @@
+//! Salts, retention of one project, and erasing, on both databases.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use tempfile::TempDir;
+use uuid::Uuid;
+use watchkeeper_store::{
+    DAY_MS, Hit, Options, Person, ProjectId, ProjectSettings, Retention, Store, day_of, now_ms,
+};
+use watchkeeper_testkit::postgres::Postgres;
+
+/// A fresh database, and what must live as long as it.
+struct Fresh {
+    options: Options,
+    _directory: Option<TempDir>,
+}
+
+fn sqlite() -> Fresh {
+    let directory = TempDir::new().expect("temporary directory");
+    Fresh { options: Options::sqlite(directory.path().join("s.db")), _directory: Some(directory) }
+}
+
+fn postgres() -> Fresh {
+    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
+    Fresh { options: Options::postgres(&url, None).expect("options"), _directory: None }
+}
+
+/// Runs one behaviour on each database as a test of its own.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite()).await; })* }
+        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres()).await; })* }
+    };
+}
+
+on_both! {
+    replicas_that_ask_at_once_have_one_random_salt_a_day
+    a_salt_whose_time_is_over_is_not_given_out_and_deleted
+    an_upgrade_keeps_the_ids_of_its_day_and_forgets_the_old_key
+    a_project_drops_its_hits_sooner_than_the_others
+    erasing_beside_writers_and_sealers_loses_nobody_elses_hits
+}
+
+async fn open(fresh: &Fresh) -> Store {
+    Store::open(&fresh.options).await.expect("open")
+}
+
+async fn execute(fresh: &Fresh, statements: &[&'static str]) {
+    let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
+    for statement in statements {
+        sqlx::query(*statement).execute(&pool).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    pool.close().await;
+}
+
+async fn replicas_that_ask_at_once_have_one_random_salt_a_day(fresh: Fresh) {
+    let (one, two) = (open(&fresh).await, open(&fresh).await);
+    let today = day_of(now_ms());
+    let days: Vec<i64> = (today - 20..=today + 1).collect();
+    let asked = (0..6).map(|n| {
+        let (store, mut days) = (if n % 2 == 0 { one.clone() } else { two.clone() }, days.clone());
+        days.rotate_left(n * 3);
+        tokio::spawn(async move { store.visitor_salts(&days).await.expect("salts") })
+    });
+    let answers = futures::future::join_all(asked).await;
+    let first = answers[0].as_ref().expect("join").clone();
+    assert_eq!(first.len(), days.len());
+    for answer in answers {
+        assert_eq!(answer.expect("join"), first);
+    }
+    let distinct: HashSet<_> = first.values().map(|salt| salt.bytes).collect();
+    assert_eq!(distinct.len(), days.len());
+    assert_eq!(first[&today].expires_at, (today + 3) * DAY_MS);
+}
+
+async fn a_salt_whose_time_is_over_is_not_given_out_and_deleted(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let today = day_of(now_ms());
+    let before = store.visitor_salts(&[today, today - 1]).await.expect("salts");
+    execute(&fresh, &["UPDATE visitor_salts SET expires_at = 1"]).await;
+    let after = store.visitor_salts(&[today]).await.expect("salts");
+    assert_ne!(after[&today].bytes, before[&today].bytes);
+    assert_eq!(store.expire(Retention::default()).await.expect("expire"), 1);
+    assert_eq!(store.visitor_salts(&[today]).await.expect("salts"), after);
+}
+
+async fn an_upgrade_keeps_the_ids_of_its_day_and_forgets_the_old_key(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let key = store.installation_key("visitor").await.expect("key");
+    store.close().await;
+    // As the release before left it.
+    execute(
+        &fresh,
+        &[
+            "DELETE FROM _sqlx_migrations WHERE version = 5",
+            "DROP TABLE visitor_salts",
+            "ALTER TABLE settings DROP COLUMN expires_at",
+            "ALTER TABLE projects DROP COLUMN retention_hits",
+            "ALTER TABLE projects DROP COLUMN privacy_level",
+            "ALTER TABLE projects DROP COLUMN honor_gpc",
+        ],
+    )
+    .await;
+    let store = open(&fresh).await;
+    let today = day_of(now_ms());
+    let old = |day: i64| -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("key");
+        mac.update(b"watchkeeper visitor salt");
+        mac.update(&day.to_be_bytes());
+        mac.finalize().into_bytes().into()
+    };
+    let salts = store.visitor_salts(&[today - 40, today, today + 1, today + 3]).await.expect("salts");
+    for day in [today - 40, today, today + 1] {
+        assert_eq!(salts[&day].bytes, old(day), "{}", day - today);
+    }
+    assert_ne!(salts[&(today + 3)].bytes, old(today + 3));
+    // The old release's processes still find their key, and it goes when its time is over.
+    assert_eq!(store.installation_key("visitor").await.expect("key"), key);
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(store.installation_key("visitor").await.expect("key"), key);
+    execute(&fresh, &["UPDATE settings SET expires_at = 1 WHERE name = 'visitor'"]).await;
+    assert_ne!(
+        store.visitor_salts(&[today - 41]).await.expect("salts")[&(today - 41)].bytes,
+        old(today - 41)
+    );
+    store.expire(Retention::default()).await.expect("expire");
+    assert_ne!(store.installation_key("visitor").await.expect("key"), key);
+}
+
+async fn project(store: &Store) -> ProjectId {
+    store.register_key(Uuid::new_v4()).await.expect("register").id
+}
+
+async fn held(store: &Store, project: ProjectId) -> Vec<Hit> {
+    let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+    let mut hits = Vec::new();
+    for day in snapshot.days().to_vec() {
+        hits.extend(snapshot.load(day.day).await.expect("load"));
+    }
+    hits
+}
+
+async fn a_project_drops_its_hits_sooner_than_the_others(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (own, other) = (project(&store).await, project(&store).await);
+    let days = |age: u64| Some(Duration::from_secs(age * 86_400));
+    let settings = ProjectSettings { retention_hits: days(3), ..ProjectSettings::default() };
+    store.set_project_settings(own, settings).await.expect("settings");
+    let now = now_ms();
+    for project in [own, other] {
+        let hits = [1, 2, 5, 8, 20].map(|age| Hit { ts: now - age * DAY_MS, ..Hit::default() });
+        store.append(project, hits[..3].to_vec()).await.expect("append");
+        store.seal_all().await.expect("seal");
+        store.append(project, hits[3..].to_vec()).await.expect("append");
+    }
+    store.expire(Retention { hits: days(10), checks: None }).await.expect("expire");
+    let ages = async |project| -> Vec<i64> {
+        held(&store, project).await.iter().map(|hit| (now - hit.ts) / DAY_MS).collect()
+    };
+    // What is unsealed goes a batch at a time, once its last hit is too old.
+    assert_eq!(ages(own).await, [2, 1]);
+    assert_eq!(ages(other).await, [20, 8, 5, 2, 1]);
+    // A project cannot keep its hits for longer than the installation.
+    let settings = ProjectSettings { retention_hits: days(100), ..ProjectSettings::default() };
+    store.set_project_settings(other, settings).await.expect("settings");
+    store.seal_all().await.expect("seal");
+    store.expire(Retention { hits: days(10), checks: None }).await.expect("expire");
+    assert_eq!(ages(other).await, [8, 5, 2, 1]);
+}
+
+async fn erasing_beside_writers_and_sealers_loses_nobody_elses_hits(fresh: Fresh) {
+    const BATCHES: i64 = 40;
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let hit = |n: i64, user: &str| Hit { ts: n, user: Some(user.into()), ..Hit::default() };
+    let ann: Vec<_> = (0..500).map(|n| hit(n, "ann")).collect();
+    store.append(project, ann).await.expect("append");
+    let done = Arc::new(tokio::sync::Notify::new());
+    let writer = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for batch in 0..BATCHES {
+                let hits = (0..50).map(|n| hit(batch * 50 + n, "bob")).collect();
+                store.append(project, hits).await.expect("append");
+            }
+        })
+    };
+    let sealer = {
+        let (store, done) = (store.clone(), Arc::clone(&done));
+        tokio::spawn(async move {
+            let end = done.notified();
+            tokio::pin!(end);
+            loop {
+                tokio::select! {
+                    () = &mut end => return,
+                    // A seal that meets an erasing gives way, and is tried again.
+                    sealed = store.seal_all() => drop(sealed),
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut erased = 0;
+    for _ in 0..5 {
+        erased += store.erase(project, &Person::User("ann".into())).await.expect("erase").hits;
+    }
+    writer.await.expect("writer");
+    done.notify_one();
+    sealer.await.expect("sealer");
+    assert_eq!(erased, 500);
+    let left = held(&store, project).await;
+    assert_eq!(left.len(), usize::try_from(BATCHES * 50).expect("small"));
+    assert!(left.iter().all(|hit| hit.user.as_deref() == Some("bob")));
+    let times: HashSet<i64> = left.iter().map(|hit| hit.ts).collect();
+    assert_eq!(times.len(), left.len());
+}

@@ -1,0 +1,167 @@
+//! While Postgres is away, hits wait on disk, and are there once when it is back.
+
+use std::{
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+use watchkeeper_store::{Hit, Identity, Options, ProjectId, SpoolOptions, Store, StoreError};
+use watchkeeper_testkit::{
+    postgres::{self, Postgres},
+    wait,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn server() -> (Postgres, String) {
+    let server = Postgres::start(postgres::Options::default()).expect("Postgres");
+    let url = server.database().expect("a database");
+    (server, url)
+}
+
+async fn open(url: &str, spool: &Path, bytes: u64) -> Store {
+    let mut options = Options::postgres(url, None).expect("options");
+    options.spool = Some(SpoolOptions { directory: spool.to_owned(), bytes });
+    Store::open(&options).await.expect("open")
+}
+
+async fn project(store: &Store) -> ProjectId {
+    store.register_key(Uuid::new_v4()).await.expect("register").id
+}
+
+fn hit(ts: i64) -> Hit {
+    Hit { ts, path: Some(format!("/{ts}")), ..Hit::default() }
+}
+
+async fn times(store: &Store, project: ProjectId) -> Vec<i64> {
+    let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+    let mut times = Vec::new();
+    for day in snapshot.days().to_vec() {
+        times.extend(snapshot.load(day.day).await.expect("load").into_iter().map(|hit| hit.ts));
+    }
+    times
+}
+
+async fn replayed(store: &Store) {
+    wait::until_async("the spool is empty", PATIENCE, async || {
+        Ok(store.spool().is_some_and(|spool| spool.oldest.is_none() && spool.bytes == 0).then_some(()))
+    })
+    .await
+    .expect("replay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_while_postgres_was_stopped_or_frozen_is_there_once() {
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 10 << 20).await;
+    let project = project(&store).await;
+    let mut number = 0;
+    for round in 0..4 {
+        store.append(project, vec![hit(number)]).await.expect("append");
+        number += 1;
+        if round % 2 == 0 { server.stop() } else { server.freeze() }.expect("away");
+        for _ in 0..5 {
+            let begin = Instant::now();
+            store.append(project, vec![hit(number)]).await.expect("spooled");
+            assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+            number += 1;
+        }
+        assert!(store.spool().is_some_and(|spool| spool.bytes > 0 && spool.oldest.is_some()));
+        if round % 2 == 0 { server.resume() } else { server.thaw() }.expect("back");
+        replayed(&store).await;
+        assert_eq!(times(&store, project).await, (0..number).collect::<Vec<_>>(), "round {round}");
+    }
+    let status = store.spool().expect("a spool");
+    assert_eq!(status.spooled, status.replayed);
+    assert!(status.spooled >= 10, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_spooled_before_a_crash_is_replayed_after_it_and_a_torn_end_is_passed_over() {
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 10 << 20).await;
+    let project = project(&store).await;
+    store.append(project, vec![hit(0)]).await.expect("append");
+    server.stop().expect("stop");
+    for number in 1..8 {
+        let identity = Identity::Key { key: number.to_string().into(), payload: [1; 32] };
+        store.append_once(project, vec![hit(number)], identity).await.expect("spooled");
+    }
+    let again = |payload| Identity::Key { key: b"7".to_vec(), payload: [payload; 32] };
+    store.append_once(project, vec![hit(7)], again(1)).await.expect("the same again");
+    let reused = store.append_once(project, vec![hit(9)], again(2)).await;
+    assert!(matches!(reused, Err(StoreError::KeyReused)), "{reused:?}");
+
+    // A copy of the files is what a crash leaves; the process itself goes on holding its own.
+    let left = TempDir::new().expect("directory");
+    for entry in std::fs::read_dir(spool.path()).expect("spool") {
+        let from = entry.expect("entry").path();
+        std::fs::copy(&from, left.path().join(from.file_name().expect("name"))).expect("copy");
+    }
+    store.close().await;
+    let mut files: Vec<_> = std::fs::read_dir(left.path())
+        .expect("spool")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "spool"))
+        .collect();
+    files.sort();
+    let last = files.last().expect("a file");
+    let mut torn = std::fs::OpenOptions::new().append(true).open(last).expect("open");
+    torn.write_all(&[0, 0, 1, 0, 9, 9, 9]).expect("write");
+    server.resume().expect("resume");
+
+    // Twice: the first may have been killed after its last group and before it removed the file.
+    let copy = TempDir::new().expect("directory");
+    for file in &files {
+        std::fs::copy(file, copy.path().join(file.file_name().expect("name"))).expect("copy");
+    }
+    for directory in [left.path(), copy.path()] {
+        let store = open(&url, directory, 10 << 20).await;
+        replayed(&store).await;
+        assert_eq!(times(&store, project).await, (0..8).collect::<Vec<_>>());
+        store.append_once(project, vec![hit(7)], again(1)).await.expect("and again");
+        assert_eq!(times(&store, project).await.len(), 8);
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_spool_refuses_and_keeps_what_it_has() {
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 20_000).await;
+    let project = project(&store).await;
+    server.stop().expect("stop");
+    let mut kept = Vec::new();
+    let refused = loop {
+        let number = i64::try_from(kept.len()).expect("small");
+        assert!(number < 1_000, "it never gets full");
+        match store.append(project, vec![hit(number)]).await {
+            Ok(()) => kept.push(number),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::SpoolFull), "{refused}");
+    assert!(kept.len() > 3, "{kept:?}");
+    let status = store.spool().expect("a spool");
+    assert!(status.bytes <= 20_000, "{status:?}");
+    server.resume().expect("resume");
+    replayed(&store).await;
+    assert_eq!(times(&store, project).await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_has_one_process() {
+    let (_server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let _first = open(&url, spool.path(), 1 << 20).await;
+    let mut options = Options::postgres(&url, None).expect("options");
+    options.spool = Some(SpoolOptions { directory: spool.path().to_owned(), bytes: 1 << 20 });
+    let second = Store::open(&options).await.map(drop);
+    assert!(second.as_ref().is_err_and(|error| error.to_string().contains("another process")), "{second:?}");
+}
