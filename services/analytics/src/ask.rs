@@ -29,8 +29,9 @@ pub struct AnalyticsOptions {
 }
 
 impl Default for AnalyticsOptions {
+    /// Bounds that fit together into the gigabyte that an API may take in a cluster.
     fn default() -> Self {
-        Self { cache_bytes: DEFAULT_CACHE_BYTES, questions: 4, threads: 2, question_bytes: 256 << 20 }
+        Self { cache_bytes: DEFAULT_CACHE_BYTES, questions: 4, threads: 2, question_bytes: 128 << 20 }
     }
 }
 
