@@ -279,6 +279,15 @@ impl Instance<'_> {
         self.world.kubectl(&["rollout", "status", workload, "--timeout=240s"]).map(drop)
     }
 
+    /// Names of its pods that are on their way out.
+    async fn terminating(&self) -> Result<Vec<String>> {
+        let pods: Api<Pod> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
+        let own = ListParams::default().labels(&format!("app.kubernetes.io/instance={}", self.name));
+        let pods = pods.list(&own).await?.items;
+        let leaving = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
+        Ok(leaving.map(ResourceExt::name_any).collect())
+    }
+
     /// Kills the only pod of a component, at once, and gives the name that it had.
     pub async fn kill(&self, component: &str) -> Result<String> {
         let pods = self.world.pods(&self.name, component).await?;
@@ -335,6 +344,10 @@ impl<'a> Storm<'a> {
         self.goes_on().await?;
         let took = self.since.elapsed();
         let accounts = self.load.finish().await?;
+        // A connection that is kept open leads to a pod that is on its way out, which may have lost
+        // what it would need to answer, such as a password.
+        let gone = async || Ok(self.shop.terminating().await?.is_empty().then_some(()));
+        self.shop.world.until("the pods of before are gone", gone).await?;
         let api_answers = async || Ok(self.upstream.dashboard(&accounts[0].key).await.ok());
         self.shop.world.until("the API answers", api_answers).await?;
         let mut acknowledged = 0;
