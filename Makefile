@@ -36,15 +36,16 @@ generate: own-target ## write what is generated: the kinds, the operator's permi
 	cargo run --quiet --package watchkeeper-operator -- rbac --output operator/generated
 	charts/sync-crds.sh
 
-bench: own-target ## measure ingestion beside raw COPY, questions beside SQL, and full pages of the dashboard
+bench: own-target ## measure ingestion beside raw COPY, questions beside SQL, full pages of the dashboard, and the watch
 	cargo bench --package watchkeeper-store --bench ingest
 	cargo bench --package watchkeeper-analytics --bench questions
 	cargo bench --package watchkeeper-api --bench requests
 	cargo build --release --package watchkeeper
 	cargo bench --package watchkeeper-e2e --bench ingestion
+	cargo bench --package watchkeeper-e2e --bench watch
 
 soak: own-target ## the long forms of the tests that have one
-	WATCHKEEPER_SOAK=1 cargo test --package watchkeeper-e2e --test pressure --test durability --test faults -- --nocapture
+	WATCHKEEPER_SOAK=1 cargo test --package watchkeeper-e2e --test pressure --test durability --test faults --test takeover -- --nocapture
 
 images: own-target ## build the image of this version with docker, podman or buildah, and its SBOM
 	@images/build.sh $(if $(IMAGE),--name "$(IMAGE)") >/dev/null

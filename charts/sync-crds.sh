@@ -58,7 +58,9 @@ sync crds/generated charts/watchkeeper-crds/files/crds
 sync crds/generated kustomize/base/crds
 sync operator/generated charts/watchkeeper/files/rbac
 sync operator/generated kustomize/base/rbac
-mkdir "$made/role" "$made/alerts"
+mkdir "$made/role" "$made/alerts" "$made/discovery"
+cp operator/generated/discovery-clusterrole.yaml "$made/discovery"
+sync "$made/discovery" kustomize/components/discovery/rbac
 cp operator/generated/role.yaml "$made/role"
 sync "$made/role" kustomize/overlays/namespaced/rbac
 prometheus_rules charts/watchkeeper/files/alerts "$made/alerts"

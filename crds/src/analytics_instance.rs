@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::{Backup, Restore};
 use crate::common::{Component, ImageSpec, SecretKeyRef, Toggle};
+use crate::discovery::Discovery;
 use crate::durations::{self, TimeSpan};
 use crate::gateway::Gateway;
+use crate::notifications::Notifications;
 use crate::observability::Observability;
 use crate::schema;
+use crate::services::{ProbeNetworks, ReverseDns, Site, Spool};
 
 /// One installation of Watchkeeper: logger, API, checker and their database.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -40,8 +43,12 @@ use crate::schema;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
-    .message("set ingress or gateway, not both; when changing from one to the other, write the old one as null"))]
+#[x_kube(
+    validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
+        .message("set ingress or gateway, not both; when changing from one to the other, write the old one as null"),
+    validation = Rule::new("!has(self.spool) || !has(self.spool.claimName) || (!has(self.logger.autoscaling) && (!has(self.logger.replicas) || self.logger.replicas <= 1))")
+        .message("spool.claimName is for one logger, which has the claim to itself: set logger.replicas to 1, or leave claimName out")
+)]
 pub struct AnalyticsInstanceSpec {
     /// Image of the three services; the operator's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,9 +82,24 @@ pub struct AnalyticsInstanceSpec {
     /// How long data is kept; without limit when left out.
     #[serde(default)]
     pub retention: Retention,
-    /// Which other namespaces may attach their MonitoredEndpoints.
+    /// Where hits wait on disk while the database is away; without it clients are told to come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<Spool>,
+    /// The website that reports its views with a secret of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// Host names of visitors' addresses.
+    #[serde(default)]
+    pub reverse_dns: ReverseDns,
+    /// Which MonitoredEndpoints there are beside those of this namespace.
     #[serde(default)]
     pub endpoints: Endpoints,
+    /// What probes may reach.
+    #[serde(default)]
+    pub probe_networks: ProbeNetworks,
+    /// Who is told when an endpoint's state changes, and how.
+    #[serde(default)]
+    pub notifications: Notifications,
     /// How the installation itself is watched.
     #[serde(default)]
     pub observability: Observability,
@@ -205,6 +227,9 @@ pub struct Access {
     /// Whether keys that nobody registered are accepted.
     #[serde(default)]
     pub signup: Signup,
+    /// Asks for the administrator's token before `/docs` and `/openapi.json`.
+    #[serde(default)]
+    pub protect_docs: bool,
     /// Secret key with the administrator's token; generated when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_secret_ref: Option<SecretKeyRef>,
@@ -248,6 +273,27 @@ pub struct Project {
     /// Name of the Secret that receives the key under `api-key`.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub key_secret_name: String,
+    /// What the project wants beyond what the installation demands. When left out, whatever was set
+    /// through the API stays; `{}` takes it all back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<ProjectSettings>,
+}
+
+/// What a project wants beyond what the installation demands: the stricter of both holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectSettings {
+    /// Least privacy of its hits: 0 keeps address and country, 1 the country alone, 2 neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2))]
+    pub privacy_level: Option<i32>,
+    /// Whether hits that say `Sec-GPC: 1` or `DNT: 1` lose address, user and visitor.
+    #[serde(default)]
+    pub honor_gpc: bool,
+    /// How long its hits are kept, in whole days, for example `90d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 6), regex(pattern = r"^[1-9][0-9]{0,4}d$"))]
+    pub retention_hits: Option<String>,
 }
 
 /// Makes the installation reachable from outside the cluster.
@@ -314,6 +360,9 @@ pub struct Privacy {
     #[serde(default)]
     #[schemars(range(min = 0, max = 2))]
     pub level: i32,
+    /// Keeps neither address nor user nor visitor of hits that say `Sec-GPC: 1` or `DNT: 1`.
+    #[serde(default)]
+    pub honor_gpc: bool,
 }
 
 /// How long data is kept; without limit where left out.
@@ -330,7 +379,7 @@ pub struct Retention {
     pub checks: Option<TimeSpan>,
 }
 
-/// Which other namespaces may attach their MonitoredEndpoints.
+/// Which MonitoredEndpoints there are beside those of the instance's namespace.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
@@ -338,6 +387,9 @@ pub struct Endpoints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::bare::<LabelSelector>")]
     pub namespace_selector: Option<LabelSelector>,
+    /// Makes endpoints from annotated objects of other kinds.
+    #[serde(default)]
+    pub discovery: Discovery,
 }
 
 /// What the operator found.
@@ -390,6 +442,9 @@ pub struct EndpointCounts {
     pub up: i64,
     /// Those that do not.
     pub down: i64,
+    /// Those that answer, and not as well as they should.
+    #[serde(default)]
+    pub degraded: i64,
 }
 
 /// One service and how many of its pods are ready.

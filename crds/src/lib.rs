@@ -11,12 +11,15 @@ pub mod analytics_instance;
 pub mod autoscaling;
 pub mod backup;
 pub mod common;
+pub mod discovery;
 pub mod durations;
 pub mod gateway;
 pub mod manifest;
 pub mod monitored_endpoint;
+pub mod notifications;
 pub mod observability;
 pub mod schema;
+pub mod services;
 #[cfg(test)]
 mod testing;
 

@@ -12,6 +12,24 @@ pub struct Observability {
     /// Tells the Prometheus operator to scrape every service.
     #[serde(default)]
     pub service_monitor: ServiceMonitor,
+    /// Gives the Prometheus operator rules for the endpoints that have an objective (`slo`).
+    #[serde(default)]
+    pub prometheus_rule: PrometheusRule,
+}
+
+/// Rules by which Prometheus watches the error budgets of endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusRule {
+    /// Whether there are PrometheusRules; the cluster must know the kind.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Labels by which a Prometheus selects its rules, as in `release: prometheus`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(validation = Rule::new("self.all(name, !name.startsWith('app.kubernetes.io/'))")
+        .message("labels under app.kubernetes.io/ are the operator's"))]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What the Prometheus operator is told.

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { HtmlValidate } from "html-validate";
 import { chromium } from "playwright-core";
 
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -41,6 +42,60 @@ async function signIn(page) {
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "Overview" }).waitFor();
 }
+
+// Every page of a list in three sizes, light and dark: nothing is wider than the window.
+async function look(pages) {
+  const grounds = new Set();
+  const wide = [];
+  for (const [size, [width, height]] of Object.entries(SIZES)) {
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await open("/login", { viewport: { width, height }, colorScheme });
+      for (const [name, path] of Object.entries(pages)) {
+        await page.goto(path);
+        grounds.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+        const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (beyond > 0) wide.push(`${name} is ${beyond} pixels wider than the ${size}`);
+        if (WATCHKEEPER_SHOTS) await page.screenshot({ path: join(WATCHKEEPER_SHOTS, `${name}-${size}-${colorScheme}.png`) });
+      }
+      await page.context().close();
+    }
+  }
+  assert.deepEqual(wide, []);
+  assert.equal(grounds.size, 2, "light and dark differ");
+}
+
+// No violation that axe knows, in either scheme.
+async function judge(paths) {
+  const found = [];
+  for (const colorScheme of ["light", "dark"]) {
+    // The checker's script is ours, the page's policy is not for it.
+    const page = await open("/login", { colorScheme, bypassCSP: true });
+    for (const path of paths) {
+      await page.goto(path);
+      await page.addScriptTag({ path: axe });
+      const { violations } = await page.evaluate(() => window.axe.run());
+      for (const { id, nodes } of violations) {
+        const told = nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`);
+        found.push(`${path} in ${colorScheme}: ${id}: ${told.join("; ")}`);
+      }
+    }
+    await page.context().close();
+  }
+  assert.deepEqual(found, []);
+}
+
+// Pages about what is watched; the first endpoint has an outage.
+const WATCH = {
+  monitors: "/monitors",
+  "monitors-down": "/monitors?state=Down&q=search",
+  monitor: "/monitors/1?period=90d",
+  "status-pages": "/status-pages",
+  "status-page-edit": "/status-pages/shop",
+  "incident-edit": "/status-pages/shop/incidents/1",
+  status: "/status/shop",
+  "status-history": "/status/shop/history",
+  "status-incident": "/status/shop/incidents/1",
+};
 
 const scenarios = {
   // A value filters by a click, without leaving the page; back undoes it.
@@ -129,44 +184,85 @@ const scenarios = {
 
   // Light and dark, and nothing wider than the window.
   async looks() {
-    const grounds = new Set();
-    const wide = [];
-    for (const [size, [width, height]] of Object.entries(SIZES)) {
-      for (const colorScheme of ["light", "dark"]) {
-        const page = await open(project, { viewport: { width, height }, colorScheme });
-        grounds.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-        for (const [name, path] of [["dashboard", project], ["live", `${project}/live`], ["settings", `${project}/settings`], ["overview", "/"]]) {
-          if (name !== "dashboard") await page.goto(path);
-          const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-          if (beyond > 0) wide.push(`${name} is ${beyond} pixels wider than the ${size}`);
-          if (WATCHKEEPER_SHOTS) await page.screenshot({ path: join(WATCHKEEPER_SHOTS, `${name}-${size}-${colorScheme}.png`) });
-        }
-        await page.context().close();
-      }
-    }
-    assert.deepEqual(wide, []);
-    assert.equal(grounds.size, 2, "light and dark differ");
+    await look({ dashboard: project, live: `${project}/live`, settings: `${project}/settings`, overview: "/" });
   },
 
-  // No violation that axe knows, in either scheme.
   async accessibility() {
+    await judge(["/login", "/", project, `${project}?path=/api/*&from=2020-01-01&to=2030-01-01`, `${project}/table/endpoints`, `${project}/table/activity`, `${project}/live`, `${project}/settings`]);
+  },
+
+  async watchLooks() {
+    await look(WATCH);
+  },
+
+  async watchAccessibility() {
+    await judge(Object.values(WATCH));
+  },
+
+  // The pages are HTML as the standard has it.
+  async watchValid() {
+    const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
+    const judged = async (text) => (await validator.validateString(text)).results.flatMap((it) => it.messages);
+    assert.notDeepEqual(await judged("<p><div></div></p><ul><p>x</p></ul>"), [], "the validator sees what is wrong");
     const found = [];
-    for (const colorScheme of ["light", "dark"]) {
-      // The checker's script is ours, the page's policy is not for it.
-      const page = await open("/login", { colorScheme, bypassCSP: true });
-      const paths = ["/login", "/", project, `${project}?path=/api/*&from=2020-01-01&to=2030-01-01`, `${project}/table/endpoints`, `${project}/table/activity`, `${project}/live`, `${project}/settings`];
-      for (const path of paths) {
-        await page.goto(path);
-        await page.addScriptTag({ path: axe });
-        const { violations } = await page.evaluate(() => window.axe.run());
-        for (const { id, nodes } of violations) {
-          const told = nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`);
-          found.push(`${path} in ${colorScheme}: ${id}: ${told.join("; ")}`);
-        }
-      }
-      await page.context().close();
+    for (const path of [...Object.values(WATCH), "/login", "/"]) {
+      const answer = await fetch(server + path, { headers: { accept: "text/html", authorization: `Bearer ${WATCHKEEPER_TOKEN}` } });
+      assert.equal(answer.status, 200, path);
+      for (const { line, ruleId, message } of await judged(await answer.text())) found.push(`${path}:${line}: ${ruleId}: ${message}`);
     }
     assert.deepEqual(found, []);
+  },
+
+  // States filter by a click and the search by its form; the address has it all, with and without a script.
+  async monitors() {
+    for (const javaScriptEnabled of [true, false]) {
+      const page = await open("/monitors", { javaScriptEnabled });
+      const all = await page.locator(".monitors li").count();
+      assert.ok(all > 5);
+      await page.getByRole("navigation", { name: "States" }).getByRole("link", { name: /Down/ }).click();
+      await page.waitForURL(/state=Down/);
+      await page.locator(".state-tile[aria-current]", { hasText: "Down" }).waitFor();
+      assert.equal(await page.locator(".monitors li").count(), 1);
+      await page.getByRole("navigation", { name: "States" }).getByRole("link", { name: /All/ }).click();
+      await page.waitForURL((url) => !url.search);
+      await page.locator("input[name=q]").fill("mail");
+      await page.locator("select[name=group]").selectOption("");
+      await page.getByRole("button", { name: "Show" }).click();
+      await page.waitForURL(/q=mail/);
+      await page.getByRole("link", { name: "Mail relay" }).click();
+      await page.getByRole("heading", { name: "Mail relay" }).waitFor();
+      await page.getByRole("link", { name: "90 days" }).click();
+      await page.waitForURL(/period=90d/);
+      await page.locator(".periods [aria-current]", { hasText: "90 days" }).waitFor();
+      assert.ok((await page.locator("#timeline svg rect").count()) > 0);
+      await page.context().close();
+    }
+  },
+
+  // An incident from its beginning to its end, by forms alone and without a script, as readers see it.
+  async incident() {
+    const page = await open("/login", { javaScriptEnabled: false });
+    await signIn(page);
+    await page.getByRole("link", { name: "Status pages" }).click();
+    await page.getByLabel("Title", { exact: true }).fill("Partners");
+    await page.getByRole("button", { name: "Make the page" }).click();
+    await page.waitForURL(/status-pages\/partners/);
+    await page.getByLabel("Title", { exact: true }).first().fill("Feeds are late");
+    await page.getByLabel("What to tell").first().fill("Feeds come an hour late.");
+    await page.getByRole("button", { name: "Post", exact: true }).click();
+    await page.waitForURL(/incidents\/\d+/);
+    const reader = await open("/status/partners", { javaScriptEnabled: false });
+    assert.match(await reader.locator(".banner").innerText(), /Partial outage/);
+    assert.match(await reader.locator(".post").innerText(), /Feeds come an hour late\./);
+    await page.locator("select[name=status]").selectOption("resolved");
+    await page.getByLabel("What to tell").fill("They are on time again.");
+    await page.getByRole("button", { name: "Tell" }).click();
+    await page.getByText("They are on time again.").waitFor();
+    await reader.reload();
+    assert.doesNotMatch(await reader.locator(".banner").innerText(), /Partial outage|Major/);
+    await reader.getByRole("link", { name: "Earlier incidents" }).click();
+    await reader.getByText("They are on time again.").waitFor();
+    assert.equal(await reader.locator("script").count(), 0);
   },
 
   // The browser's zone is offered and, once chosen, stands in the URL.
@@ -231,6 +327,19 @@ const scenarios = {
     await shot("dashboard-dark", project, { viewport: { width: 1280, height: 860 }, colorScheme: "dark" });
     await shot("dashboard-phone", project, { viewport: { width: 390, height: 844 } });
     await shot("overview", "/", { viewport: { width: 1280, height: 620 } });
+  },
+
+  async watchPictures() {
+    for (const [name, path, viewport, colorScheme] of [
+      ["monitors", "/monitors", [1280, 860]],
+      ["monitor", "/monitors/1?period=30d", [1280, 900]],
+      ["status-page", "/status/shop", [1100, 1000]],
+      ["status-page-phone", "/status/shop", [390, 844], "dark"],
+    ]) {
+      const page = await open(path, { viewport: { width: viewport[0], height: viewport[1] }, colorScheme });
+      await page.screenshot({ path: join(WATCHKEEPER_SHOTS, `${name}.png`) });
+      await page.context().close();
+    }
   },
 };
 

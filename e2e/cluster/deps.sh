@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds, or fetches from Debian's archive, the ready-made programs that the tests run.
 #
-#   deps.sh [etcd] [prometheus] [postgres] [containerd] [runc] [cni] [network] [buildah] [openssl]
+#   deps.sh [etcd] [prometheus] [postgres] [containerd] [runc] [cni] [network] [buildah] [openssl] [blackbox]
 #                                               (the first three when nothing is named)
 #
 # Prints the directory that holds each one's programs on stdout, a line each, and progress on
@@ -167,6 +167,7 @@ for what in "$@"; do
     network) network ;;
     buildah) buildah ;;
     openssl) openssl ;;
-    *) say "unknown: $what (etcd, prometheus, postgres, containerd, runc, cni, network, buildah, openssl)"; exit 2 ;;
+    blackbox) unpacked prometheus-blackbox-exporter prometheus-blackbox-exporter ;;
+    *) say "unknown: $what (etcd, prometheus, postgres, containerd, runc, cni, network, buildah, openssl, blackbox)"; exit 2 ;;
     esac
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the judges that we did not write: openapi-spec-validator and DuckDB, pinned, in a folder
-# named after their list under ${WATCHKEEPER_CACHE:-~/.cache/watchkeeper}/oracles. Prints the
+# Installs the judges that we did not write: openapi-spec-validator, feedparser and DuckDB, pinned, in a
+# folder named after their list under ${WATCHKEEPER_CACHE:-~/.cache/watchkeeper}/oracles. Prints the
 # interpreter that has them; all else goes to standard error.
 set -euo pipefail
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
 use watchkeeper_testkit::paths;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
 
@@ -44,7 +46,7 @@ impl Site {
         let (base, http) = (server.base_url(), http_client()?);
         let key: String = http.get(format!("{base}/api/generate")).send().await?.json().await?;
         let named = http.put(format!("{base}/api/v1/projects/{PROJECT}")).bearer_auth(&token);
-        let named = named.json(&serde_json::json!({ "key": key })).send().await?;
+        let named = named.json(&json!({ "key": key })).send().await?;
         if !named.status().is_success() {
             bail!("the project has no name: {}", named.status());
         }
@@ -53,6 +55,57 @@ impl Site {
         let end = jiff::Timestamp::now().as_millisecond().to_string();
         site.node("seed.mjs", &[&base, &site.key, &end, &hits.to_string(), &days.to_string()], None).await?;
         Ok(site)
+    }
+
+    /// Adds endpoints with a past, a status page of them, and what was posted on it.
+    ///
+    /// # Errors
+    /// When the server refuses something.
+    pub async fn watch(&self) -> Result<()> {
+        let base = self.server.base_url();
+        crate::watched::seed(self.server.data(), &base).await?;
+        let http = http_client()?;
+        let send = async |method: Method, path: &str, body: Value| -> Result<Value> {
+            let request = http.request(method, format!("{base}/api/v1/status-pages/shop{path}"));
+            let answer = request.bearer_auth(&self.token).json(&body).send().await?;
+            Ok(answer.error_for_status()?.json().await?)
+        };
+        let group = |name: &str| json!({ "name": name, "allOf": name });
+        let page = json!({
+            "title": "Shop status",
+            "description": "How the shop and what it stands on are doing.",
+            "link": "https://shop.example/",
+            "latency": true,
+            "groups": [group("Shop"), group("Platform"), { "name": "Edge", "allOf": "Edge", "endpoints": ["Mail relay"] }],
+        });
+        send(Method::PUT, "", page).await?;
+        let incident = json!({
+            "title": "Search answers slowly or not at all",
+            "text": "Searches fail for about a third of customers. We look into it.",
+            "status": "investigating", "impact": "partial", "endpoints": ["Search"],
+        });
+        let incident = send(Method::POST, "/incidents", incident).await?;
+        let update = json!({ "status": "identified", "text": "An index was damaged. It is being rebuilt." });
+        send(Method::POST, &format!("/incidents/{}/updates", incident["id"]), update).await?;
+        let day = |days: i64| {
+            let moment = jiff::Timestamp::now().as_millisecond() / 3_600_000 * 3_600_000 + days * 86_400_000;
+            jiff::Timestamp::from_millisecond(moment).map(|moment| moment.to_string())
+        };
+        let maintenance = json!({
+            "kind": "maintenance", "title": "Database upgrade", "text": "Orders are paused for some minutes.",
+            "startsAt": day(3)?, "endsAt": day(4)?, "endpoints": ["Database"],
+        });
+        send(Method::POST, "/incidents", maintenance).await?;
+        Ok(())
+    }
+
+    /// What the public gets at a path.
+    ///
+    /// # Errors
+    /// When the server does not answer with success.
+    pub async fn public(&self, path: &str) -> Result<String> {
+        let answer = http_client()?.get(format!("{}{path}", self.server.base_url())).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
     }
 
     /// Runs one scenario of `check.mjs`; `shots` takes its screenshots.

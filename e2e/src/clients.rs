@@ -17,6 +17,14 @@ use crate::fixed_host::FixedHost;
 // An interpreter that loads a framework on a busy machine.
 const READY: Duration = Duration::from_secs(30);
 
+/// A Python with `requests`, as `e2e/clients/setup.sh` installs it.
+///
+/// # Errors
+/// When the script fails; its own output, on this process's stderr, says why.
+pub fn python() -> Result<PathBuf> {
+    Ok(Installed::of(&["python"])?.place("python")?.to_owned())
+}
+
 /// What an application is run by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
@@ -51,8 +59,14 @@ impl Installed {
     /// # Errors
     /// When the script fails; its own output, on this process's stderr, says why.
     pub fn new() -> Result<Self> {
+        Self::of(&[])
+    }
+
+    /// Installs those of some languages, all without any.
+    fn of(languages: &[&str]) -> Result<Self> {
         let script = paths::workspace().join("e2e/clients/setup.sh");
-        let output = Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output =
+            Command::new(&script).args(languages).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.with_context(|| script.display().to_string())?;
         if !output.status.success() {
             bail!("{}: {}", script.display(), output.status);

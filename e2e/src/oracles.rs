@@ -1,4 +1,5 @@
-//! Judges that we did not write (`e2e/oracles`): a validator of OpenAPI documents, and DuckDB.
+//! Judges that we did not write (`e2e/oracles`): a validator of OpenAPI documents, a
+//! feed reader, and DuckDB.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,23 @@ impl Oracles {
             bail!("{}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
+    }
+
+    /// What a feed reader makes of a feed: its dialect, title and entries.
+    ///
+    /// # Errors
+    /// When it finds the feed malformed; the message says where.
+    pub fn read_feed(&self, feed: &str) -> Result<Value> {
+        let mut command = Command::new(&self.python);
+        command.arg(folder().join("feed.py"));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().context("no standard input")?.write_all(feed.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// The rows of a statement over a Parquet file, which it calls `hits`.

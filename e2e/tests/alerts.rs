@@ -2,6 +2,9 @@
 //! them ask for metrics that really exist.
 #![allow(clippy::unwrap_used)]
 
+#[path = "alerts/objectives.rs"]
+mod objectives;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,7 +137,7 @@ fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
         let text = text.split("\n## ").next().unwrap().trim();
         assert!(paragraphs.insert(name.to_owned(), text.len()).is_none(), "{name} twice");
     }
-    for (name, rule) in all_alerts() {
+    for (name, rule) in all_alerts().into_iter().chain(objectives::alerts()) {
         let length = paragraphs.remove(&name).unwrap_or_default();
         assert!(length > 100, "{name} has {length} characters in docs/runbooks.md");
         let place = format!("docs/runbooks.md#{}", name.to_lowercase());

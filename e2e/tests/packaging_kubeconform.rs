@@ -40,8 +40,10 @@ async fn kubeconform_finds_nothing_to_say_about_the_charts() {
         "--set=networkPolicy.defaultDeny=true",
         "--set=podDisruptionBudget.maxUnavailable=50%",
     ];
-    let sets: [&[&str]; 6] = [
+    let sets: [&[&str]; 8] = [
         &[],
+        &["--set=rbac.discovery=true"],
+        &["--set=rbac.discovery=true", "--set=rbac.scope=namespace"],
         &["--set=rbac.scope=namespaces", "--set=rbac.namespaces={shop,blog}"],
         &["--set=rbac.scope=namespace", "--set=crds.install=false"],
         &MONITORED,

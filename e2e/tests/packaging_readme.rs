@@ -8,7 +8,7 @@ use serde_json::Value;
 use watchkeeper_testkit::helm::{chart, crds_chart, objects};
 use watchkeeper_testkit::paths;
 
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "README.md",
     "charts/watchkeeper/README.md",
     "charts/watchkeeper-crds/README.md",
@@ -18,6 +18,7 @@ const TEXTS: [&str; 13] = [
     "docs/architecture.md",
     "docs/benchmarks.md",
     "docs/compatibility.md",
+    "docs/discovery.md",
     "docs/operations.md",
     "docs/privacy.md",
     "docs/query-api.md",

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use watchkeeper_e2e::clients::python;
 use watchkeeper_testkit::dns::{Dns, Reply};
 use watchkeeper_testkit::postgres::Postgres;
 use watchkeeper_testkit::rundir::RunDir;
@@ -15,18 +16,6 @@ use watchkeeper_testkit::watchkeeper::Watchkeeper;
 use watchkeeper_testkit::{paths, program};
 
 const SECRET: &str = "site s3cret";
-
-/// A Python with `requests`, as `e2e/clients/setup.sh` installs it.
-fn python() -> Result<PathBuf> {
-    let script = paths::workspace().join("e2e/clients/setup.sh");
-    let output =
-        Command::new(&script).arg("python").stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{}: {}", script.display(), output.status);
-    let lines = String::from_utf8(output.stdout)?;
-    let python =
-        lines.lines().find_map(|line| line.strip_prefix("python=")).context("setup.sh names no python")?;
-    Ok(python.into())
-}
 
 /// What the website or its owner got as answers, in order.
 fn answers(url: &str, what: &str) -> Result<Vec<(i64, String)>> {

@@ -83,7 +83,10 @@ struct RbacArgs {
     /// Whether the operator serves the whole cluster or single namespaces.
     #[arg(long, value_enum, default_value_t = RbacMode::Cluster)]
     mode: RbacMode,
-    /// Folder to write both files to instead of printing one.
+    /// What discovery of annotated objects needs besides.
+    #[arg(long)]
+    discovery: bool,
+    /// Folder to write all files to instead of printing one.
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -109,7 +112,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             let wanted = match args.mode {
                 RbacMode::Cluster => 0,
                 RbacMode::Namespaced => 1,
-            };
+            } + if args.discovery { 2 } else { 0 };
             let files = if args.output.is_some() { &files[..] } else { &files[wanted..=wanted] };
             print_or_write(files, args.output.as_deref())
         }

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::monitored_endpoint::link::Links;
 use crate::monitored_endpoint::push::ApiError;
 use crate::retry::Retries;
+use crate::served::ServedKinds;
 use crate::stores::Stores;
 
 /// What can be chosen when the operator starts.
@@ -31,7 +32,7 @@ pub struct Settings {
     /// How long a dead API may hold up the deletion of an endpoint.
     pub deletion_grace: Duration,
     /// Time between two looks at which kinds of other projects the cluster serves, with jitter.
-    pub discovery: Duration,
+    pub served_refresh: Duration,
 }
 
 impl Default for Settings {
@@ -43,7 +44,7 @@ impl Default for Settings {
             api_resync: Duration::from_secs(300),
             heartbeat: Duration::from_secs(900),
             deletion_grace: Duration::from_secs(60),
-            discovery: Duration::from_secs(30),
+            served_refresh: Duration::from_secs(30),
         }
     }
 }
@@ -72,6 +73,8 @@ pub struct Context {
     /// What was chosen at the start.
     pub settings: Settings,
     /// Knows which kinds of other projects the cluster serves.
+    pub served: ServedKinds,
+    /// What is looked for among objects of other kinds.
     pub discovery: Discovery,
     /// All instances and endpoints that are known.
     pub stores: Stores,

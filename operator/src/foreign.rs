@@ -15,13 +15,16 @@ pub enum ForeignKind {
     HttpRoute,
     /// Of the Prometheus operator.
     ServiceMonitor,
+    /// Of the Prometheus operator too.
+    PrometheusRule,
     /// Of cert-manager.
     Certificate,
 }
 
 impl ForeignKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::HttpRoute, Self::ServiceMonitor, Self::Certificate];
+    pub const ALL: [Self; 4] =
+        [Self::HttpRoute, Self::ServiceMonitor, Self::PrometheusRule, Self::Certificate];
 
     /// The kind as its project calls it.
     #[must_use]
@@ -29,6 +32,7 @@ impl ForeignKind {
         match self {
             Self::HttpRoute => "HTTPRoute",
             Self::ServiceMonitor => "ServiceMonitor",
+            Self::PrometheusRule => "PrometheusRule",
             Self::Certificate => "Certificate",
         }
     }
@@ -38,7 +42,7 @@ impl ForeignKind {
     pub fn api_version(self) -> &'static str {
         match self {
             Self::HttpRoute => "gateway.networking.k8s.io/v1",
-            Self::ServiceMonitor => "monitoring.coreos.com/v1",
+            Self::ServiceMonitor | Self::PrometheusRule => "monitoring.coreos.com/v1",
             Self::Certificate => "cert-manager.io/v1",
         }
     }
@@ -48,7 +52,7 @@ impl ForeignKind {
     pub fn project(self) -> &'static str {
         match self {
             Self::HttpRoute => "the Gateway API",
-            Self::ServiceMonitor => "the Prometheus operator",
+            Self::ServiceMonitor | Self::PrometheusRule => "the Prometheus operator",
             Self::Certificate => "cert-manager",
         }
     }
@@ -170,6 +174,53 @@ pub struct Relabeling {
     pub target_label: String,
 }
 
+/// What a PrometheusRule says.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "PrometheusRule",
+    plural = "prometheusrules",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+pub struct PrometheusRuleSpec {
+    /// Rules in groups, each evaluated in order.
+    pub groups: Vec<RuleGroup>,
+}
+
+/// Rules that are evaluated together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleGroup {
+    /// Its name, unique within the object.
+    pub name: String,
+    /// Time between two evaluations; Prometheus' own when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule that records, or one that alerts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Name of the series that it records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Name of the alert that it raises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    /// The expression.
+    pub expr: String,
+    /// Labels of what comes of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What the alert says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// What a Certificate asks for.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -239,6 +290,7 @@ mod tests {
             let (name, version) = match kind {
                 ForeignKind::HttpRoute => (HTTPRoute::kind(&()), HTTPRoute::api_version(&())),
                 ForeignKind::ServiceMonitor => (ServiceMonitor::kind(&()), ServiceMonitor::api_version(&())),
+                ForeignKind::PrometheusRule => (PrometheusRule::kind(&()), PrometheusRule::api_version(&())),
                 ForeignKind::Certificate => (Certificate::kind(&()), Certificate::api_version(&())),
             };
             assert_eq!((kind.name(), kind.api_version()), (&*name, &*version));

@@ -14,6 +14,8 @@ pub const APPLIED_HASH: &str = "watchkeeper.dev/applied-hash";
 pub const CONFIG_HASH: &str = "watchkeeper.dev/config-hash";
 /// On the claim of a database that was made from a copy: which copy it was.
 pub const RESTORED: &str = "watchkeeper.dev/restored-from";
+/// On an endpoint that was made of an annotated object: the kind of that object.
+pub const SOURCE: &str = "watchkeeper.dev/source";
 /// Name of the project whose key a Secret holds.
 pub const PROJECT: &str = "watchkeeper.dev/project";
 

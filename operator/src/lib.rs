@@ -21,6 +21,7 @@ pub mod monitored_endpoint;
 pub mod rbac;
 pub mod retry;
 pub mod run;
+pub mod served;
 pub mod stores;
 pub mod telemetry;
 pub mod watch;

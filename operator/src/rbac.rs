@@ -88,9 +88,9 @@ pub const RULES: [Rule; 23] = [
     ),
     rule(
         "monitoring.coreos.com",
-        &["servicemonitors"],
+        &["servicemonitors", "prometheusrules"],
         CHILD,
-        "scraping the services, where the cluster has the Prometheus operator",
+        "scraping the services and watching error budgets, where the cluster has the Prometheus operator",
     ),
     rule(
         "cert-manager.io",
@@ -133,27 +133,45 @@ pub const RULES: [Rule; 23] = [
     },
 ];
 
-/// Both files: name and YAML text, the cluster's first.
+/// What it needs besides, where instances may make endpoints of annotated objects.
+pub const DISCOVERY_RULES: [Rule; 1] = [rule(
+    "watchkeeper.dev",
+    &["monitoredendpoints"],
+    &["create", "delete"],
+    "endpoints of annotated objects, which go when they are wanted no more",
+)];
+
+/// All files: name and YAML text. First what is always needed, then what discovery needs besides; the
+/// cluster's before that of a namespace.
 ///
 /// # Errors
 /// When YAML cannot be written, which only a mistake here can cause.
-pub fn files() -> Result<[(String, String); 2], serde_yaml::Error> {
+pub fn files() -> Result<[(String, String); 4], serde_yaml::Error> {
+    const NAME: &str = "watchkeeper-operator";
+    const DISCOVERY: &str = "watchkeeper-operator-discovery";
+    let discovery = |kind| text(kind, DISCOVERY, DISCOVERY_RULES.iter());
     Ok([
         // The Lease is in the operator's own namespace: whoever installs it binds a Role there.
         (
             "clusterrole.yaml".to_owned(),
-            text("ClusterRole", RULES.iter().filter(|rule| rule.group != LEASES))?,
+            text("ClusterRole", NAME, RULES.iter().filter(|rule| rule.group != LEASES))?,
         ),
-        ("role.yaml".to_owned(), text("Role", RULES.iter().filter(|rule| !rule.cluster))?),
+        ("role.yaml".to_owned(), text("Role", NAME, RULES.iter().filter(|rule| !rule.cluster))?),
+        ("discovery-clusterrole.yaml".to_owned(), discovery("ClusterRole")?),
+        ("discovery-role.yaml".to_owned(), discovery("Role")?),
     ])
 }
 
-fn text<'a>(kind: &str, rules: impl Iterator<Item = &'a Rule>) -> Result<String, serde_yaml::Error> {
+fn text<'a>(
+    kind: &str,
+    name: &str,
+    rules: impl Iterator<Item = &'a Rule>,
+) -> Result<String, serde_yaml::Error> {
     let head = serde_yaml::to_string(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
         "metadata": {
-            "name": "watchkeeper-operator",
+            "name": name,
             "labels": {
                 "app.kubernetes.io/name": "watchkeeper-operator",
                 "app.kubernetes.io/part-of": "watchkeeper",
@@ -190,7 +208,7 @@ mod tests {
 
     #[test]
     fn nothing_is_granted_by_a_star_and_everything_has_a_reason() {
-        for rule in RULES {
+        for rule in RULES.iter().chain(&DISCOVERY_RULES) {
             assert!(!rule.reason.is_empty());
             for word in rule.resources.iter().chain(rule.verbs).chain(&[rule.group]) {
                 assert!(!word.contains('*'), "{rule:?}");

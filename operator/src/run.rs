@@ -4,25 +4,32 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::runtime::reflector;
 use kube::{Api, Client, Resource};
 use tokio::sync::{mpsc, watch as flag};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use watchkeeper_crds::discovery::Source;
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
+use crate::analytics_instance::objectives;
 use crate::context::{Context, Settings};
-use crate::discovery::{self, Discovery};
+use crate::discovery::Discovery;
+use crate::discovery::controller::{self as looks, Look};
 use crate::events::Events;
+use crate::foreign::HTTPRoute;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::lease::{self, LeaseOptions};
 use crate::metrics::Metrics;
 use crate::monitored_endpoint::link::Links;
 use crate::retry::Retries;
-use crate::stores::Stores;
-use crate::watch::{self, Reporting};
+use crate::served::{self, ServedKinds};
+use crate::stores::{Guarded, InstanceKey, Stores};
+use crate::watch::{self, News, Reporting};
 use crate::{analytics_instance, monitored_endpoint};
 
 /// Which namespaces are served.
@@ -115,6 +122,7 @@ pub async fn run(
     let (leading, flag) = flag::channel(options.lease.is_none());
     let gate = Gate::new(flag);
     let (instance_news, mut instance_news_out) = mpsc::unbounded_channel();
+    let (objective_news, mut objective_news_out) = mpsc::unbounded_channel();
     let mut instance_parts = Vec::new();
     let mut endpoint_parts = Vec::new();
     let mut stores = Stores { instances: Vec::new(), endpoints: Vec::new() };
@@ -127,16 +135,17 @@ pub async fn run(
         endpoint_parts.push((place, reader, writer));
     }
     let links = Arc::new(Links::new(options.settings.clone(), stores.clone(), metrics.clone())?);
-    let (found, discovery) = Discovery::new();
+    let (found, kinds) = ServedKinds::new();
     let looking =
-        discovery::run(client.clone(), options.settings.discovery, found, health.clone(), stop.clone());
+        served::run(client.clone(), options.settings.served_refresh, found, health.clone(), stop.clone());
     let context = Arc::new(Context {
         events: Events::new(client.clone(), gate.clone()),
         client,
         gate: gate.clone(),
         metrics: metrics.clone(),
         settings: options.settings,
-        discovery,
+        served: kinds,
+        discovery: Discovery::default(),
         stores,
         retries: Retries::default(),
         links: links.clone(),
@@ -150,7 +159,7 @@ pub async fn run(
             place.api(&context.client),
             writer,
             reporting.clone(),
-            Some(instance_news.clone()),
+            News { about: InstanceKey::of, essence: watch::version, changed: instance_news.clone() },
         );
         tasks.spawn(analytics_instance::controller::run(
             place,
@@ -169,8 +178,16 @@ pub async fn run(
             metrics: metrics.clone(),
             place: format!("{}, for endpoints", place.name()),
         };
-        let stream =
-            watch::primary::<MonitoredEndpoint>(place.api(&context.client), writer, reporting.clone(), None);
+        let about = |object: &Guarded<MonitoredEndpoint>| match &object.0 {
+            Ok(endpoint) => InstanceKey::referred(endpoint),
+            Err(_) => InstanceKey::of(object),
+        };
+        let stream = watch::primary::<MonitoredEndpoint>(
+            place.api(&context.client),
+            writer,
+            reporting.clone(),
+            News { about, essence: objectives::essence, changed: objective_news.clone() },
+        );
         tasks.spawn(monitored_endpoint::controller::run(
             place,
             stream,
@@ -181,14 +198,40 @@ pub async fn run(
             stop.clone(),
         ));
     }
-    let (stores, conditions) = (context.stores.clone(), metrics.clone());
+    for place in options.scope.places() {
+        let reporting = Reporting {
+            health: health.clone(),
+            metrics: metrics.clone(),
+            place: format!("{}, for discovery", place.name()),
+        };
+        for source in Source::ALL {
+            let look = Look { source, place: place.clone(), reporting: reporting.clone() };
+            let (context, news, stop) = (context.clone(), news.clone(), stop.clone());
+            match source {
+                Source::Ingress => tasks.spawn(looks::run::<Ingress>(look, context, news, stop)),
+                Source::HttpRoute => tasks.spawn(looks::run::<HTTPRoute>(look, context, news, stop)),
+                Source::Service => tasks.spawn(looks::run::<Service>(look, context, news, stop)),
+            };
+        }
+    }
+    let (shared, conditions) = (Arc::downgrade(&context), metrics.clone());
     tasks.spawn(async move {
         while let Some(key) = instance_news_out.recv().await {
-            if !stores.knows(&key) {
+            let Some(context) = shared.upgrade() else {
+                return;
+            };
+            if !context.stores.knows(&key) {
                 conditions.forget_instance(&key);
             }
+            context.discovery.reconsider(&context.stores);
             // An error means that no endpoint controller runs any more.
             let _ = news.send(key);
+        }
+    });
+    let recounted = links.clone();
+    tasks.spawn(async move {
+        while let Some(key) = objective_news_out.recv().await {
+            recounted.recount(&key);
         }
     });
     tasks.spawn(links.run(context.clone(), stop.clone()));
@@ -201,7 +244,7 @@ pub async fn run(
         // Whoever drops this future ends the election too.
         .map(|election| AbortOnDropHandle::new(tokio::spawn(election)));
     stop.cancelled().await;
-    drop(instance_news);
+    drop((instance_news, objective_news));
     drop(context);
     // Only when no reconcile is under way any more may another process begin.
     let ended = async { while tasks.join_next().await.is_some() {} };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
@@ -92,6 +92,19 @@ impl Stores {
                 })
             })
             .find(|object| object.0.is_ok())
+    }
+
+    /// All instances that can be read.
+    #[must_use]
+    pub fn readable_instances(&self) -> Vec<Arc<Guarded<AnalyticsInstance>>> {
+        self.instances.iter().flat_map(Store::state).filter(|object| object.0.is_ok()).collect()
+    }
+
+    /// The endpoint of a name, readable or not.
+    #[must_use]
+    pub fn endpoint(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<MonitoredEndpoint>>> {
+        let key = ObjectRef::new(name).within(namespace);
+        self.endpoints.iter().find_map(|store| store.get(&key))
     }
 
     /// All readable endpoints that refer to an instance, leaving ones included.

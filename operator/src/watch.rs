@@ -1,6 +1,6 @@
 //! The streams of changes that start reconciles: trimmed, in pages, told apart by what matters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,11 +9,13 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates, watcher as watch};
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch as flag};
 
+use crate::discovery::annotations;
 use crate::health::Health;
+use crate::labels;
 use crate::metrics::Metrics;
 use crate::stores::{Guarded, InstanceKey};
 
@@ -68,20 +70,38 @@ impl Reporting {
     }
 }
 
+/// Who hears of changes of objects, once the store knows them.
+pub struct News<K> {
+    /// The instance that an object concerns.
+    pub about: fn(&Guarded<K>) -> InstanceKey,
+    /// What makes a change of an object one to tell; nothing while it concerns nobody.
+    pub essence: fn(&Guarded<K>) -> Option<u64>,
+    /// Hears of the instances.
+    pub changed: mpsc::UnboundedSender<InstanceKey>,
+}
+
+/// Hash of uid and generation: news is what is new, has another spec, or is gone.
+#[must_use]
+pub fn version<K: Resource>(object: &K) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    object.meta().uid.hash(&mut hasher);
+    object.meta().generation.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
 /// Changes of one of the two kinds, after they are in the store. Emits an object when its
 /// generation, finalizers, deletion or uid change; status is no reason.
-/// `changed` hears of every object that is new, has a new generation, or is gone.
 pub fn primary<K>(
     api: Api<Guarded<K>>,
     writer: Writer<Guarded<K>>,
     reporting: Reporting,
-    changed: Option<mpsc::UnboundedSender<InstanceKey>>,
+    news: News<K>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static,
 {
     reporting.health.pend(&reporting.pending::<K>());
-    let mut tap = Tap { known: HashMap::new(), arriving: Vec::new(), changed };
+    let mut tap = Tap { known: HashMap::new(), arriving: Vec::new(), news };
     let seen = reporting.clone();
     watch(api, watcher::Config::default().page_size(PAGE))
         .inspect(move |event| reporting.see::<K, _>(event))
@@ -108,56 +128,121 @@ fn essence<K: Resource>(object: &K) -> Option<u64> {
     Some(hasher.finish())
 }
 
-type Version = (Option<String>, Option<i64>);
+/// The instance that an object concerns, and how.
+type Concern = Option<(InstanceKey, u64)>;
 
-/// Tells others which objects are new, changed or gone.
-struct Tap {
-    known: HashMap<InstanceKey, Version>,
-    arriving: Vec<(InstanceKey, Version)>,
-    changed: Option<mpsc::UnboundedSender<InstanceKey>>,
+/// Tells others whom the objects concern that are new, changed or gone.
+struct Tap<K> {
+    /// By namespace and name of the object.
+    known: HashMap<InstanceKey, Concern>,
+    arriving: Vec<(InstanceKey, Concern)>,
+    news: News<K>,
 }
 
-impl Tap {
-    fn see<K: Resource>(&mut self, event: &Result<Event<K>, watcher::Error>) {
-        let version = |object: &K| (object.meta().uid.clone(), object.meta().generation);
+impl<K> Tap<K>
+where
+    Guarded<K>: Resource,
+{
+    fn concern(&self, object: &Guarded<K>) -> Concern {
+        (self.news.essence)(object).map(|essence| ((self.news.about)(object), essence))
+    }
+
+    fn see(&mut self, event: &Result<Event<Guarded<K>>, watcher::Error>) {
         match event {
             Ok(Event::Init) => self.arriving.clear(),
             // The store shows the objects of a list only when the list is complete.
-            Ok(Event::InitApply(object)) => self.arriving.push((InstanceKey::of(object), version(object))),
+            Ok(Event::InitApply(object)) => {
+                let concern = self.concern(object);
+                self.arriving.push((InstanceKey::of(object), concern));
+            }
             Ok(Event::InitDone) => {
                 let now: HashMap<_, _> = self.arriving.drain(..).collect();
                 let before = std::mem::take(&mut self.known);
-                for key in before.keys().filter(|key| !now.contains_key(*key)) {
-                    self.tell(key);
+                for (_, gone) in before.iter().filter(|(key, _)| !now.contains_key(*key)) {
+                    self.tell(gone);
                 }
-                for (key, version) in &now {
-                    if before.get(key) != Some(version) {
-                        self.tell(key);
+                for (key, concern) in &now {
+                    if before.get(key) != Some(concern) {
+                        self.tell(concern);
                     }
                 }
                 self.known = now;
             }
             Ok(Event::Apply(object)) => {
-                let (key, version) = (InstanceKey::of(object), version(object));
-                if self.known.insert(key.clone(), version.clone()) != Some(version) {
-                    self.tell(&key);
+                let concern = self.concern(object);
+                let before = self.known.insert(InstanceKey::of(object), concern.clone()).flatten();
+                if before != concern {
+                    self.tell(&concern);
+                    // Whom it concerns no more wants to know too.
+                    if before.as_ref().map(|(key, _)| key) != concern.as_ref().map(|(key, _)| key) {
+                        self.tell(&before);
+                    }
                 }
             }
             Ok(Event::Delete(object)) => {
-                let key = InstanceKey::of(object);
-                self.known.remove(&key);
-                self.tell(&key);
+                let gone = self.known.remove(&InstanceKey::of(object)).flatten();
+                self.tell(&gone);
             }
             Err(_) => {}
         }
     }
 
-    fn tell(&self, key: &InstanceKey) {
-        if let Some(changed) = &self.changed {
+    fn tell(&self, concern: &Concern) {
+        if let Some((key, _)) = concern {
             // Nobody listens any more only when the process is ending.
-            let _ = changed.send(key.clone());
+            let _ = self.news.changed.send(key.clone());
         }
     }
+}
+
+/// Objects of which some carry annotations of ours, after their metadata is in the store. Emits those
+/// that ask for something, and those that did when they were seen last.
+pub fn annotated<K>(
+    api: Api<PartialObjectMeta<K>>,
+    writer: Writer<PartialObjectMeta<K>>,
+    reporting: Reporting,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: DeserializeOwned,
+{
+    let mut asked = HashSet::new();
+    selected(api, labels::NOT_MANAGED, reporting)
+        .modify(|object: &mut PartialObjectMeta<K>| {
+            object.metadata.managed_fields = None;
+            object.metadata.labels = None;
+            object.metadata.owner_references = None;
+            let annotations = object.metadata.annotations.take().unwrap_or_default();
+            let ours = annotations.into_iter().filter(|(name, _)| name.starts_with(annotations::PREFIX));
+            object.metadata.annotations = Some(ours.collect());
+        })
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(wishes::<PartialObjectMeta<K>>, PredicateConfig::default())
+        .try_filter_map(move |object| {
+            let key = InstanceKey::of(&object);
+            let news = if annotations::asks(object.annotations()) {
+                asked.insert(key);
+                true
+            } else {
+                asked.remove(&key)
+            };
+            std::future::ready(Ok(news.then_some(object)))
+        })
+}
+
+/// Hash of all that an annotated object's endpoint depends on.
+fn wishes<K: Resource>(object: &K) -> Option<u64> {
+    let meta = object.meta();
+    let mut hasher = DefaultHasher::new();
+    meta.uid.hash(&mut hasher);
+    meta.annotations.hash(&mut hasher);
+    // A Service has no generation.
+    match meta.generation {
+        Some(generation) => generation.hash(&mut hasher),
+        None => meta.resource_version.hash(&mut hasher),
+    }
+    Some(hasher.finish())
 }
 
 /// Every change of child objects, as metadata only.

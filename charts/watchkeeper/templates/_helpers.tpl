@@ -60,6 +60,11 @@ all
 {{- required (printf "%s has no rules" .path) (regexFind "(?ms)^rules:\n.*" (.root.Files.Get .path)) | trim -}}
 {{- end -}}
 
+{{/* The same without their head, to go on with a list that has begun. */}}
+{{- define "watchkeeper.moreRules" -}}
+{{- include "watchkeeper.rules" . | trimPrefix "rules:" | trim -}}
+{{- end -}}
+
 {{- define "watchkeeper.subject" -}}
 subjects:
   - kind: ServiceAccount

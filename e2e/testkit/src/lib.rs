@@ -21,6 +21,7 @@ pub mod process;
 pub mod program;
 pub mod rundir;
 pub mod service;
+pub mod sink;
 pub mod user;
 pub mod wait;
 pub mod watchkeeper;

@@ -80,7 +80,10 @@ impl Local {
         if self.command == "local" {
             spec = spec.arg("--data").arg(&data);
         }
-        spec = spec.args(["--listen", &listen.to_string(), "--metrics-listen", &metrics.to_string()]);
+        if self.command != "checker" {
+            spec = spec.args(["--listen", &listen.to_string()]);
+        }
+        spec = spec.args(["--metrics-listen", &metrics.to_string()]);
         for change in self.change {
             spec = match change {
                 Change::Argument(argument) => spec.arg(argument),
@@ -113,6 +116,21 @@ impl Watchkeeper {
     #[must_use]
     pub fn logger(database: &str) -> Local {
         Local { command: "logger", data: None, change: Vec::new() }.database(database)
+    }
+
+    /// One of the checkers of a PostgreSQL database, which answers on its metrics port alone.
+    #[must_use]
+    pub fn checker(database: &str) -> Local {
+        Local { command: "checker", data: None, change: Vec::new() }.database(database)
+    }
+
+    /// The read path on its own over a PostgreSQL database, with its administrator's token in a file.
+    #[must_use]
+    pub fn api(database: &str, token: &Path) -> Local {
+        Local { command: "api", data: None, change: Vec::new() }
+            .database(database)
+            .arg("--admin-token-file")
+            .arg(token)
     }
 
     /// Where the services answer, as `http://127.0.0.1:18000`.

@@ -20,6 +20,8 @@ pub struct Known {
     pub endpoints: BTreeMap<String, Value>,
     /// Keys by project.
     pub projects: BTreeMap<String, String>,
+    /// Settings by project.
+    pub settings: BTreeMap<String, Value>,
     /// Uids that were deleted.
     pub deleted: Vec<String>,
     /// Number of PUTs of endpoints.
@@ -50,6 +52,7 @@ impl FakeApi {
             .route("/api/v1/endpoints", get(list))
             .route("/api/v1/endpoints/{uid}", put(put_endpoint).delete(delete_endpoint))
             .route("/api/v1/transitions", get(transitions))
+            .route("/api/v1/projects/{name}/settings", put(put_settings))
             .route("/api/v1/projects/{name}", put(put_project).delete(delete_project))
             .with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -89,6 +92,19 @@ fn authorized(api: &FakeApi, headers: &HeaderMap) -> Result<(), Box<Response>> {
             (StatusCode::UNAUTHORIZED, Json(json!({"message": "no token", "status": 401}))).into_response(),
         )),
     }
+}
+
+async fn put_settings(
+    State(api): State<FakeApi>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Err(refusal) = authorized(&api, &headers) {
+        return *refusal;
+    }
+    api.with(|known| known.settings.insert(name, body.clone()));
+    Json(body).into_response()
 }
 
 async fn put_endpoint(

@@ -11,9 +11,10 @@ use kube::{Api, Client, ResourceExt};
 use watchkeeper_testkit::paths;
 
 /// What the operator writes or reads.
-pub const FILES: [&str; 3] = [
+pub const FILES: [&str; 4] = [
     "gateway-api/gateway.networking.k8s.io_httproutes.yaml",
     "prometheus-operator/monitoring.coreos.com_servicemonitors.yaml",
+    "prometheus-operator/monitoring.coreos.com_prometheusrules.yaml",
     "cert-manager/cert-manager.io_certificates.yaml",
 ];
 

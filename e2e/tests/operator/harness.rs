@@ -63,7 +63,7 @@ impl World {
             settings: Settings {
                 image: "watchkeeper:1.0.0".to_owned(),
                 api_url: Some("http://127.0.0.1:9".to_owned()),
-                discovery: Duration::from_secs(1),
+                served_refresh: Duration::from_secs(1),
                 ..Settings::default()
             },
             client,
@@ -89,6 +89,22 @@ impl World {
         }))?;
         Api::namespaced(self.client.clone(), namespace).create(&created, &binding).await?;
         self.granted(json!({"namespace": namespace, "verb": "list", "resource": "secrets"})).await
+    }
+
+    /// Lets the operator of this test make endpoints of annotated objects, by the generated Role.
+    pub async fn grant_discovery(&self, namespace: &str) -> Result<()> {
+        let role: Role = serde_yaml::from_str(&rbac::files()?[3].1)?;
+        let created = PostParams::default();
+        Api::namespaced(self.client.clone(), namespace).create(&created, &role).await?;
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": "operator-discovery"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role.name_any()},
+            "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
+        }))?;
+        Api::namespaced(self.client.clone(), namespace).create(&created, &binding).await?;
+        self.granted(json!({"namespace": namespace, "verb": "create", "resource": "monitoredendpoints",
+            "group": "watchkeeper.dev"}))
+            .await
     }
 
     /// Waits until the API server has heard of a permission, which takes it a moment.

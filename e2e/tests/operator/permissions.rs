@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use watchkeeper_crds::MonitoredEndpoint;
 use watchkeeper_crds::monitored_endpoint::EndpointState;
 use watchkeeper_operator::analytics_instance::child::ChildKind;
-use watchkeeper_operator::rbac::RULES;
+use watchkeeper_operator::rbac::{DISCOVERY_RULES, RULES};
 use watchkeeper_testkit::wait::until_async;
 
 use crate::api::FakeApi;
@@ -26,6 +26,7 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
     let mut world = World::new("verbs").await?;
     world.settings.api_url = Some(api.url.clone());
     world.grant_cluster().await?;
+    world.grant_discovery(&world.namespace).await?;
     let guest = world.plane.namespace("guest").await?;
     let class = elastic(&world).await?;
     let operator = world.operator_for(&[&world.namespace, &guest]).await?;
@@ -43,18 +44,31 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
             "access": {"projects": [{"name": "web", "keySecretName": "web-key"}]},
             "ingress": {"host": "stats.example.com", "tls": {"issuerRef": {"name": "ca"}}},
             "logger": {"autoscaling": {"maxReplicas": 2}},
-            "observability": {"serviceMonitor": {"enabled": true}},
-            "endpoints": {"namespaceSelector": {"matchLabels": {"watchkeeper.dev/test": "true"}}}}),
+            "observability": {"serviceMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}},
+            "endpoints": {"namespaceSelector": {"matchLabels": {"watchkeeper.dev/test": "true"}},
+                "discovery": {"enabled": true}}}),
         )
         .await?;
     world.ready("shop").await?;
     let endpoints: Api<MonitoredEndpoint> = Api::namespaced(world.client.clone(), &guest);
-    let spec =
-        json!({"instanceRef": {"name": "shop", "namespace": world.namespace}, "http": {"url": "http://a/"}});
+    let spec = json!({"instanceRef": {"name": "shop", "namespace": world.namespace}, "http": {"url": "http://a/"},
+            "slo": {"target": "99.9"}});
     let endpoint = MonitoredEndpoint::new("front", serde_json::from_value(spec)?);
     let uid = endpoints.create(&PostParams::default(), &endpoint).await?.uid().unwrap_or_default();
     until_async("the endpoint is told", SOON, async || {
         Ok(api.with(|known| known.endpoints.contains_key(&uid)).then_some(()))
+    })
+    .await?;
+    let annotated: Service = serde_json::from_value(json!({
+        "metadata": {"name": "found", "annotations": {"watchkeeper.dev/monitor": "true"}},
+        "spec": {"ports": [{"port": 80}]}}))?;
+    Api::namespaced(world.client.clone(), &world.namespace)
+        .create(&PostParams::default(), &annotated)
+        .await?;
+    until_async("a Service is found, and an objective has rules", SOON, async || {
+        let found = world.endpoints().get_opt("service-found").await?;
+        let rules = world.children(ChildKind::PrometheusRule).get_opt("shop-slo").await?;
+        Ok((found.is_some() && rules.is_some()).then_some(()))
     })
     .await?;
     // … goes up, down and up again, and the second time makes a series of the Event …
@@ -98,7 +112,8 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
             json!({
             "database": {"managed": null, "external": {"urlFrom": {"name": "hits-db", "key": "url"}}},
             "access": {"projects": []}, "gateway": null, "logger": {"autoscaling": null},
-            "observability": {"serviceMonitor": {"enabled": false}},
+            "observability": {"serviceMonitor": {"enabled": false}, "prometheusRule": {"enabled": false}},
+            "endpoints": {"discovery": {"enabled": false}},
             "networkPolicy": {"enabled": false}, "podDisruptionBudget": {"enabled": false}}),
         )
         .await?;
@@ -113,11 +128,13 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
                     | ChildKind::Ingress
                     | ChildKind::NetworkPolicy
                     | ChildKind::PodDisruptionBudget
+                    | ChildKind::PrometheusRule
                     | ChildKind::ServiceMonitor
                     | ChildKind::StatefulSet
             ) && !["shop-database", "web-key"].contains(&object.name_any().as_str())
         });
-        Ok(gone.then_some(()))
+        let found = world.endpoints().get_opt("service-found").await?;
+        Ok((gone && found.is_none()).then_some(()))
     })
     .await?;
     endpoints.delete("front", &DeleteParams::default()).await?;
@@ -131,6 +148,7 @@ async fn every_granted_verb_is_used_and_none_is_missing() -> Result<()> {
 
     let granted: BTreeSet<String> = RULES
         .iter()
+        .chain(&DISCOVERY_RULES)
         .flat_map(|rule| {
             rule.resources.iter().flat_map(move |resource| {
                 rule.verbs.iter().map(move |verb| format!("{verb} {}/{resource}", rule.group))

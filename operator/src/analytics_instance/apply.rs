@@ -10,9 +10,9 @@ use super::child::{Child, ChildKind};
 use super::diff::{hash, holds};
 use super::{replicas, storage};
 use crate::context::{Context, Error};
-use crate::discovery::Served;
 use crate::gate::GateError;
 use crate::labels;
+use crate::served::Served;
 
 /// Owner of the fields that this controller writes.
 pub const FIELD_MANAGER: &str = "watchkeeper-operator/analyticsinstance";

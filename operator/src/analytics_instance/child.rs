@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::build::Children;
 use crate::context::Error;
-use crate::foreign::{ForeignKind, HTTPRoute, ServiceMonitor};
+use crate::foreign::{ForeignKind, HTTPRoute, PrometheusRule, ServiceMonitor};
 
 /// A kind of child object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,13 +42,15 @@ pub enum ChildKind {
     HttpRoute,
     /// Who scrapes metrics.
     ServiceMonitor,
+    /// What Prometheus watches of endpoints that have an objective.
+    PrometheusRule,
     /// Copies of the database.
     CronJob,
 }
 
 impl ChildKind {
     /// All kinds, in the order in which they are applied.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Secret,
@@ -61,6 +63,7 @@ impl ChildKind {
         Self::Ingress,
         Self::HttpRoute,
         Self::ServiceMonitor,
+        Self::PrometheusRule,
         Self::CronJob,
     ];
 
@@ -80,6 +83,7 @@ impl ChildKind {
             Self::Ingress => "Ingress",
             Self::HttpRoute => ForeignKind::HttpRoute.name(),
             Self::ServiceMonitor => ForeignKind::ServiceMonitor.name(),
+            Self::PrometheusRule => ForeignKind::PrometheusRule.name(),
             Self::CronJob => "CronJob",
         }
     }
@@ -109,6 +113,7 @@ impl ChildKind {
         match self {
             Self::HttpRoute => Some(ForeignKind::HttpRoute),
             Self::ServiceMonitor => Some(ForeignKind::ServiceMonitor),
+            Self::PrometheusRule => Some(ForeignKind::PrometheusRule),
             _ => None,
         }
     }
@@ -129,6 +134,7 @@ impl ChildKind {
             Self::Ingress => ApiResource::erase::<Ingress>(&()),
             Self::HttpRoute => ApiResource::erase::<HTTPRoute>(&()),
             Self::ServiceMonitor => ApiResource::erase::<ServiceMonitor>(&()),
+            Self::PrometheusRule => ApiResource::erase::<PrometheusRule>(&()),
             Self::CronJob => ApiResource::erase::<CronJob>(&()),
         }
     }
@@ -173,6 +179,7 @@ impl Children {
             ingress,
             route,
             service_monitor,
+            slo_rules,
             backup,
         } = self;
         let mut all = Vec::new();
@@ -188,6 +195,7 @@ impl Children {
         add(&mut all, ChildKind::Ingress, ingress)?;
         add(&mut all, ChildKind::HttpRoute, route)?;
         add(&mut all, ChildKind::ServiceMonitor, service_monitor)?;
+        add(&mut all, ChildKind::PrometheusRule, slo_rules)?;
         add(&mut all, ChildKind::CronJob, backup)?;
         Ok(all)
     }

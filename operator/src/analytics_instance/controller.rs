@@ -24,13 +24,14 @@ use super::backup;
 use super::build::{build, certificate_secret};
 use super::child::ChildKind;
 use super::dereference::dereference;
+use super::notifications;
 use super::plan::Plan;
 use super::projects::{self, Registered};
 use super::prune::prune;
 use super::status;
 use super::validate::validate;
 use crate::context::{Context, Error};
-use crate::foreign::{Certificate, ForeignKind, HTTPRoute, ServiceMonitor};
+use crate::foreign::{Certificate, ForeignKind, HTTPRoute, PrometheusRule, ServiceMonitor};
 use crate::labels;
 use crate::monitored_endpoint::push::ApiClient;
 use crate::retry::jittered;
@@ -94,6 +95,12 @@ pub async fn run(
                 &reporting,
                 &context,
             )),
+            ChildKind::PrometheusRule => controller.owns_stream(while_served::<PrometheusRule>(
+                ForeignKind::PrometheusRule,
+                &place,
+                &reporting,
+                &context,
+            )),
             ChildKind::CronJob => own::<CronJob>(controller, &place, &reporting, &context),
         };
     }
@@ -110,7 +117,7 @@ pub async fn run(
         .watches_stream(certificates, move |certificate| labelled(&certified, &certificate))
         .reconcile_on(counts)
         .reconcile_all_on(watch::leading(context.gate.subscribe()))
-        .reconcile_all_on(context.discovery.changes())
+        .reconcile_all_on(context.served.changes())
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, on_error, work)
         .for_each(|_| async {})
@@ -168,7 +175,7 @@ where
     let reporting = reporting.apart();
     let done = reporting.clone();
     let begin = move || watch::children::<K>(api.clone(), labels::MANAGED, reporting.clone()).boxed();
-    context.discovery.while_served(kind, begin, move || done.done_with::<K>())
+    context.served.while_served(kind, begin, move || done.done_with::<K>())
 }
 
 /// The instance that an object belongs to by its labels; its owner is a child of ours: of a Job
@@ -190,8 +197,10 @@ fn refers(instance: &AnalyticsInstance, secret: &str) -> bool {
         spec.access.admin_secret_ref.as_ref().map(|reference| &reference.name),
         external.map(|external| &external.url_from.name),
         external.and_then(|external| external.ca.as_ref()).map(|reference| &reference.name),
+        spec.site.as_ref().map(|site| &site.secret_ref.name),
     ];
     named.into_iter().flatten().any(|name| name == secret)
+        || notifications::refers(instance, secret)
         || certificate_secret(&instance.name_any(), spec).as_deref() == Some(secret)
 }
 
@@ -245,7 +254,7 @@ async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result
         return Ok(RESYNC);
     }
     let namespace = instance.namespace().unwrap_or_default();
-    let served = context.discovery.served().await;
+    let served = context.served.kinds().await;
     let mut live = Live::read(&context.client, &namespace, &instance.name_any(), served).await?;
     let result = if instance.spec.paused { Ok(()) } else { bring_about(instance, work, &mut live).await };
     if matches!(result, Err(Error::Standby)) {
@@ -292,13 +301,14 @@ async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live)
     let shut = refused.iter().any(|(kind, _)| kind.is_way_in());
     let spared = |kind: ChildKind| shut && kind.is_way_in();
     let pruned = prune(context, &plan.namespace, &plan.uid, &children, live, spared).await?;
-    let told = tell_api(work, &plan, live, &token, &pruned).await;
+    let told = tell_api(work, instance, &plan, live, &token, &pruned).await;
     refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error)).and(claim).and(told)
 }
 
-/// Tells the API about projects, as soon as there is an API.
+/// Tells the API about projects and channels, as soon as there is an API.
 async fn tell_api(
     work: &Work,
+    instance: &AnalyticsInstance,
     plan: &Plan,
     live: &Live,
     token: &str,
@@ -313,7 +323,8 @@ async fn tell_api(
     let url = context.settings.api_url(&plan.namespace, &plan.name);
     let api = ApiClient::new(context.links.http(), &url, token);
     projects::forget(context, &api, pruned, plan).await;
-    projects::register(context, &work.registered, plan, &api).await
+    let channels = notifications::tell(context, &work.registered, instance, &api).await;
+    projects::register(context, &work.registered, plan, &api).await.and(channels)
 }
 
 #[cfg(test)]
@@ -328,8 +339,10 @@ mod tests {
         let external = instance(json!({
             "database": {"external": {"urlFrom": {"name": "db", "key": "url"}, "ca": {"name": "ca", "key": "ca"}}},
             "access": {"adminSecretRef": {"name": "boss", "key": "token"}},
-            "ingress": {"host": "a.example", "tls": {"issuerRef": {"name": "x"}}}}));
-        for name in ["db", "ca", "boss", "shop-tls"] {
+            "ingress": {"host": "a.example", "tls": {"issuerRef": {"name": "x"}}},
+            "notifications": {"channels": [{"name": "ops", "slack":
+                {"url": {"valueFrom": {"secretKeyRef": {"name": "slack", "key": "url"}}}}}]}}));
+        for name in ["db", "ca", "boss", "shop-tls", "slack"] {
             assert!(refers(&external, name), "{name}");
         }
         assert!(!refers(&external, "other"));

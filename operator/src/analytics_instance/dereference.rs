@@ -11,8 +11,10 @@ use watchkeeper_crds::{AnalyticsInstance, SecretKeyRef};
 
 use super::apply::Live;
 use super::backup;
+use super::objectives::{self, Objective};
 use super::plan::{ADMIN_KEY, PROJECT_KEY, SALT_KEY, salt_secret};
 use crate::context::{Context, Error};
+use crate::stores::InstanceKey;
 
 /// What a spec refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct References {
     pub project_keys: BTreeMap<String, String>,
     /// What keeps a hash of a secret from being tried out by guessing.
     pub salt: String,
+    /// The website's secret, where there is one.
+    pub site_secret: Option<String>,
+    /// Endpoints that have an objective, where rules are made for them.
+    pub objectives: Vec<Objective>,
     /// Whether the database is still to be made from a copy.
     pub restoring: bool,
 }
@@ -83,9 +89,16 @@ pub async fn dereference(
                 .await?;
         project_keys.insert(project.name.clone(), key);
     }
+    let site_secret = match &spec.site {
+        Some(site) => Some(required(&secrets, &site.secret_ref).await?),
+        None => None,
+    };
     let salt = kept_or(&secrets, &salt_secret(&name), SALT_KEY, password).await?;
+    let rules = spec.observability.prometheus_rule.enabled;
+    let objectives =
+        if rules { objectives::of_instance(&context.stores, &InstanceKey::of(instance)) } else { Vec::new() };
     let restoring = backup::restoring(context, instance, live).await?;
-    Ok(References { admin_token, database, project_keys, salt, restoring })
+    Ok(References { admin_token, database, project_keys, salt, site_secret, objectives, restoring })
 }
 
 async fn required(secrets: &Api<Secret>, reference: &SecretKeyRef) -> Result<String, Error> {

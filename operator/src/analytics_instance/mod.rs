@@ -8,6 +8,8 @@ pub mod child;
 pub mod controller;
 pub mod dereference;
 pub mod diff;
+pub mod notifications;
+pub mod objectives;
 pub mod plan;
 pub mod projects;
 pub mod prune;

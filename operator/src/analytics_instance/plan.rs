@@ -1,10 +1,11 @@
 //! Everything that `build` needs to know, and nothing that could change under its hands.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use watchkeeper_crds::analytics_instance::{AnalyticsInstanceSpec, ManagedDatabase};
+use watchkeeper_crds::analytics_instance::{AnalyticsInstanceSpec, ManagedDatabase, ProjectSettings};
 use watchkeeper_crds::backup::Restore;
 use watchkeeper_crds::{Component, SecretKeyRef};
 
+use super::objectives::Objective;
 use crate::labels;
 
 /// User and name of the managed database.
@@ -121,6 +122,8 @@ pub struct ProjectKey {
     pub secret: String,
     /// The key, a UUID.
     pub key: String,
+    /// What the project wants, where the spec says it.
+    pub settings: Option<ProjectSettings>,
 }
 
 /// One instance, with everything that it refers to.
@@ -142,12 +145,16 @@ pub struct Plan {
     pub admin: Admin,
     /// Projects and their keys.
     pub projects: Vec<ProjectKey>,
+    /// Endpoints that have an objective, in order.
+    pub objectives: Vec<Objective>,
     /// What keeps a hash of a secret from being tried out by guessing: random, and itself a secret.
     pub salt: String,
     /// Hash of what is secret about the way to the database.
     pub database_hash: String,
     /// Hash of the administrator's token.
     pub admin_hash: String,
+    /// Hash of the website's secret; empty without one.
+    pub site_hash: String,
 }
 
 impl Plan {

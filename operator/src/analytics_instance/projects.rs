@@ -12,24 +12,24 @@ use crate::context::{Context, Error};
 use crate::labels;
 use crate::monitored_endpoint::push::ApiClient;
 
-/// What each API has been told, by uid of the instance.
+/// What each API has been told, by uid of the instance and, of other things than projects, what it is.
 #[derive(Debug, Default)]
 pub struct Registered {
     told: Mutex<HashMap<String, String>>,
 }
 
 impl Registered {
-    fn has(&self, uid: &str, hash: &str) -> bool {
+    pub(super) fn has(&self, uid: &str, hash: &str) -> bool {
         self.lock().get(uid).is_some_and(|told| told == hash)
     }
 
-    fn set(&self, uid: &str, hash: String) {
+    pub(super) fn set(&self, uid: &str, hash: String) {
         self.lock().insert(uid.to_owned(), hash);
     }
 
     /// Forgets what an API was told, so that it is told again.
     pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+        self.lock().retain(|key, _| !key.starts_with(uid));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
@@ -55,7 +55,13 @@ pub async fn register(
     for project in &plan.projects {
         let result = api.put_project(&project.name, &project.key).await;
         count(context, "put_project", result.is_ok());
+        let registered = result.is_ok();
         refusal = refusal.or(result.err());
+        if let (true, Some(settings)) = (registered, &project.settings) {
+            let result = api.put_project_settings(&project.name, settings).await;
+            count(context, "put_project_settings", result.is_ok());
+            refusal = refusal.or(result.err());
+        }
     }
     if let Some(refusal) = refusal {
         return Err(refusal.into());
@@ -82,7 +88,7 @@ pub async fn forget(context: &Context, api: &ApiClient, pruned: &[DynamicObject]
     }
 }
 
-fn count(context: &Context, operation: &str, ok: bool) {
+pub(super) fn count(context: &Context, operation: &str, ok: bool) {
     let outcome = if ok { "ok" } else { "error" };
     context.metrics.api_calls.with_label_values(&[operation, outcome]).inc();
 }

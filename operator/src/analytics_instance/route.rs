@@ -8,8 +8,8 @@ use watchkeeper_crds::AnalyticsInstance;
 use super::apply::Live;
 use super::child::ChildKind;
 use crate::conditions::Finding;
-use crate::discovery::Served;
 use crate::foreign::ForeignKind;
+use crate::served::Served;
 
 const KIND: &str = "RouteReady";
 
@@ -39,6 +39,11 @@ pub fn missing(instance: &AnalyticsInstance, served: &Served) -> Option<String> 
             spec.observability.service_monitor.enabled,
             ForeignKind::ServiceMonitor,
             "spec.observability.serviceMonitor",
+        ),
+        (
+            spec.observability.prometheus_rule.enabled,
+            ForeignKind::PrometheusRule,
+            "spec.observability.prometheusRule",
         ),
     ];
     let missing: Vec<String> = needed

@@ -18,6 +18,7 @@ use super::validate::split_image;
 use super::{certificate, route};
 use crate::conditions::{self, Finding};
 use crate::context::{Context, Error};
+use crate::stores::InstanceKey;
 
 /// What was found out about an instance.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,8 @@ pub struct Observation {
     pub certificate: Option<Finding>,
     /// How the HTTPRoute is; nothing where none is asked for.
     pub route: Option<Finding>,
+    /// How discovery goes; nothing where it is not asked for.
+    pub discovery: Option<Finding>,
     /// Kinds of other projects that the spec needs and the cluster does not serve.
     pub missing: Option<String>,
     /// What kept the reconcile from its end: reason and message.
@@ -191,6 +194,12 @@ pub async fn observe(
         failing,
         certificate,
         route: route::observe(instance, live),
+        discovery: instance
+            .spec
+            .endpoints
+            .discovery
+            .enabled
+            .then(|| context.discovery.finding(&InstanceKey::of(instance))),
         missing: route::missing(instance, live.served()),
         failure: failure.map(|error| (error.reason().to_owned(), error.to_string())),
         hopeless: failure.is_some_and(Error::is_hopeless),
@@ -293,6 +302,7 @@ fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let mut all = vec![ready, progressing, degraded(instance, seen), paused, database];
     all.extend(seen.certificate.clone());
     all.extend(seen.route.clone());
+    all.extend(seen.discovery.clone());
     all.extend(backup::finding(instance, seen.copies.as_ref()));
     all.extend(abnormal);
     all

@@ -24,6 +24,8 @@ pub fn validate(
     let name = instance.name_any();
     let database_hash = salted(&references.salt, &format!("{:?}", references.database));
     let admin_hash = salted(&references.salt, &references.admin_token);
+    let site_hash =
+        references.site_secret.as_ref().map(|secret| salted(&references.salt, secret)).unwrap_or_default();
     let database = match (references.database, &spec.database.managed, &spec.database.external) {
         (DatabaseReferences::External { url, .. }, _, Some(external)) => Database::External {
             port: port_of(&url, &external.url_from.name)?,
@@ -64,7 +66,12 @@ pub fn validate(
                 "Secret {secret} holds no UUID under api-key; correct or delete it"
             )));
         }
-        projects.push(ProjectKey { name: project.name.clone(), secret, key });
+        projects.push(ProjectKey {
+            name: project.name.clone(),
+            secret,
+            key,
+            settings: project.settings.clone(),
+        });
     }
     let plan = Plan {
         namespace: instance.namespace().unwrap_or_default(),
@@ -74,9 +81,11 @@ pub fn validate(
         database,
         admin,
         projects,
+        objectives: references.objectives,
         salt: references.salt,
         database_hash,
         admin_hash,
+        site_hash,
         spec,
     };
     check_templates(&plan)?;

@@ -8,6 +8,8 @@ fn references(database: DatabaseReferences) -> References {
         database,
         project_keys: [("web".to_owned(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned())].into(),
         salt: "SALT".to_owned(),
+        site_secret: None,
+        objectives: Vec::new(),
         restoring: false,
     }
 }

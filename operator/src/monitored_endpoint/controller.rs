@@ -20,6 +20,7 @@ use super::validate::{Decision, validate};
 use super::{finalizer, link, status};
 use crate::conditions::Finding;
 use crate::context::{Context, Error};
+use crate::discovery::controller as discovery;
 use crate::labels;
 use crate::retry::jittered;
 use crate::run::Place;
@@ -127,6 +128,15 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
     let key = InstanceKey::referred(endpoint);
     if endpoint.metadata.deletion_timestamp.is_some() {
         return finalizer::release(context, endpoint).await;
+    }
+    if discovery::is_leftover(context, endpoint) {
+        match discovery::remove(context, endpoint).await {
+            // Who may make none may delete none; then it is one like any other.
+            Err(Error::Forbidden { message, .. }) => {
+                tracing::warn!(endpoint = %retry_key_of(endpoint), message, "an endpoint is left over and stays");
+            }
+            result => return result,
+        }
     }
     let result = push(endpoint, context).await;
     let findings = match &result {

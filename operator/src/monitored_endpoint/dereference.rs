@@ -1,5 +1,5 @@
 //! Phase 1: the instance that an endpoint refers to, whether it lets it in, and the
-//! values of headers that stand in Secrets.
+//! values that stand in Secrets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct References {
     pub instance: InstanceKey,
     /// Whether the instance is there and lets it in.
     pub admission: Admission,
-    /// Values of headers, by Secret and key.
+    /// Values, by Secret and key.
     pub secrets: BTreeMap<(String, String), String>,
 }
 
@@ -41,11 +41,11 @@ pub enum Admission {
 /// Fetches what an endpoint refers to.
 ///
 /// # Errors
-/// [`Error::SecretMissing`] when a header's Secret is not there.
+/// [`Error::SecretMissing`] when a Secret is not there.
 pub async fn dereference(context: &Context, endpoint: &MonitoredEndpoint) -> Result<References, Error> {
     let key = InstanceKey::referred(endpoint);
     let admission = match context.stores.instance(&key) {
-        Some(object) => admit(context, endpoint, &object).await?,
+        Some(object) => admit(context, &endpoint.namespace().unwrap_or_default(), &object).await?,
         None => Admission::NoInstance,
     };
     let mut secrets = BTreeMap::new();
@@ -63,26 +63,28 @@ pub async fn dereference(context: &Context, endpoint: &MonitoredEndpoint) -> Res
     Ok(References { instance: key, admission, secrets })
 }
 
-/// Secrets and keys that the headers name.
+/// Secrets and keys that the endpoint names.
 #[must_use]
 pub fn secret_keys(endpoint: &MonitoredEndpoint) -> Vec<(String, String)> {
-    let headers = endpoint.spec.http.iter().flat_map(|http| &http.headers);
-    headers
-        .filter_map(|header| header.value_from.as_ref())
-        .map(|source| (source.secret_key_ref.name.clone(), source.secret_key_ref.key.clone()))
-        .collect()
+    let mut spec = endpoint.spec.clone();
+    let slots = spec.slots();
+    let sources = slots.iter().filter_map(|slot| slot.source.as_ref());
+    sources.map(|source| (source.secret_key_ref.name.clone(), source.secret_key_ref.key.clone())).collect()
 }
 
-async fn admit(
+/// Whether an instance lets in the endpoints of a namespace.
+///
+/// # Errors
+/// What the API server says.
+pub async fn admit(
     context: &Context,
-    endpoint: &MonitoredEndpoint,
+    namespace: &str,
     instance: &Arc<Guarded<AnalyticsInstance>>,
 ) -> Result<Admission, Error> {
     let Ok(instance) = &instance.0 else {
         return Ok(Admission::NoInstance);
     };
-    let namespace = endpoint.namespace().unwrap_or_default();
-    if instance.namespace().as_deref() == Some(&namespace) {
+    if instance.namespace().as_deref() == Some(namespace) {
         return Ok(Admission::Allowed);
     }
     let Some(selector) = &instance.spec.endpoints.namespace_selector else {
@@ -92,7 +94,7 @@ async fn admit(
         return Ok(Admission::Allowed);
     }
     let namespaces: Api<Namespace> = Api::all(context.client.clone());
-    match namespaces.get_metadata_opt(&namespace).await {
+    match namespaces.get_metadata_opt(namespace).await {
         Ok(found) => {
             let labels = found.map(|found| found.labels().clone()).unwrap_or_default();
             Ok(if selects(selector, &labels) { Admission::Allowed } else { Admission::NotAllowed })

@@ -122,6 +122,7 @@ impl Links {
             match state {
                 Some(EndpointState::Up) => counts.up += 1,
                 Some(EndpointState::Down) => counts.down += 1,
+                Some(EndpointState::Degraded) => counts.degraded += 1,
                 _ => {}
             }
         }

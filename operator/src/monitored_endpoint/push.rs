@@ -6,7 +6,8 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use watchkeeper_crds::monitored_endpoint::{EndpointState, LastCheck, Uptime};
+use watchkeeper_crds::analytics_instance::ProjectSettings;
+use watchkeeper_crds::monitored_endpoint::{CertificateStatus, EndpointState, LastCheck, Uptime};
 
 /// Time that any call but a long poll may take.
 const CALL: Duration = Duration::from_secs(10);
@@ -58,6 +59,9 @@ pub struct Report {
     /// Percent of time up.
     #[serde(default)]
     pub uptime: Option<Uptime>,
+    /// The certificate that it was shown.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
 }
 
 /// All endpoints that the API knows from Kubernetes.
@@ -132,12 +136,30 @@ impl ApiClient {
         self.send(request.json(&json!({ "key": key }))).await.map(|_| ())
     }
 
+    /// Sets what a project wants beyond what the installation demands.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn put_project_settings(&self, name: &str, settings: &ProjectSettings) -> Result<(), ApiError> {
+        let request = self.request(Method::PUT, &format!("/api/v1/projects/{name}/settings"), CALL);
+        self.send(request.json(settings)).await.map(|_| ())
+    }
+
     /// Makes the API forget a project's name.
     ///
     /// # Errors
     /// [`ApiError`].
     pub async fn delete_project(&self, name: &str) -> Result<(), ApiError> {
         self.delete(&format!("/api/v1/projects/{name}")).await
+    }
+
+    /// Puts all channels of notices; putting the same again changes nothing.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn put_notifications(&self, notifications: &Value) -> Result<(), ApiError> {
+        let request = self.request(Method::PUT, "/api/v1/notifications", CALL);
+        self.send(request.json(notifications)).await.map(|_| ())
     }
 
     /// All endpoints that the API has from Kubernetes.

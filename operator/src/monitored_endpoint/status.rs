@@ -25,7 +25,8 @@ pub fn is_stale(written: Option<&MonitoredEndpointStatus>, report: &Report, hear
     let Some(written) = written else {
         return true;
     };
-    if written.state != Some(report.state) || written.since != report.since {
+    let certified = report.certificate.is_some() && written.certificate != report.certificate;
+    if written.state != Some(report.state) || written.since != report.since || certified {
         return true;
     }
     match (&written.last_check, &report.last_check) {
@@ -56,6 +57,7 @@ pub fn compute(
     let mut status = MonitoredEndpointStatus {
         conditions,
         observed_generation: endpoint.metadata.generation,
+        target: Some(endpoint.spec.target()),
         ..previous.clone()
     };
     let accepted = findings.iter().all(|finding| finding.kind != "Accepted" || finding.status);
@@ -67,6 +69,7 @@ pub fn compute(
                 status.since.clone_from(&report.since);
                 status.last_check.clone_from(&report.last_check);
                 status.uptime.clone_from(&report.uptime);
+                status.certificate.clone_from(&report.certificate);
             }
         }
         // Nobody watches it, so nobody knows.
@@ -75,6 +78,7 @@ pub fn compute(
             status.since = None;
             status.last_check = None;
             status.uptime = None;
+            status.certificate = None;
         }
         _ => {
             let unheard =
@@ -128,7 +132,8 @@ pub async fn write(
     {
         let message = status.last_check.and_then(|check| check.message);
         let note = message.unwrap_or_else(|| format!("the endpoint is {}", state.as_str().to_lowercase()));
-        context.events.say(&about, state == EndpointState::Down, "Check", state.as_str(), &note).await;
+        let warning = matches!(state, EndpointState::Down | EndpointState::Degraded);
+        context.events.say(&about, warning, "Check", state.as_str(), &note).await;
     }
     Ok(())
 }

@@ -68,6 +68,26 @@ fn a_transition_is_written_at_once() {
 }
 
 #[test]
+fn every_state_of_the_api_is_known_and_a_glance_tells_it_with_what_is_asked() {
+    for state in ["Up", "Degraded", "Down", "Unknown", "Maintenance", "Suspended"] {
+        let status = settled(&report(state, NOON, NOON)).status.unwrap();
+        assert_eq!(status.state.map(EndpointState::as_str), Some(state));
+        assert_eq!(status.target.as_deref(), Some("http://a"));
+    }
+}
+
+#[test]
+fn another_certificate_is_news_and_the_same_is_none() {
+    let certified = |expires: &str| Report {
+        certificate: serde_json::from_value(json!({"notAfter": expires})).unwrap(),
+        ..report("Up", NOON, NOON)
+    };
+    let before = settled(&certified("2026-02-01T00:00:00Z"));
+    assert!(!is_stale(before.status.as_ref(), &certified("2026-02-01T00:00:00Z"), HEARTBEAT));
+    assert!(is_stale(before.status.as_ref(), &certified("2026-05-01T00:00:00Z"), HEARTBEAT));
+}
+
+#[test]
 fn silence_of_the_api_keeps_what_is_known() {
     let before = settled(&report("Up", NOON, NOON));
     assert_eq!(computed(&before, None), before.status.clone().unwrap());

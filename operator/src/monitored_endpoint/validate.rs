@@ -63,17 +63,17 @@ pub fn validate(endpoint: &MonitoredEndpoint, references: &References) -> Result
     })))
 }
 
-/// The spec with every header's value in place of its source.
+/// The spec with every value in place of its source.
 fn with_values(
     endpoint: &MonitoredEndpoint,
     secrets: &BTreeMap<(String, String), String>,
 ) -> watchkeeper_crds::MonitoredEndpointSpec {
     let mut spec = endpoint.spec.clone();
-    for header in spec.http.iter_mut().flat_map(|http| &mut http.headers) {
-        if let Some(source) = header.value_from.take() {
+    for slot in spec.slots() {
+        if let Some(source) = slot.source.take() {
             let reference = source.secret_key_ref;
             // A file behind a Secret often ends in a line break, which no header may have.
-            header.value = secrets
+            *slot.value = secrets
                 .get(&(reference.name, reference.key))
                 .map(|value| value.trim_end_matches(['\r', '\n']).to_owned());
         }

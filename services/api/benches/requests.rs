@@ -1,5 +1,6 @@
-//! What the dashboard of api-analytics waits for: a page of 250,000 rows, and the empty page after
-//! it, over the real routes on the embedded store. `make bench` runs it.
+//! What readers wait for, over the real routes on the embedded store: the dashboard of api-analytics
+//! a page of 250,000 rows and the empty page after it, the public a status page of 500 endpoints, and
+//! the administrator the list of 1,000. `make bench` runs it.
 
 use std::{
     io::Read,
@@ -15,7 +16,10 @@ use uuid::Uuid;
 use watchkeeper_analytics::Analytics;
 use watchkeeper_api::{Api, ApiOptions, AuthConfig, router};
 use watchkeeper_runtime::secret::Secret;
-use watchkeeper_store::{DAY_MS, Hit, Options, Store};
+use watchkeeper_store::{
+    Check, DAY_MS, EndpointSpec, Hit, HttpProbe, LastCheck, NewEndpoint, Options, Origin, Probe, ProjectId,
+    StatusGroup, StatusPageSpec, Store, now_ms,
+};
 
 /// Rows of a full page.
 const ROWS: usize = 250_000;
@@ -23,6 +27,10 @@ const ROWS: usize = 250_000;
 const DAYS: usize = 30;
 /// Times that each answer is asked for; the first does not count.
 const TIMES: usize = 8;
+/// Endpoints that are watched; half of them are on the status page.
+const ENDPOINTS: usize = 1_000;
+/// Time between checks in their past of 90 days, milliseconds.
+const EVERY: i64 = DAY_MS / 4;
 
 fn main() -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run())
@@ -39,7 +47,8 @@ async fn run() -> anyhow::Result<()> {
     }
     store.seal_all().await?;
 
-    let auth = AuthConfig { admin_token: Secret::new("only for measurements"), open_overview: false };
+    let auth = AuthConfig { admin_token: Secret::new("only for measurements"), open_overview: true };
+    watch(&store).await?;
     let api = router(Api::new(Analytics::new(store), ApiOptions::new(auth, true), || {}));
     println!("{:>12} {:>10} {:>10} {:>12} {:>12}", "page", "best", "median", "text", "compressed");
     for page in [1, 2] {
@@ -64,6 +73,65 @@ async fn run() -> anyhow::Result<()> {
             body.len()
         );
     }
+    println!("\n{:>22} {:>10} {:>10} {:>10} {:>12}", "page", "first", "best", "median", "text");
+    for path in ["/status/all", "/status/all.json", "/monitors"] {
+        let (first, body) = get(&api, path).await?;
+        let mut times = Vec::new();
+        for _ in 0..TIMES {
+            times.push(get(&api, path).await?.0);
+        }
+        times.sort();
+        let milliseconds = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1_000.0);
+        let [first, best, median] = [first, times[0], times[TIMES / 2]].map(milliseconds);
+        println!("{path:>22} {first:>10} {best:>10} {median:>10} {:>12}", body.len());
+    }
+    Ok(())
+}
+
+/// Endpoints in groups of 25 with a past of 90 days, and a status page of half of the groups.
+async fn watch(store: &Store) -> anyhow::Result<()> {
+    let now = now_ms();
+    for number in 0..ENDPOINTS {
+        let probe = Probe::Http(HttpProbe::new(format!("https://e{number}.shop.example/health")));
+        let spec = EndpointSpec {
+            group: Some(format!("Group {}", number / 25)),
+            interval: Duration::from_millis(EVERY.unsigned_abs()),
+            ..EndpointSpec::new(format!("Endpoint {number}"), probe)
+        };
+        let new = NewEndpoint {
+            uid: format!("uid-{number}"),
+            origin: Origin::Kubernetes,
+            project: ProjectId::INSTALLATION,
+            namespace: "shop".into(),
+            name: format!("e{number}"),
+            generation: 1,
+            spec,
+        };
+        store.put_endpoint(&new).await?;
+    }
+    let endpoints = store.endpoints().await?;
+    for step in (1..=90 * DAY_MS / EVERY).rev() {
+        let check = |(number, endpoint): (usize, &watchkeeper_store::Endpoint)| {
+            let random = (number + 1).wrapping_mul(2_654_435_761) ^ usize::try_from(step).unwrap_or_default();
+            let result = LastCheck {
+                at: now - step * EVERY,
+                ok: random % 97 != 0,
+                status: Some(200),
+                duration_us: 50_000 + i64::try_from(random % 100_000).unwrap_or_default(),
+                ..LastCheck::default()
+            };
+            Check { project: endpoint.project, endpoint: endpoint.id, result }
+        };
+        let checks: Vec<_> = endpoints.iter().enumerate().map(check).collect();
+        store.record_checks(&checks).await?;
+    }
+    let groups = (0..ENDPOINTS / 50).map(|number| {
+        let name = format!("Group {number}");
+        StatusGroup { all_of: Some(name.clone()), name, endpoints: Vec::new() }
+    });
+    let spec =
+        StatusPageSpec { title: "Everything".into(), groups: groups.collect(), ..StatusPageSpec::default() };
+    store.create_status_page("all", &spec).await?;
     Ok(())
 }
 

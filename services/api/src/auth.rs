@@ -175,13 +175,16 @@ impl FromRequestParts<Api> for Viewer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
-        if api.options.auth.open_overview
-            || is_admin(api, &parts.headers).await.map_err(|e| store_error(&e).into_response())?
-        {
-            return Ok(Self);
-        }
-        Err(unauthorized())
+        viewer(api, &parts.headers).await.map(|()| Self)
     }
+}
+
+/// Lets those through who may look at the overview.
+pub(crate) async fn viewer(api: &Api, headers: &HeaderMap) -> Result<(), Response> {
+    if api.options.auth.open_overview {
+        return Ok(());
+    }
+    administrator(api, headers).await
 }
 
 /// Whether the headers carry the admin token, or the cookie of a session that it started. A session
@@ -198,9 +201,14 @@ pub(crate) async fn is_admin(api: &Api, headers: &HeaderMap) -> watchkeeper_stor
 pub(crate) fn unauthorized() -> Response {
     let message = "Send the admin token as `Authorization: Bearer <token>`, or as the password of Basic.";
     let mut response = ApiError::new(StatusCode::UNAUTHORIZED, message).into_response();
+    challenge(&mut response);
+    response
+}
+
+/// Makes a 401 one that a browser answers with its own dialog.
+pub(crate) fn challenge(response: &mut Response) {
     let challenge = HeaderValue::from_static("Basic realm=\"Watchkeeper\", charset=\"UTF-8\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    response
 }
 
 #[cfg(test)]

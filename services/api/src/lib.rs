@@ -2,6 +2,7 @@
 //! interface that the operator manages endpoints and projects by.
 
 mod auth;
+pub mod channel_spec;
 mod countries;
 pub mod endpoint_spec;
 mod period;
@@ -11,5 +12,6 @@ mod state;
 mod times;
 
 pub use auth::AuthConfig;
+pub use routes::monitoring::{Cors, FieldProblem, MonitoringAccess, MonitoringEndpoint, MonitoringOptions};
 pub use routes::{protect, router};
 pub use state::{Api, ApiOptions};

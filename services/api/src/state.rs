@@ -6,7 +6,13 @@ use tokio::sync::{Notify, Semaphore};
 use watchkeeper_analytics::Analytics;
 use watchkeeper_store::{DEFAULT_SITE_PROJECT, DEFAULT_VISIT_IDLE, SiteAccess, Store};
 
-use crate::{AuthConfig, routes::dashboard::Shared};
+use crate::{
+    AuthConfig,
+    routes::{
+        dashboard::Shared,
+        monitoring::{self, MonitoringOptions},
+    },
+};
 
 /// Answers that read whole pages of hits, at once; further ones wait.
 const HEAVY: usize = 4;
@@ -35,6 +41,8 @@ pub struct ApiOptions {
     pub site: SiteAccess,
     /// Idle time that ends a session of a website's visitor, milliseconds.
     pub visit_idle: i64,
+    /// How the monitoring interface behaves.
+    pub monitoring: MonitoringOptions,
 }
 
 impl ApiOptions {
@@ -50,6 +58,7 @@ impl ApiOptions {
             documents: Vec::new(),
             site: SiteAccess::new(None, DEFAULT_SITE_PROJECT),
             visit_idle: DEFAULT_VISIT_IDLE,
+            monitoring: MonitoringOptions::default(),
         }
     }
 }
@@ -65,6 +74,7 @@ pub struct Api {
     pub(crate) changed: Arc<dyn Fn() + Send + Sync>,
     pub(crate) transitions: Arc<Notify>,
     pub(crate) dashboard: Arc<Shared>,
+    pub(crate) monitoring: Arc<monitoring::Shared>,
 }
 
 impl Api {
@@ -83,6 +93,7 @@ impl Api {
             changed: Arc::new(changed),
             transitions: Arc::new(Notify::new()),
             dashboard: Arc::default(),
+            monitoring: Arc::default(),
         }
     }
 

@@ -57,7 +57,7 @@ async fn check(fresh: &Fresh, ok: bool) {
     let endpoint = fresh.store.endpoints().await.expect("endpoints").remove(0);
     let status = Some(if ok { 200 } else { 500 });
     let message = (!ok).then(|| "answered 500".to_owned());
-    let result = LastCheck { at: now_ms(), ok, status, duration_us: 1_999, message };
+    let result = LastCheck { at: now_ms(), ok, status, duration_us: 1_999, message, ..LastCheck::default() };
     let check = Check { project: endpoint.project, endpoint: endpoint.id, result };
     fresh.store.record_checks(&[check]).await.expect("record");
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use watchkeeper_api::ApiOptions;
 
 /// Where routes answer programs; all others are pages, forms and assets for people.
-const INTERFACES: [&str; 2] = ["/api/", "/v1/"];
+const INTERFACES: [&str; 3] = ["/api/", "/v1/", "/health"];
 
 fn with_documents() -> ApiOptions {
     ApiOptions { documents: vec![watchkeeper_logger::openapi()], ..options() }

@@ -109,7 +109,7 @@ async fn a_ping_is_a_head_and_secure_chooses_the_scheme(fresh: Fresh) {
     let probes: Vec<_> = endpoints
         .into_iter()
         .map(|endpoint| {
-            let Probe::Http(probe) = endpoint.spec.probe;
+            let Probe::Http(probe) = endpoint.spec.probe else { panic!("not by HTTP") };
             (probe.method, probe.url, probe.head_falls_back_to_get)
         })
         .collect();
@@ -137,7 +137,7 @@ async fn record(fresh: &Fresh, results: &[(i64, Option<i32>)]) {
                 ok: *status == Some(200),
                 status: *status,
                 duration_us: 12_999,
-                message: None,
+                ..LastCheck::default()
             },
         })
         .collect();

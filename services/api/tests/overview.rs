@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use axum::body::Body;
 use common::{ADMIN, Fresh, batch, client, client_with, options, row};
 use serde_json::json;
@@ -34,28 +32,20 @@ async fn hostile(fresh: &Fresh) -> Uuid {
         name: HOSTILE.into(),
         generation: 1,
         spec: EndpointSpec {
-            display_name: HOSTILE.into(),
             group: Some(HOSTILE.into()),
-            interval: Duration::from_secs(60),
-            timeout: Duration::from_secs(1),
-            retries: 0,
-            backoff: Duration::ZERO,
-            suspended: false,
-            probe: Probe::Http(HttpProbe {
-                url: "https://a.example/?token=s3cret".into(),
-                method: "GET".into(),
-                headers: vec![("Authorization".into(), "s3cret".into())],
-                body: None,
-                expected_status: vec!["2xx".into()],
-                follow_redirects: true,
-                head_falls_back_to_get: false,
-            }),
+            ..EndpointSpec::new(
+                HOSTILE,
+                Probe::Http(HttpProbe {
+                    headers: vec![("Authorization".into(), "s3cret".into())],
+                    ..HttpProbe::new("https://a.example/?token=s3cret")
+                }),
+            )
         },
     };
     fresh.store.put_endpoint(&endpoint).await.expect("put");
     let id = fresh.store.endpoints().await.expect("endpoints")[0].id;
     let result =
-        LastCheck { at: now_ms(), ok: false, status: None, duration_us: 1, message: Some(HOSTILE.into()) };
+        LastCheck { at: now_ms(), duration_us: 1, message: Some(HOSTILE.into()), ..LastCheck::default() };
     let check = Check { project: ProjectId::INSTALLATION, endpoint: id, result };
     fresh.store.record_checks(&[check]).await.expect("record");
     key

@@ -1,4 +1,4 @@
-//! Which addresses a probe may talk to.
+//! Which addresses and hosts a probe may talk to.
 //!
 //! Anybody who may post a monitor makes this process send requests from inside
 //! the network it runs in. The guard looks at the address that is about to be
@@ -15,8 +15,8 @@ use watchkeeper_store::Origin;
 /// How far the author of an endpoint is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Whoever wrote a manifest runs the installation: private addresses and
-    /// loopback are theirs to watch.
+    /// Whoever wrote a manifest, or has the key of the monitoring interface, runs the
+    /// installation: private addresses and loopback are theirs to watch.
     Operator,
     /// Whoever posted a monitor holds an API key, which anyone may have.
     Stranger,
@@ -25,32 +25,82 @@ pub enum Trust {
 impl From<Origin> for Trust {
     fn from(origin: Origin) -> Self {
         match origin {
-            Origin::Kubernetes | Origin::Manifest => Self::Operator,
+            Origin::Kubernetes | Origin::Manifest | Origin::Api => Self::Operator,
             Origin::Monitor => Self::Stranger,
         }
     }
 }
 
-/// An address that may not be probed. The text names the kind of address but
+/// A target that may not be probed. The text names the kind of address but
 /// not the address: a stranger must not learn what internal names resolve to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("refused: the target's address is {kind}, which may not be probed")]
-pub struct Denied {
-    kind: &'static str,
+pub enum Denied {
+    /// Its address may not be asked.
+    #[error("refused: the target's address is {0}, which may not be probed")]
+    Address(&'static str),
+    /// Its host is none of those that the endpoint's namespace may ask.
+    #[error("refused: the endpoint's namespace may not probe this host")]
+    Host,
 }
 
-/// Decides about addresses for one kind of author.
+/// What an installation lets its probes ask.
+#[derive(Clone, Debug, Default)]
+pub struct GuardRules {
+    /// Networks that strangers may probe although they are not public. Metadata
+    /// and link-local addresses cannot be allowed so.
+    pub allow: Vec<IpNet>,
+    /// Networks that nobody may probe; wins over `allow`.
+    pub deny: Vec<IpNet>,
+    /// Metadata and link-local addresses that manifests may probe, one by one.
+    pub metadata: Vec<IpAddr>,
+    /// Hosts that endpoints of a namespace may ask; a namespace that is not
+    /// among them may ask all.
+    pub hosts: Vec<HostLimit>,
+}
+
+/// A host that a namespace may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostLimit {
+    /// The namespace.
+    pub namespace: String,
+    /// The host; `*.example.com` stands for all below `example.com`.
+    pub host: String,
+}
+
+impl std::str::FromStr for HostLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((namespace, host)) if !namespace.is_empty() && !host.is_empty() => {
+                Ok(Self { namespace: namespace.into(), host: host.to_ascii_lowercase() })
+            }
+            _ => Err("write NAMESPACE=HOST, such as shop=*.example.com".into()),
+        }
+    }
+}
+
+impl HostLimit {
+    fn allows(&self, host: &str) -> bool {
+        match self.host.strip_prefix("*.") {
+            Some(domain) => host.strip_suffix(domain).is_some_and(|below| below.ends_with('.')),
+            None => self.host == host,
+        }
+    }
+}
+
+/// Decides about addresses and hosts for one endpoint.
 #[derive(Clone, Debug)]
 pub struct Guard {
     trust: Trust,
-    allow: Arc<[IpNet]>,
+    namespace: String,
+    rules: Arc<GuardRules>,
 }
 
 impl Guard {
-    /// `allow` lists networks that strangers may probe although they are not
-    /// public. Metadata and link-local addresses cannot be allowed.
-    pub fn new(trust: Trust, allow: &[IpNet]) -> Self {
-        Self { trust, allow: allow.into() }
+    /// The guard of an endpoint of `namespace` whose author is trusted so far.
+    pub fn new(trust: Trust, namespace: &str, rules: Arc<GuardRules>) -> Self {
+        Self { trust, namespace: namespace.to_owned(), rules }
     }
 
     /// Whether a connection to `ip` may be opened.
@@ -59,19 +109,38 @@ impl Guard {
     /// [`Denied`] when not.
     pub fn check(&self, ip: IpAddr) -> Result<(), Denied> {
         let ip = ip.to_canonical();
+        let rules = &self.rules;
         // What a translator would make of the address counts as well.
         for ip in std::iter::once(ip).chain(embedded_v4(ip).map(IpAddr::V4)) {
-            if let Some(kind) = never_reached(ip) {
-                return Err(Denied { kind });
+            if rules.deny.iter().any(|net| net.contains(&ip)) {
+                return Err(Denied::Address("denied by this installation"));
+            }
+            if let Some(kind) = never_reached(ip)
+                && !(self.trust == Trust::Operator && rules.metadata.contains(&ip))
+            {
+                return Err(Denied::Address(kind));
             }
             if self.trust == Trust::Stranger
                 && let Some(kind) = not_public(ip)
-                && !self.allow.iter().any(|net| net.contains(&ip))
+                && !rules.allow.iter().any(|net| net.contains(&ip))
             {
-                return Err(Denied { kind });
+                return Err(Denied::Address(kind));
             }
         }
         Ok(())
+    }
+
+    /// Whether the endpoint's namespace may ask `host`, a name or an address.
+    ///
+    /// # Errors
+    /// [`Denied::Host`] when not.
+    pub fn check_host(&self, host: &str) -> Result<(), Denied> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let mut own = self.rules.hosts.iter().filter(|limit| limit.namespace == self.namespace).peekable();
+        if own.peek().is_none() || own.any(|limit| limit.allows(&host)) {
+            return Ok(());
+        }
+        Err(Denied::Host)
     }
 }
 
@@ -79,9 +148,17 @@ impl Guard {
 mod tests {
     use super::*;
 
+    fn networks(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|net| net.parse().expect("a network")).collect()
+    }
+
+    fn guard(trust: Trust, rules: GuardRules) -> Guard {
+        Guard::new(trust, "shop", Arc::new(rules))
+    }
+
     fn allowed(trust: Trust, allow: &[&str], ip: &str) -> bool {
-        let allow: Vec<IpNet> = allow.iter().map(|net| net.parse().expect("a network")).collect();
-        Guard::new(trust, &allow).check(ip.parse().expect("an address")).is_ok()
+        let rules = GuardRules { allow: networks(allow), ..GuardRules::default() };
+        guard(trust, rules).check(ip.parse().expect("an address")).is_ok()
     }
 
     #[test]
@@ -154,8 +231,48 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_kind_of_address_and_not_the_address() {
-        let guard = Guard::new(Trust::Stranger, &[]);
+        let guard = guard(Trust::Stranger, GuardRules::default());
         let text = guard.check(IpAddr::from([10, 1, 2, 3])).expect_err("denied").to_string();
         assert!(text.contains("private") && !text.contains("10.1"), "{text}");
+    }
+
+    #[test]
+    fn denied_networks_are_closed_to_everyone_in_every_spelling() {
+        let rules = GuardRules {
+            allow: networks(&["10.0.0.0/8"]),
+            deny: networks(&["10.1.0.0/16", "8.8.8.0/24"]),
+            ..GuardRules::default()
+        };
+        for trust in [Trust::Operator, Trust::Stranger] {
+            let guard = guard(trust, rules.clone());
+            for ip in ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "2002:a01:203::", "8.8.8.8"] {
+                let error = guard.check(ip.parse().expect("an address")).expect_err(ip).to_string();
+                assert!(error.contains("denied by this installation"), "{error}");
+            }
+            assert!(guard.check(IpAddr::from([10, 2, 0, 1])).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_metadata_address_is_open_to_manifests_when_named_and_to_nobody_else() {
+        let rules =
+            GuardRules { metadata: vec![IpAddr::from([169, 254, 169, 254])], ..GuardRules::default() };
+        let asks = |trust, ip: [u8; 4]| guard(trust, rules.clone()).check(IpAddr::from(ip)).is_ok();
+        assert!(asks(Trust::Operator, [169, 254, 169, 254]));
+        assert!(!asks(Trust::Operator, [169, 254, 169, 253]));
+        assert!(!asks(Trust::Stranger, [169, 254, 169, 254]));
+    }
+
+    #[test]
+    fn a_namespace_with_hosts_asks_these_alone() {
+        let hosts = ["shop=api.example.com", "shop=*.shop.example"].map(|t| t.parse().expect("a limit"));
+        let rules = Arc::new(GuardRules { hosts: hosts.into(), ..GuardRules::default() });
+        let asks = |namespace: &str, host: &str| {
+            Guard::new(Trust::Operator, namespace, rules.clone()).check_host(host).is_ok()
+        };
+        assert!(asks("shop", "API.example.com.") && asks("shop", "a.b.shop.example"));
+        assert!(!asks("shop", "shop.example") && !asks("shop", "evilshop.example"));
+        assert!(!asks("shop", "127.0.0.1") && asks("other", "127.0.0.1"));
+        assert!("shop".parse::<HostLimit>().expect_err("no host").contains("NAMESPACE=HOST"));
     }
 }

@@ -1,21 +1,29 @@
 //! Watches endpoints: probes each on its schedule and stores every result.
 //!
-//! One replica at a time holds the lease and probes; the others wait. Inside
-//! it, `schedule` decides when, `probe` asks, `retry` asks again,
-//! `recorder` stores, and each of them runs on while another is stuck: a slow
-//! endpoint delays no other, and a store that is away delays no check.
+//! Replicas divide the endpoints among themselves: `tenure` keeps heartbeats,
+//! `rendezvous` says what falls to whom. Inside one, `schedule` decides when,
+//! `probe` asks, `retry` asks again, `recorder` stores, and each of them runs on
+//! while another is stuck: a slow endpoint delays no other, and a store that is
+//! away delays no check.
 
 mod backend;
+pub mod blackbox;
+mod certificate;
+mod errands;
+mod exposition;
 mod guard;
-mod leadership;
+mod heartbeat;
+mod hosts;
 mod metrics;
 mod probe;
 mod recorder;
 mod reload;
+mod rendezvous;
 mod result;
 mod retry;
 mod runner;
 mod schedule;
+mod tenure;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -24,23 +32,31 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use prometheus::Registry;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use watchkeeper_store::Lease;
 
 pub use backend::Backend;
-pub use probe::ProberError;
+pub use errands::run_errands;
+pub use guard::{GuardRules, HostLimit};
+pub use probe::{ProberError, Probers};
+pub use result::Outcome;
 
-use leadership::Leadership;
+use backend::bounded;
+use heartbeat::Heartbeats;
 use metrics::Metrics;
-use probe::Probers;
 use recorder::Recorder;
 use runner::Runner;
+use tenure::Keeper;
 
 /// How long results under way may take to be stored at shutdown.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
+
+/// Longest time that sealing may take at once.
+const SEAL_TIME: Duration = Duration::from_secs(120);
+
+/// Time between looks at whether sealing pays.
+const SEAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// How the checker behaves.
 #[derive(Clone, Debug)]
@@ -51,12 +67,11 @@ pub struct CheckerOptions {
     pub concurrency: usize,
     /// How often the store is asked whether endpoints changed.
     pub poll: Duration,
-    /// How long a grant of the lease lasts: the pause in checks when the
-    /// replica that holds it dies.
-    pub lease_ttl: Duration,
-    /// Networks that are not public and that strangers' monitors may still
-    /// probe.
-    pub allow: Vec<IpNet>,
+    /// Time between this replica's heartbeats. Others take over within two of
+    /// them when it dies; all replicas should have the same.
+    pub heartbeat: Duration,
+    /// What probes may ask.
+    pub guard: GuardRules,
 }
 
 impl CheckerOptions {
@@ -66,8 +81,8 @@ impl CheckerOptions {
             holder: holder.into(),
             concurrency: 256,
             poll: Duration::from_secs(2),
-            lease_ttl: Duration::from_secs(15),
-            allow: Vec::new(),
+            heartbeat: Duration::from_secs(5),
+            guard: GuardRules::default(),
         }
     }
 }
@@ -117,38 +132,55 @@ pub enum CheckerError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Checks endpoints until `shutdown`, then stores what is left and gives the
-/// lease up.
+/// Checks endpoints until `shutdown`, then stores what is left and leaves the
+/// other replicas.
 ///
 /// # Errors
 /// When it cannot start.
 pub async fn run<B: Backend>(deps: CheckerDeps<B>, shutdown: CancellationToken) -> Result<(), CheckerError> {
     let CheckerDeps { backend, registry, options, changes } = deps;
     let metrics = Metrics::new(&registry)?;
-    let probers = Probers::new(&options.allow)?;
+    let probers = Probers::new(options.guard)?;
 
     let (results, recorder) = Recorder::start(backend.clone(), metrics.clone());
-    let (leads, leading) = watch::channel(None);
-    let leadership = Leadership {
-        backend: backend.clone(),
-        lease: Lease { name: "checker".into(), holder: options.holder, ttl: options.lease_ttl },
-    };
-    let leadership = tokio::spawn(leadership.keep(leads, shutdown.clone()));
+    let (say, tenures) = watch::channel(None);
+    let keeper = Keeper::new(backend.clone(), metrics.clone(), options.holder, options.heartbeat);
+    let keeper = tokio::spawn(keeper.keep(say, shutdown.clone()));
+
+    let heartbeats = Heartbeats::new();
+    let calls = tokio::spawn(heartbeats.clone().follow(backend.clone()));
 
     let (sets, loaded) = mpsc::channel(1);
-    let reload = tokio::spawn(reload::poll(backend, changes, options.poll, leading.clone(), sets));
+    let reload = tokio::spawn(reload::poll(backend.clone(), changes, options.poll, tenures.clone(), sets));
+    let sealing = tokio::spawn(seal(backend, shutdown.clone()));
 
-    let runner = Runner::new(probers, metrics, options.concurrency, results);
-    runner.run(leading.clone(), loaded, shutdown).await;
+    let runner = Runner::new(probers, heartbeats, metrics, options.concurrency, results);
+    runner.run(tenures.clone(), loaded, shutdown).await;
 
     // The runner has dropped its end, so the recorder ends once all is stored.
+    calls.abort();
     reload.abort();
+    let _ = reload.await;
     if tokio::time::timeout(FLUSH_TIME, recorder).await.is_err() {
         tracing::warn!("results are lost: the store did not take them before shutdown");
     }
-    // The lease is given up when nobody looks at it any more: after the last
-    // result is stored, so that the next holder's results come after ours.
-    drop(leading);
-    let _ = leadership.await;
+    // The keeper leaves when nobody looks at its tenure any more: after the last
+    // result is stored, so that those of the next owner come after ours.
+    drop(tenures);
+    let _ = keeper.await;
+    let _ = tokio::time::timeout(FLUSH_TIME, sealing).await;
     Ok(())
+}
+
+/// Seals results in the background until `shutdown`.
+async fn seal<B: Backend>(backend: B, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        let store = backend.clone();
+        match bounded(&backend, SEAL_TIME, async move { store.seal().await }).await {
+            Ok(0) => {}
+            Ok(checks) => tracing::debug!(checks, "sealed"),
+            Err(error) => tracing::warn!(%error, "results could not be sealed and wait"),
+        }
+        let _ = tokio::time::timeout(SEAL_PAUSE, shutdown.cancelled()).await;
+    }
 }

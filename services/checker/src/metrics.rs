@@ -1,20 +1,12 @@
 //! What the checker tells Prometheus.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use watchkeeper_store::{Endpoint, Origin};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use watchkeeper_store::Endpoint;
 
+use crate::exposition::Exposition;
 use crate::result::Outcome;
-
-/// Endpoints with series of their own; more would make a scrape too heavy.
-const MAX_EXPOSED: usize = 1_000;
-
-const LABELS: [&str; 3] = ["endpoint", "namespace", "group"];
-
-type Labels = [String; 3];
 
 /// The checker's metrics; clones share them.
 #[derive(Clone)]
@@ -23,13 +15,12 @@ pub(crate) struct Metrics {
     duration: Histogram,
     lag: Histogram,
     pub endpoints: IntGauge,
-    pub leader: IntGauge,
+    pub alive: IntGauge,
+    pub shards: IntGauge,
     pub pending: IntGauge,
     pub dropped: IntCounter,
-    success: GaugeVec,
-    seconds: GaugeVec,
-    status: GaugeVec,
-    exposed: Arc<Mutex<HashMap<i64, Labels>>>,
+    pub refused: IntCounter,
+    exposition: Exposition,
 }
 
 impl Metrics {
@@ -54,30 +45,35 @@ impl Metrics {
                 .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
             )?,
             endpoints: IntGauge::new("watchkeeper_checker_endpoints", "Endpoints that this replica checks.")?,
-            leader: IntGauge::new(
-                "watchkeeper_checker_leader",
-                "Whether this replica holds the lease and makes the checks.",
+            alive: IntGauge::new(
+                "watchkeeper_checker_alive",
+                "Whether this replica's heartbeats arrive in time, so that it makes checks.",
+            )?,
+            shards: IntGauge::new(
+                "watchkeeper_checker_shards",
+                "Parts of the endpoints, of 256, that this replica owns.",
             )?,
             pending: IntGauge::new("watchkeeper_checker_pending_results", "Results that wait to be stored.")?,
             dropped: IntCounter::new(
                 "watchkeeper_checker_dropped_results_total",
                 "Results dropped because the store was away for too long.",
             )?,
-            success: probe("probe_success", "Whether the last check was good.")?,
-            seconds: probe("probe_duration_seconds", "Duration of the last check.")?,
-            status: probe("probe_http_status_code", "HTTP status of the last check, 0 without an answer.")?,
-            exposed: Arc::default(),
+            refused: IntCounter::new(
+                "watchkeeper_checker_refused_results_total",
+                "Results that were not stored because another replica owns their endpoint by now.",
+            )?,
+            exposition: Exposition::default(),
         };
         registry.register(Box::new(metrics.checks.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.endpoints.clone()))?;
-        registry.register(Box::new(metrics.leader.clone()))?;
+        registry.register(Box::new(metrics.alive.clone()))?;
+        registry.register(Box::new(metrics.shards.clone()))?;
         registry.register(Box::new(metrics.pending.clone()))?;
         registry.register(Box::new(metrics.dropped.clone()))?;
-        registry.register(Box::new(metrics.success.clone()))?;
-        registry.register(Box::new(metrics.seconds.clone()))?;
-        registry.register(Box::new(metrics.status.clone()))?;
+        registry.register(Box::new(metrics.refused.clone()))?;
+        registry.register(Box::new(metrics.exposition.clone()))?;
         // Shown as 0 from the start, so that rates work on the first failure.
         for result in ["success", "failure"] {
             metrics.checks.with_label_values(&[result]);
@@ -91,66 +87,29 @@ impl Metrics {
         self.checks.with_label_values(&[result]).inc();
         self.duration.observe(outcome.duration.as_secs_f64());
         self.lag.observe(lag.as_secs_f64());
-        if let Some(labels) = self.expose(endpoint) {
-            let labels = labels.each_ref().map(String::as_str);
-            self.success.with_label_values(&labels).set(f64::from(u8::from(outcome.ok)));
-            self.seconds.with_label_values(&labels).set(outcome.duration.as_secs_f64());
-            self.status.with_label_values(&labels).set(f64::from(outcome.status.unwrap_or(0)));
-        }
+        self.exposition.observe(endpoint, outcome);
     }
 
-    /// The labels of an endpoint's own series, if it gets any: the first
-    /// thousand do. Monitors that strangers posted do not; their names are
-    /// URLs, which are theirs and may hold secrets.
-    fn expose(&self, endpoint: &Endpoint) -> Option<Labels> {
-        if endpoint.origin == Origin::Monitor {
-            return None;
-        }
-        let mut exposed = self.exposed.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = exposed.len() >= MAX_EXPOSED;
-        match exposed.get(&endpoint.id) {
-            Some(labels) => Some(labels.clone()),
-            None if full => None,
-            None => {
-                let labels = [
-                    endpoint.name.clone(),
-                    endpoint.namespace.clone(),
-                    endpoint.spec.group.clone().unwrap_or_default(),
-                ];
-                exposed.insert(endpoint.id, labels.clone());
-                Some(labels)
-            }
+    /// Shows what the newest call of an endpoint said that reports by itself.
+    pub fn show(&self, endpoint: &Endpoint, said: Option<bool>) {
+        if let Some(ok) = said {
+            self.exposition.observe(endpoint, &Outcome { ok, ..Outcome::default() });
         }
     }
 
     /// Takes an endpoint's own series away, as when it is gone or changed.
     pub fn forget(&self, id: i64) {
-        let mut exposed = self.exposed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(labels) = exposed.remove(&id) else {
-            return;
-        };
-        // Two endpoints may share their labels and then share the series.
-        if exposed.values().any(|others| *others == labels) {
-            return;
-        }
-        drop(exposed);
-        let labels = labels.each_ref().map(String::as_str);
-        for series in [&self.success, &self.seconds, &self.status] {
-            // It may never have been set.
-            let _ = series.remove_label_values(&labels);
-        }
+        self.exposition.forget(id);
     }
-}
-
-fn probe(name: &str, help: &str) -> prometheus::Result<GaugeVec> {
-    GaugeVec::new(Opts::new(name, help), &LABELS)
 }
 
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
+    use watchkeeper_store::Origin;
 
     use super::*;
+    use crate::exposition::MAX_EXPOSED;
     use crate::testing::endpoint;
 
     fn outcome(status: u16) -> Outcome {
@@ -158,7 +117,7 @@ mod tests {
             ok: status < 400,
             status: Some(status),
             duration: Duration::from_millis(250),
-            message: None,
+            ..Outcome::default()
         }
     }
 

@@ -4,32 +4,41 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use watchkeeper_store::Check;
+use watchkeeper_store::{PlannedCheck, Recording, StoreError};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Failure, bounded};
 use crate::metrics::Metrics;
 
 /// Most results in one transaction.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
 /// How long the first result of a batch waits for company.
-const LINGER: Duration = Duration::from_millis(100);
+const LINGER: Duration = Duration::from_millis(250);
 /// Results kept while the store is away; the oldest go first.
 const KEPT: usize = 50_000;
 /// Pauses between tries while the store is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Longest wait for the store to take a batch.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A result and the term under which it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub term: i64,
+    pub check: PlannedCheck,
+}
 
 /// Takes results in and stores them.
 pub(crate) struct Recorder<B> {
     backend: B,
     metrics: Metrics,
-    incoming: mpsc::Receiver<Check>,
-    waiting: Vec<Check>,
+    incoming: mpsc::Receiver<Found>,
+    waiting: Vec<Found>,
 }
 
 impl<B: Backend> Recorder<B> {
     /// Starts storing what is sent into the returned sender. The task ends
     /// when all senders are gone and everything is stored.
-    pub fn start(backend: B, metrics: Metrics) -> (mpsc::Sender<Check>, JoinHandle<()>) {
+    pub fn start(backend: B, metrics: Metrics) -> (mpsc::Sender<Found>, JoinHandle<()>) {
         let (results, incoming) = mpsc::channel(4 * BATCH);
         let recorder = Self { backend, metrics, incoming, waiting: Vec::new() };
         (results, tokio::spawn(recorder.run()))
@@ -61,23 +70,30 @@ impl<B: Backend> Recorder<B> {
         }
     }
 
-    /// Stores all that waits, however long the store is away.
+    /// Stores all that waits, however long the store is away. A batch is of one term.
     async fn store(&mut self) {
-        while !self.waiting.is_empty() {
-            let batch: Vec<Check> = self.waiting.drain(..self.waiting.len().min(BATCH)).collect();
-            self.store_batch(&batch).await;
+        while let Some(term) = self.waiting.first().map(|found| found.term) {
+            let count = self.waiting.iter().take(BATCH).take_while(|found| found.term == term).count();
+            let batch: Vec<PlannedCheck> = self.waiting.drain(..count).map(|found| found.check).collect();
+            self.store_batch(term, &batch).await;
         }
         self.metrics.pending.set(0);
     }
 
-    async fn store_batch(&mut self, batch: &[Check]) {
+    async fn store_batch(&mut self, term: i64, batch: &[PlannedCheck]) {
         let backend = self.backend.clone();
         let mut pause = RETRY.0;
         loop {
             let results = batch.len() + self.waiting.len();
             self.metrics.pending.set(i64::try_from(results).unwrap_or(i64::MAX));
-            match self.receiving_during(backend.record(batch)).await {
-                Ok(()) => return,
+            let (store, checks) = (backend.clone(), batch.to_vec());
+            let work = async move { store.record(term, checks).await };
+            match self.receiving_during(bounded(&backend, PATIENCE, work)).await {
+                Ok(Recording { refused, .. }) => return self.metrics.refused.inc_by(refused as u64),
+                Err(Failure::Store(StoreError::Fenced)) => {
+                    tracing::warn!(results = batch.len(), "results are refused: another checker took over");
+                    return self.metrics.refused.inc_by(batch.len() as u64);
+                }
                 Err(error) => tracing::warn!(%error, results, "results cannot be stored yet"),
             }
             self.receiving_during(tokio::time::sleep(pause)).await;
@@ -107,14 +123,15 @@ impl<B: Backend> Recorder<B> {
 #[cfg(test)]
 mod tests {
     use prometheus::Registry;
-    use watchkeeper_store::{LastCheck, ProjectId};
+    use watchkeeper_store::{Check, LastCheck, ProjectId};
 
     use super::*;
     use crate::testing::{Fake, eventually};
 
-    fn check(at: i64) -> Check {
-        let result = LastCheck { at, ok: true, status: Some(200), duration_us: 1, message: None };
-        Check { project: ProjectId(1), endpoint: 1, result }
+    fn found(at: i64) -> Found {
+        let result = LastCheck { at, ok: true, status: Some(200), duration_us: 1, ..LastCheck::default() };
+        let check = Check { project: ProjectId(1), endpoint: 1, result };
+        Found { term: 1, check: PlannedCheck { due: at, check } }
     }
 
     #[tokio::test]
@@ -125,7 +142,7 @@ mod tests {
         store.set_hanging(true);
         // More than the channel holds, so sending ends only if somebody receives.
         for at in 0..20_000 {
-            results.send(check(at)).await.expect("the recorder runs");
+            results.send(found(at)).await.expect("the recorder runs");
         }
         assert!(store.checks().is_empty());
         store.set_hanging(false);
@@ -143,7 +160,7 @@ mod tests {
         store.set_away(true);
         let sent = KEPT as i64 + 10_000;
         for at in 0..sent {
-            results.send(check(at)).await.expect("the recorder runs");
+            results.send(found(at)).await.expect("the recorder runs");
         }
         eventually("some are dropped", || metrics.dropped.get() > 0).await;
         store.set_away(false);
@@ -152,5 +169,21 @@ mod tests {
         let stored = store.checks();
         assert_eq!(stored.len() as u64 + metrics.dropped.get(), sent as u64);
         assert_eq!(stored.last().map(|check| check.result.at), Some(sent - 1));
+    }
+
+    #[tokio::test]
+    async fn results_of_a_term_that_has_ended_are_refused_and_those_of_the_next_stored() {
+        let store = Fake::default();
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let (results, recorder) = Recorder::start(store.clone(), metrics.clone());
+        store.end_term();
+        let term = store.join_now();
+        for (at, term) in [(1, term - 1), (2, term - 1), (3, term)] {
+            results.send(Found { term, ..found(at) }).await.expect("the recorder runs");
+        }
+        drop(results);
+        recorder.await.expect("it ends when all is stored");
+        assert_eq!(store.checks().iter().map(|check| check.result.at).collect::<Vec<_>>(), [3]);
+        assert_eq!(metrics.refused.get(), 2);
     }
 }

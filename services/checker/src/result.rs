@@ -3,11 +3,17 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use watchkeeper_store::{LastCheck, Phases};
+
+use crate::probe::seen::Seen;
+
 /// What one probe, or one check of several attempts, found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Whether the endpoint is up by its own terms.
     pub ok: bool,
+    /// Whether it is up, and something about it is not as it should be.
+    pub degraded: bool,
     /// HTTP status of the final answer; `None` when there was none.
     pub status: Option<u16>,
     /// Time until the final answer's headers, or until the failure.
@@ -15,12 +21,29 @@ pub struct Outcome {
     /// What went wrong, or how it went right after all; plain words, free of
     /// secrets, fit to be shown to the endpoint's owner.
     pub message: Option<String>,
+    /// What the probe saw on its way.
+    pub(crate) seen: Box<Seen>,
 }
 
 impl Outcome {
     /// A probe that got no answer.
     pub fn failed(duration: Duration, message: impl Into<String>) -> Self {
-        Self { ok: false, status: None, duration, message: Some(message.into()) }
+        Self { duration, message: Some(message.into()), ..Self::default() }
+    }
+
+    /// The outcome as the store keeps it, of a check that started at `at` (UTC milliseconds).
+    pub fn into_check(self, at: i64) -> LastCheck {
+        let phases = self.seen.phases();
+        LastCheck {
+            at,
+            ok: self.ok,
+            status: self.status.map(i32::from),
+            duration_us: i64::try_from(self.duration.as_micros()).unwrap_or(i64::MAX),
+            message: self.message,
+            degraded: self.degraded,
+            phases: (phases != Phases::default()).then_some(phases),
+            certificate_expires_at: self.seen.chain.as_ref().map(|chain| chain.expires_at),
+        }
     }
 }
 

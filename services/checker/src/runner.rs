@@ -8,16 +8,19 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use watchkeeper_store::{Check, Endpoint, LastCheck, Origin, State, now_ms};
+use watchkeeper_store::{Check, Endpoint, Origin, PlannedCheck, Probe, State};
 
 use crate::guard::Trust;
-use crate::leadership::Term;
+use crate::heartbeat::{self, Heartbeats};
+use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::probe::Probers;
+use crate::recorder::Found;
 use crate::reload::Loaded;
 use crate::result::Outcome;
 use crate::retry;
-use crate::schedule::{First, Schedule};
+use crate::schedule::{Due, First, Schedule};
+use crate::tenure::{Clock, Tenure};
 
 /// How long checks under way may go on at shutdown.
 const FINISH_TIME: Duration = Duration::from_secs(2);
@@ -26,17 +29,19 @@ const FINISH_TIME: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 struct Tools {
     probers: Probers,
+    heartbeats: Heartbeats,
     metrics: Metrics,
+    hosts: Hosts,
     permits: Arc<Semaphore>,
     /// A part of the permits' number for monitors of strangers, so that many slow
     /// ones of theirs hold up none of the operator's.
     strangers: Arc<Semaphore>,
-    results: mpsc::Sender<Check>,
+    results: mpsc::Sender<Found>,
 }
 
-/// Runs checks while this replica leads.
+/// Runs the checks that fall to this replica.
 pub(crate) struct Runner {
-    term: Term,
+    tenure: Option<Tenure>,
     tools: Tools,
     schedule: Schedule,
     watched: HashMap<i64, Watched>,
@@ -49,47 +54,50 @@ struct Watched {
 }
 
 impl Runner {
-    pub fn new(probers: Probers, metrics: Metrics, concurrency: usize, results: mpsc::Sender<Check>) -> Self {
+    pub fn new(
+        probers: Probers,
+        heartbeats: Heartbeats,
+        metrics: Metrics,
+        concurrency: usize,
+        results: mpsc::Sender<Found>,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency.max(1)));
         let strangers = Arc::new(Semaphore::new((concurrency / 4).max(1)));
+        let hosts = Hosts::default();
         Self {
-            term: None,
-            tools: Tools { probers, metrics, permits, strangers, results },
+            tenure: None,
+            tools: Tools { probers, heartbeats, metrics, hosts, permits, strangers, results },
             schedule: Schedule::default(),
             watched: HashMap::new(),
             running: JoinSet::new(),
         }
     }
 
-    /// Checks what `loaded` says while `leading` says so, until `shutdown`.
+    /// Checks what `loaded` says while `tenures` says so, until `shutdown`.
     pub async fn run(
         mut self,
-        mut leading: watch::Receiver<Term>,
+        mut tenures: watch::Receiver<Option<Tenure>>,
         mut loaded: mpsc::Receiver<Loaded>,
         shutdown: CancellationToken,
     ) {
         loop {
-            let due = self.schedule.next_due();
+            let due = self.next_start();
             tokio::select! {
-                // In this order: a lost lease stops everything else, and a
+                // In this order: a lost term stops everything else, and a
                 // due check comes after the news of its end.
                 biased;
                 () = shutdown.cancelled() => break,
-                changed = leading.changed() => {
+                changed = tenures.changed() => {
                     if changed.is_err() {
                         break;
                     }
-                    let term = *leading.borrow_and_update();
-                    self.tools.metrics.leader.set(term.is_some().into());
-                    if self.term != term {
-                        self.stop();
-                        self.term = term;
-                    }
+                    let tenure = tenures.borrow_and_update().clone();
+                    self.follow(tenure);
                 }
                 Some(loaded) = loaded.recv() => {
-                    // A set that was on its way when the lease went is stale.
-                    if self.term == Some(loaded.term) {
-                        self.replace(loaded.endpoints);
+                    // A set that was on its way when the shards changed is stale.
+                    if self.tenure.as_ref().is_some_and(|tenure| tenure.epoch == loaded.epoch) {
+                        self.replace(loaded);
                     }
                 }
                 Some(ended) = self.running.join_next() => self.ended(ended),
@@ -98,11 +106,33 @@ impl Runner {
         }
         let finish = async { while self.running.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FINISH_TIME, finish).await;
-        self.tools.metrics.leader.set(0);
+        self.tools.metrics.alive.set(0);
+    }
+
+    /// When the next check begins, if this replica may still begin it then.
+    fn next_start(&self) -> Option<Instant> {
+        let tenure = self.tenure.as_ref()?;
+        let start = tenure.clock.instant(self.schedule.next_due()?).max(Instant::now());
+        (start < tenure.until).then_some(start)
+    }
+
+    /// Stops at once what is another's now: it may be checking already.
+    fn follow(&mut self, tenure: Option<Tenure>) {
+        let same = |term| tenure.as_ref().is_some_and(|tenure: &Tenure| tenure.term == term);
+        let renewed = self.tenure.as_ref().is_none_or(|old| same(old.term));
+        let lost = |id: &i64| !renewed || tenure.as_ref().is_none_or(|tenure| !tenure.owns(*id));
+        let gone: Vec<i64> = self.watched.keys().copied().filter(lost).collect();
+        for id in gone {
+            self.remove(id);
+        }
+        self.tenure = tenure;
+        self.count();
     }
 
     /// Takes over a new set of endpoints, touching only what differs.
-    fn replace(&mut self, endpoints: Vec<Endpoint>) {
+    fn replace(&mut self, loaded: Loaded) {
+        let Some(clock) = self.tenure.as_ref().map(|tenure| tenure.clock) else { return };
+        let Loaded { endpoints, newest, .. } = loaded;
         let active: HashMap<i64, Endpoint> = endpoints
             .into_iter()
             .filter(|endpoint| !endpoint.spec.suspended)
@@ -112,17 +142,21 @@ impl Runner {
         for id in gone {
             self.remove(id);
         }
-        let (now, unix) = (Instant::now(), unix_time());
+        let now = clock.unix_ms(Instant::now());
         for (id, endpoint) in active {
-            let first = match self.watched.get(&id) {
-                Some(known) if known.endpoint.revision == endpoint.revision => continue,
+            // What is planned here may not be stored yet.
+            let newest = newest.get(&id).copied().max(self.schedule.newest(id));
+            let first = match (self.watched.get(&id), newest) {
+                (Some(known), _) if known.endpoint.revision == endpoint.revision => continue,
                 // Somebody changed it and wants to see what it does.
-                Some(_) => First::Soon,
-                None if endpoint.status.state == State::Unknown => First::Soon,
-                None => First::OnGrid,
+                (Some(_), newest) => First::Soon(newest),
+                (None, newest) if endpoint.status.state == State::Unknown => First::Soon(newest),
+                (None, Some(newest)) => First::After(newest),
+                // Releases before this one did not say when.
+                (None, None) => First::Soon(None),
             };
             self.remove(id);
-            self.schedule.insert(id, endpoint.spec.interval, first, now, unix);
+            self.schedule.insert(id, heartbeat::pace(&endpoint.spec), first, now);
             self.watched.insert(id, Watched { endpoint: Arc::new(endpoint), check: None });
         }
         self.count();
@@ -138,26 +172,26 @@ impl Runner {
         }
     }
 
-    /// Stops at once: another replica may be checking already.
-    fn stop(&mut self) {
-        self.running.abort_all();
-        let all: Vec<i64> = self.watched.keys().copied().collect();
-        for id in all {
-            self.remove(id);
-        }
-        self.count();
-    }
-
     fn start_due(&mut self) {
+        let Some((term, clock, until)) =
+            self.tenure.as_ref().map(|tenure| (tenure.term, tenure.clock, tenure.until))
+        else {
+            return;
+        };
+        // A process that was frozen wakes up here as well as anywhere.
         let now = Instant::now();
-        while let Some(due) = self.schedule.pop_due(now) {
+        if now >= until {
+            return;
+        }
+        while let Some(due) = self.schedule.pop_due(clock.unix_ms(now)) {
             let Some(watched) = self.watched.get_mut(&due.id) else {
                 continue;
             };
-            let check = self.tools.clone().check(Arc::clone(&watched.endpoint), due.at);
+            let id = due.id;
+            let check = self.tools.clone().check(Arc::clone(&watched.endpoint), due, term, clock);
             watched.check = Some(self.running.spawn(async move {
                 check.await;
-                due.id
+                id
             }));
         }
     }
@@ -194,21 +228,51 @@ impl Runner {
     }
 }
 
+/// How late a check starts.
+fn late(at: i64, due: &Due) -> Duration {
+    Duration::from_millis(u64::try_from(at.saturating_sub(due.start)).unwrap_or_default())
+}
+
 impl Tools {
     /// Checks an endpoint once, attempts included, and hands the result on.
-    async fn check(self, endpoint: Arc<Endpoint>, due: Instant) {
+    async fn check(self, endpoint: Arc<Endpoint>, due: Due, term: i64, clock: Clock) {
         let spec = &endpoint.spec;
+        if let Probe::Heartbeat(probe) = &spec.probe {
+            match self.heartbeats.overdue(&endpoint, probe) {
+                Some(missed) => {
+                    let at = clock.unix_ms(Instant::now());
+                    self.tell(&endpoint, missed, (at, due.planned), late(at, &due), term).await;
+                }
+                // Its calls are stored where they arrive; here they are shown.
+                None => self.metrics.show(&endpoint, self.heartbeats.said(endpoint.id)),
+            }
+            return;
+        }
         // The first attempt waits for its turn before the clock of the check
         // starts; `at` is when the endpoint was asked.
+        let _turn = self.hosts.turn(spec.probe.target()).await;
         let first = self.permits(endpoint.origin).acquire().await;
-        let (at, lag) = (now_ms(), due.elapsed());
+        let at = clock.unix_ms(Instant::now());
+        let lag = late(at, &due);
         let mut held = Some(first);
-        let outcome = retry::attempts(spec.retries, spec.backoff, || {
+        let outcome = retry::attempts(retry::Policy::of(spec), || {
             let held = held.take();
             self.attempt(&endpoint, held)
         })
         .await;
-        self.metrics.observe(&endpoint, &outcome, lag);
+        self.tell(&endpoint, outcome, (at, due.planned), lag, term).await;
+    }
+
+    /// Hands a result on, with when it was found and for when that was planned.
+    async fn tell(
+        &self,
+        endpoint: &Endpoint,
+        outcome: Outcome,
+        (at, due): (i64, i64),
+        lag: Duration,
+        term: i64,
+    ) {
+        self.metrics.observe(endpoint, &outcome, lag);
         tracing::debug!(
             endpoint = endpoint.uid,
             ok = outcome.ok,
@@ -216,19 +280,11 @@ impl Tools {
             message = outcome.message,
             "checked"
         );
-        let check = Check {
-            project: endpoint.project,
-            endpoint: endpoint.id,
-            result: LastCheck {
-                at,
-                ok: outcome.ok,
-                status: outcome.status.map(i32::from),
-                duration_us: i64::try_from(outcome.duration.as_micros()).unwrap_or(i64::MAX),
-                message: outcome.message,
-            },
-        };
+        let check =
+            Check { project: endpoint.project, endpoint: endpoint.id, result: outcome.into_check(at) };
         // Fails only when the recorder is gone, and then everything is.
-        let _ = self.results.send(check).await;
+        let check = PlannedCheck { due, check };
+        let _ = self.results.send(Found { term, check }).await;
     }
 
     fn permits(&self, origin: Origin) -> &Semaphore {
@@ -244,8 +300,7 @@ impl Tools {
             Some(permit) => permit,
             None => self.permits(endpoint.origin).acquire().await,
         };
-        let spec = &endpoint.spec;
-        self.probers.probe(endpoint.origin, &spec.probe, spec.timeout).await
+        self.probers.check(endpoint).await
     }
 }
 
@@ -258,8 +313,4 @@ async fn sleep_until(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
-}
-
-fn unix_time() -> Duration {
-    Duration::from_millis(u64::try_from(now_ms()).unwrap_or_default())
 }

@@ -1,47 +1,47 @@
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const UNIX: Duration = Duration::from_secs(1_700_000_000);
+const MINUTE_MS: i64 = 60_000;
+const NOW: i64 = 1_700_000_000_000;
 
 fn second(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// Runs an endpoint for `checks` checks that end at once; when each started.
-fn starts(schedule: &mut Schedule, checks: usize) -> Vec<Instant> {
+/// Runs an endpoint for `checks` checks that end at once; each as it was due.
+fn dues(schedule: &mut Schedule, checks: usize) -> Vec<Due> {
     (0..checks)
         .map(|_| {
             let now = schedule.next_due().expect("something is due");
             let due = schedule.pop_due(now).expect("it is due");
             schedule.finish(due.id);
-            due.at
+            due
         })
         .collect()
 }
 
 #[test]
 fn checks_are_exactly_one_interval_apart_however_late_each_is_asked_for() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
-    schedule.insert(1, MINUTE, First::OnGrid, now, UNIX);
+    let mut schedule = Schedule::default();
+    schedule.insert(1, MINUTE, First::After(NOW), NOW);
     let first = schedule.next_due().expect("due");
     for n in 0..100 {
-        let late = first + MINUTE * n + Duration::from_millis(u64::from(n) * 7);
-        let due = schedule.pop_due(late).expect("due");
-        assert_eq!(due.at, first + MINUTE * n);
+        let due = schedule.pop_due(first + MINUTE_MS * n + n * 7).expect("due");
+        assert_eq!((due.planned, due.start), (first + MINUTE_MS * n, first + MINUTE_MS * n));
         schedule.finish(1);
     }
 }
 
 #[test]
 fn many_endpoints_are_spread_over_the_interval() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
+    let mut schedule = Schedule::default();
     for id in 0..6_000 {
-        schedule.insert(id, MINUTE, First::OnGrid, now, UNIX);
+        schedule.insert(id, MINUTE, First::After(NOW), NOW);
     }
     let mut busiest = 0;
     for n in 1..=60 {
         let mut in_this_second = 0;
-        while schedule.pop_due(now + second(n)).is_some() {
+        while schedule.pop_due(NOW + n * 1_000).is_some() {
             in_this_second += 1;
         }
         busiest = busiest.max(in_this_second);
@@ -50,39 +50,65 @@ fn many_endpoints_are_spread_over_the_interval() {
 }
 
 #[test]
-fn a_replica_that_takes_over_goes_on_with_the_same_grid() {
-    let (mut before, now) = (Schedule::default(), Instant::now());
-    before.insert(42, MINUTE, First::OnGrid, now, UNIX);
-    let old = starts(&mut before, 3);
+fn a_replica_that_takes_over_in_time_goes_on_with_the_same_grid_and_doubles_nothing() {
+    let mut before = Schedule::default();
+    before.insert(42, MINUTE, First::After(NOW), NOW);
+    let old: Vec<i64> = dues(&mut before, 3).iter().map(|due| due.planned).collect();
 
-    let pause = second(75);
     let mut after = Schedule::default();
-    after.insert(42, MINUTE, First::OnGrid, now + pause, UNIX + pause);
-    let next = starts(&mut after, 1)[0];
-    assert!(old.contains(&next), "{next:?} is none of {old:?}");
+    after.insert(42, MINUTE, First::After(old[1]), old[1] + 7_000);
+    let next = dues(&mut after, 2);
+    assert_eq!(next[0].planned, old[2]);
+    assert_eq!(next[1].planned, old[2] + MINUTE_MS);
+}
+
+#[test]
+fn a_replica_that_takes_over_late_makes_up_for_the_newest_instant_at_once() {
+    for id in 0..100 {
+        let mut before = Schedule::default();
+        before.insert(id, MINUTE, First::After(NOW), NOW);
+        let newest = dues(&mut before, 1)[0].planned;
+
+        let (mut after, now) = (Schedule::default(), newest + MINUTE_MS * 3 / 2);
+        after.insert(id, MINUTE, First::After(newest), now);
+        let next = dues(&mut after, 2);
+        assert!((now..now + SPREAD).contains(&next[0].start), "{next:?}");
+        assert_eq!(next[0].planned, newest + MINUTE_MS);
+        assert_eq!((next[1].planned, next[1].start), (newest + 2 * MINUTE_MS, newest + 2 * MINUTE_MS));
+    }
 }
 
 #[test]
 fn a_new_endpoint_is_checked_soon_and_then_on_its_grid() {
     for id in 0..100 {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.insert(id, MINUTE, First::Soon, now, UNIX);
-        let starts = starts(&mut schedule, 3);
-        assert!(starts[0] - now < second(2));
-        let gap = starts[1] - starts[0];
-        assert!(gap >= MINUTE / 2 && gap <= MINUTE + MINUTE / 2, "{gap:?}");
-        assert_eq!(starts[2] - starts[1], MINUTE);
+        let mut schedule = Schedule::default();
+        schedule.insert(id, MINUTE, First::Soon(None), NOW);
+        let dues = dues(&mut schedule, 3);
+        assert!(dues[0].start - NOW < 1_000);
+        let gap = dues[1].start - dues[0].start;
+        assert!(gap >= MINUTE_MS / 2 && gap <= MINUTE_MS * 3 / 2, "{gap}");
+        assert_eq!(dues[2].planned - dues[1].planned, MINUTE_MS);
     }
 }
 
 #[test]
+fn planned_instants_only_grow_whatever_is_changed() {
+    let mut schedule = Schedule::default();
+    schedule.insert(1, MINUTE, First::Soon(Some(NOW + 900)), NOW);
+    assert!(dues(&mut schedule, 1)[0].planned > NOW + 900);
+    // One of a clock that was hours ahead holds nothing up.
+    schedule.insert(1, MINUTE, First::After(NOW + 7_200_000), NOW);
+    assert!(schedule.next_due().is_some_and(|due| due <= NOW + MINUTE_MS));
+}
+
+#[test]
 fn an_endpoint_that_still_runs_misses_its_turn_and_delays_no_other() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
-    schedule.insert(1, second(10), First::OnGrid, now, UNIX);
-    schedule.insert(2, second(10), First::OnGrid, now, UNIX);
+    let mut schedule = Schedule::default();
+    schedule.insert(1, second(10), First::After(NOW), NOW);
+    schedule.insert(2, second(10), First::After(NOW), NOW);
     let (mut slow, mut quick) = (0, 0);
     for tick in 1..=100 {
-        while let Some(due) = schedule.pop_due(now + second(tick)) {
+        while let Some(due) = schedule.pop_due(NOW + tick * 1_000) {
             match due.id {
                 1 => slow += 1,
                 _ => {
@@ -95,7 +121,7 @@ fn an_endpoint_that_still_runs_misses_its_turn_and_delays_no_other() {
     assert_eq!((slow, quick), (1, 10));
     schedule.finish(1);
     let mut again = false;
-    while let Some(due) = schedule.pop_due(now + second(111)) {
+    while let Some(due) = schedule.pop_due(NOW + 111_000) {
         again |= due.id == 1;
     }
     assert!(again, "it is due again once it has ended");
@@ -103,9 +129,9 @@ fn an_endpoint_that_still_runs_misses_its_turn_and_delays_no_other() {
 
 #[test]
 fn turns_missed_during_a_pause_are_not_made_up_for() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
-    schedule.insert(1, second(1), First::OnGrid, now, UNIX);
-    let hour_later = now + second(3_600);
+    let mut schedule = Schedule::default();
+    schedule.insert(1, second(1), First::After(NOW), NOW);
+    let hour_later = NOW + 3_600_000;
     assert!(schedule.pop_due(hour_later).is_some());
     schedule.finish(1);
     assert_eq!(schedule.pop_due(hour_later), None);
@@ -114,22 +140,23 @@ fn turns_missed_during_a_pause_are_not_made_up_for() {
 
 #[test]
 fn a_removed_endpoint_is_never_due_and_a_replaced_one_only_once() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
-    schedule.insert(1, MINUTE, First::Soon, now, UNIX);
-    schedule.insert(2, MINUTE, First::Soon, now, UNIX);
-    schedule.insert(2, second(30), First::Soon, now, UNIX);
+    let mut schedule = Schedule::default();
+    schedule.insert(1, MINUTE, First::Soon(None), NOW);
+    schedule.insert(2, MINUTE, First::Soon(None), NOW);
+    schedule.insert(2, second(30), First::Soon(None), NOW);
     schedule.remove(1);
     assert_eq!(schedule.len(), 1);
-    assert_eq!(schedule.pop_due(now + second(3)).map(|due| due.id), Some(2));
-    assert_eq!(schedule.pop_due(now + second(3)), None);
+    assert_eq!(schedule.pop_due(NOW + 3_000).map(|due| due.id), Some(2));
+    assert_eq!(schedule.pop_due(NOW + 3_000), None);
 }
 
 #[test]
 fn absurd_intervals_are_brought_into_bounds() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
-    schedule.insert(1, Duration::ZERO, First::OnGrid, now, UNIX);
-    let starts = starts(&mut schedule, 2);
-    assert_eq!(starts[1] - starts[0], MIN_INTERVAL);
-    schedule.insert(1, Duration::MAX, First::OnGrid, now, UNIX);
-    assert!(schedule.next_due().is_some_and(|due| due - now <= MAX_INTERVAL));
+    let mut schedule = Schedule::default();
+    schedule.insert(1, Duration::ZERO, First::After(NOW), NOW);
+    let dues = dues(&mut schedule, 2);
+    assert_eq!(dues[1].planned - dues[0].planned, 1_000);
+    schedule.insert(1, Duration::MAX, First::After(NOW), NOW);
+    let most = i64::try_from(MAX_INTERVAL.as_millis()).expect("it fits");
+    assert!(schedule.next_due().is_some_and(|due| due - NOW <= most));
 }

@@ -1,28 +1,19 @@
 //! What the tests of this crate share: endpoints, a store that can be taken
 //! away, and waiting with a deadline.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use watchkeeper_store::{
-    Check, Endpoint, EndpointSpec, EndpointStatus, HttpProbe, Lease, Origin, Probe, ProjectId, Result, State,
-    StoreError,
+    Check, Endpoint, EndpointSpec, EndpointStatus, Heartbeat, HttpProbe, Origin, PlannedCheck, Probe,
+    ProjectId, Recording, Replica, Result, SHARDS, State, StoreError, View, now_ms,
 };
 
 use crate::Backend;
-
-pub(crate) fn http(url: &str) -> HttpProbe {
-    HttpProbe {
-        url: url.into(),
-        method: "GET".into(),
-        headers: Vec::new(),
-        body: None,
-        expected_status: vec!["2xx".into()],
-        follow_redirects: true,
-        head_falls_back_to_get: false,
-    }
-}
+use crate::tenure::{Clock, Tenure};
 
 /// An endpoint of a manifest, never checked before, every second.
 pub(crate) fn endpoint(id: i64, url: &str) -> Endpoint {
@@ -35,23 +26,32 @@ pub(crate) fn endpoint(id: i64, url: &str) -> Endpoint {
         name: format!("endpoint-{id}"),
         generation: 1,
         spec: EndpointSpec {
-            display_name: format!("endpoint-{id}"),
-            group: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
-            retries: 0,
-            backoff: Duration::ZERO,
-            suspended: false,
-            probe: Probe::Http(http(url)),
+            ..EndpointSpec::new(format!("endpoint-{id}"), Probe::Http(HttpProbe::new(url)))
         },
         revision: 1,
         transition: 0,
         status: EndpointStatus { state: State::Unknown, since: 0, last_check: None },
         created_at: 0,
+        updated_at: 0,
+        breaker_reset_at: 0,
     }
 }
 
-/// A store in memory.
+/// A tenure of term 1 that lasts an hour, in an epoch.
+pub(crate) fn tenure(epoch: u64, shards: std::ops::Range<i64>) -> Tenure {
+    let now = Instant::now();
+    Tenure {
+        term: 1,
+        epoch,
+        until: now + Duration::from_secs(3_600),
+        shards: Arc::new(shards.collect()),
+        clock: Clock::new(now, now_ms()),
+    }
+}
+
+/// A store in memory, with one replica at a time.
 #[derive(Clone, Default)]
 pub(crate) struct Fake(Arc<Inner>);
 
@@ -59,11 +59,15 @@ pub(crate) struct Fake(Arc<Inner>);
 struct Inner {
     revision: AtomicI64,
     endpoints: Mutex<Vec<Endpoint>>,
-    checks: Mutex<Vec<Check>>,
+    planned: Mutex<Vec<PlannedCheck>>,
+    heartbeats: Mutex<HashMap<i64, Heartbeat>>,
     away: AtomicBool,
-    lease_taken: AtomicBool,
+    taken: AtomicBool,
     hanging: AtomicBool,
-    released: AtomicUsize,
+    left: AtomicUsize,
+    term: AtomicI64,
+    alive: AtomicBool,
+    owned: Mutex<BTreeSet<i64>>,
 }
 
 impl Fake {
@@ -72,8 +76,13 @@ impl Fake {
         self.0.revision.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// An endpoint calls.
+    pub fn call(&self, id: i64, heartbeat: Heartbeat) {
+        self.0.heartbeats.lock().expect("lock").insert(id, heartbeat);
+    }
+
     pub fn checks(&self) -> Vec<Check> {
-        self.0.checks.lock().expect("lock").clone()
+        self.0.planned.lock().expect("lock").iter().map(|planned| planned.check.clone()).collect()
     }
 
     pub fn checks_of(&self, id: i64) -> Vec<Check> {
@@ -90,13 +99,29 @@ impl Fake {
         self.0.hanging.store(hanging, Ordering::SeqCst);
     }
 
-    /// Gives the lease to somebody else, or back.
-    pub fn set_lease_taken(&self, taken: bool) {
-        self.0.lease_taken.store(taken, Ordering::SeqCst);
+    /// Ends the term for another that probes everything, or lets replicas join again.
+    pub fn set_taken(&self, taken: bool) {
+        self.0.taken.store(taken, Ordering::SeqCst);
+        if taken {
+            self.end_term();
+        }
     }
 
-    pub fn released(&self) -> usize {
-        self.0.released.load(Ordering::SeqCst)
+    /// Ends the term that there is.
+    pub fn end_term(&self) {
+        self.0.alive.store(false, Ordering::SeqCst);
+        self.0.owned.lock().expect("lock").clear();
+    }
+
+    /// Begins a term.
+    pub fn join_now(&self) -> i64 {
+        self.0.alive.store(true, Ordering::SeqCst);
+        self.0.term.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// How many replicas have left.
+    pub fn left(&self) -> usize {
+        self.0.left.load(Ordering::SeqCst)
     }
 
     fn here(&self) -> Result<()> {
@@ -104,6 +129,11 @@ impl Fake {
             true => Err(StoreError::Overloaded),
             false => Ok(()),
         }
+    }
+
+    fn is_current(&self, term: i64) -> Result<()> {
+        let current = self.0.alive.load(Ordering::SeqCst) && self.0.term.load(Ordering::SeqCst) == term;
+        if current { Ok(()) } else { Err(StoreError::Fenced) }
     }
 }
 
@@ -118,23 +148,79 @@ impl Backend for Fake {
         Ok(self.0.endpoints.lock().expect("lock").clone())
     }
 
-    async fn record(&self, checks: &[Check]) -> Result<()> {
+    async fn newest_planned(&self) -> Result<HashMap<i64, i64>> {
+        let planned = self.0.planned.lock().expect("lock");
+        Ok(planned.iter().map(|planned| (planned.check.endpoint, planned.due)).collect())
+    }
+
+    async fn record(&self, term: i64, checks: Vec<PlannedCheck>) -> Result<Recording> {
         while self.0.hanging.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.here()?;
-        self.0.checks.lock().expect("lock").extend_from_slice(checks);
-        Ok(())
+        // Tests of the recorder alone store under a term that nobody has begun.
+        if self.0.term.load(Ordering::SeqCst) > 0 {
+            self.is_current(term)?;
+        }
+        let stored = checks.len();
+        self.0.planned.lock().expect("lock").extend(checks);
+        Ok(Recording { stored, ..Recording::default() })
     }
 
-    async fn hold(&self, _: &Lease) -> Result<bool> {
+    async fn heartbeats(&self) -> Result<HashMap<i64, Heartbeat>> {
         self.here()?;
-        Ok(!self.0.lease_taken.load(Ordering::SeqCst))
+        Ok(self.0.heartbeats.lock().expect("lock").clone())
     }
 
-    async fn release(&self, _: &Lease) -> Result<()> {
-        self.0.released.fetch_add(1, Ordering::SeqCst);
+    async fn join(&self, _: &str, _: Duration) -> Result<Option<i64>> {
+        self.here()?;
+        Ok((!self.0.taken.load(Ordering::SeqCst)).then(|| self.join_now()))
+    }
+
+    async fn beat(&self, term: i64, _: Duration) -> Result<i64> {
+        self.here()?;
+        self.is_current(term).map(|()| now_ms())
+    }
+
+    async fn view_revision(&self) -> Result<i64> {
+        self.here()?;
+        Ok(self.0.term.load(Ordering::SeqCst))
+    }
+
+    async fn view(&self) -> Result<View> {
+        self.here()?;
+        let term = self.0.term.load(Ordering::SeqCst);
+        let expires_in = Duration::from_secs(1);
+        let owned = self.0.owned.lock().expect("lock");
+        Ok(View {
+            replicas: vec![Replica { holder: "test".into(), term, expires_in }],
+            shards: (0..SHARDS).map(|shard| owned.contains(&shard).then_some(term)).collect(),
+        })
+    }
+
+    async fn claim(&self, term: i64, shards: Vec<i64>) -> Result<u64> {
+        self.here()?;
+        self.is_current(term)?;
+        let count = shards.len() as u64;
+        self.0.owned.lock().expect("lock").extend(shards);
+        Ok(count)
+    }
+
+    async fn release(&self, _: i64, _: Vec<i64>) -> Result<()> {
+        self.here()
+    }
+
+    async fn leave(&self, _: i64) -> Result<()> {
+        self.0.left.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+
+    async fn seal(&self) -> Result<u64> {
+        self.here().map(|()| 0)
+    }
+
+    fn may_be_cancelled(&self) -> bool {
+        true
     }
 }
 

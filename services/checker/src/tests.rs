@@ -29,7 +29,7 @@ impl Running {
     fn start_with(store: &Fake, adjust: impl FnOnce(&mut CheckerOptions)) -> Self {
         let mut options = CheckerOptions::new("test");
         options.poll = Duration::from_millis(50);
-        options.lease_ttl = Duration::from_millis(600);
+        options.heartbeat = Duration::from_millis(400);
         adjust(&mut options);
         let (changes, registry) = (ChangeHandle::new(), Registry::new());
         let shutdown = CancellationToken::new();
@@ -78,7 +78,7 @@ async fn silent() -> (TcpListener, String) {
 }
 
 fn change(mut endpoint: Endpoint, url: &str) -> Endpoint {
-    let Probe::Http(probe) = &mut endpoint.spec.probe;
+    let Probe::Http(probe) = &mut endpoint.spec.probe else { panic!("not by HTTP") };
     probe.url = url.into();
     endpoint.revision += 1;
     endpoint
@@ -105,9 +105,9 @@ async fn good_bad_and_unreachable_endpoints_are_all_stored() {
 
     let metrics = checker.metrics();
     assert!(metrics.contains("watchkeeper_checker_endpoints 3"), "{metrics}");
-    assert!(metrics.contains("watchkeeper_checker_leader 1"), "{metrics}");
+    assert!(metrics.contains("watchkeeper_checker_alive 1"), "{metrics}");
     checker.stop().await;
-    assert_eq!(store.released(), 1);
+    assert_eq!(store.left(), 1);
 }
 
 #[tokio::test]
@@ -185,38 +185,38 @@ async fn new_changed_suspended_and_deleted_endpoints_are_noticed() {
 }
 
 #[tokio::test]
-async fn without_the_lease_nothing_is_probed_and_losing_it_stops_probes() {
+async fn without_a_term_nothing_is_probed_and_losing_it_stops_probes() {
     let url = good_and_bad().await;
     let store = Fake::default();
-    store.set_lease_taken(true);
+    store.set_taken(true);
     store.set(vec![endpoint(1, &format!("{url}/good"))]);
     let checker = Running::start(&store);
-    // Longer than a lease and the soonest first check together.
+    // Longer than a heartbeat and the soonest first check together.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(store.checks().is_empty());
 
-    store.set_lease_taken(false);
+    store.set_taken(false);
     eventually("it is checked", || !store.checks().is_empty()).await;
 
-    store.set_lease_taken(true);
-    eventually("it stops", || checker.metrics().contains("watchkeeper_checker_leader 0")).await;
+    store.set_taken(true);
+    eventually("it stops", || checker.metrics().contains("watchkeeper_checker_alive 0")).await;
     assert!(checker.metrics().contains("watchkeeper_checker_endpoints 0"));
     checker.stop().await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_past_the_lease_stops_probes_and_loses_no_result() {
+async fn a_store_that_is_away_for_longer_than_a_term_lasts_stops_probes_and_loses_no_result() {
     let url = good_and_bad().await;
     let store = Fake::default();
     store.set(vec![endpoint(1, &format!("{url}/good"))]);
-    let checker = Running::start_with(&store, |options| options.lease_ttl = Duration::from_secs(3));
+    let checker = Running::start_with(&store, |options| options.heartbeat = Duration::from_secs(2));
     eventually("it is checked", || !store.checks().is_empty()).await;
 
     store.set_away(true);
     let before = store.checks().len();
-    eventually("it gives up", || checker.metrics().contains("watchkeeper_checker_leader 0")).await;
+    eventually("it gives up", || checker.metrics().contains("watchkeeper_checker_alive 0")).await;
     let made: u64 = counted(&checker.metrics());
-    assert!(made > before as u64, "checks went on while the lease lasted");
+    assert!(made > before as u64, "checks went on while the term lasted");
 
     store.set_away(false);
     eventually("what was found meanwhile is stored", || store.checks().len() as u64 >= made).await;

@@ -1,4 +1,4 @@
-//! The checker on a real store: states move, the lease passes on, and no log
+//! The checker on a real store: states move, endpoints pass on, and no log
 //! line of this process holds a secret. One test, because the log subscriber
 //! belongs to the whole process.
 
@@ -69,22 +69,19 @@ fn new_endpoint(uid: &str, project: ProjectId, origin: Origin, url: &str) -> New
         name: uid.into(),
         generation: 1,
         spec: EndpointSpec {
-            display_name: uid.into(),
-            group: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
             retries: 1,
             backoff: Duration::from_millis(10),
-            suspended: false,
-            probe: Probe::Http(HttpProbe {
-                url: url.into(),
-                method: "GET".into(),
-                headers: vec![("Authorization".into(), format!("Bearer {SECRET}"))],
-                body: Some(SECRET.into()),
-                expected_status: vec!["200".into()],
-                follow_redirects: true,
-                head_falls_back_to_get: false,
-            }),
+            ..EndpointSpec::new(
+                uid,
+                Probe::Http(HttpProbe {
+                    headers: vec![("Authorization".into(), format!("Bearer {SECRET}"))],
+                    body: Some(SECRET.into()),
+                    expected_status: vec!["200".into()],
+                    ..HttpProbe::new(url)
+                }),
+            )
         },
     }
 }
@@ -92,7 +89,7 @@ fn new_endpoint(uid: &str, project: ProjectId, origin: Origin, url: &str) -> New
 fn checker(store: &Store, holder: &str) -> (CancellationToken, JoinHandle<Result<(), CheckerError>>) {
     let mut options = CheckerOptions::new(holder);
     options.poll = Duration::from_millis(100);
-    options.lease_ttl = Duration::from_secs(3);
+    options.heartbeat = Duration::from_secs(1);
     let deps = CheckerDeps {
         backend: store.clone(),
         registry: Registry::new(),
@@ -121,7 +118,7 @@ async fn becomes(store: &Store, uid: &str, state: State) -> Endpoint {
 }
 
 #[tokio::test]
-async fn states_move_the_lease_passes_on_and_no_log_line_holds_a_secret() {
+async fn states_move_endpoints_pass_on_and_no_log_line_holds_a_secret() {
     let log = Log::default();
     let writer = log.clone();
     tracing_subscriber::fmt()
@@ -155,7 +152,7 @@ async fn states_move_the_lease_passes_on_and_no_log_line_holds_a_secret() {
     let site = becomes(&store, "site", State::Down).await;
     assert_eq!(site.status.last_check.and_then(|check| check.status), Some(503));
 
-    // Another replica waits, and takes over as soon as the first one ends.
+    // Another replica joins, and takes all over as soon as the first one ends.
     let (stop_second, second) = checker(&store, "second");
     stop_first.cancel();
     first.await.expect("no panic").expect("no error");

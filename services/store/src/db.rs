@@ -157,16 +157,7 @@ impl Db {
         })
     }
 
-    /// A writing transaction over one state of the database; it fails rather than
-    /// overwrite what another has changed meanwhile.
-    pub async fn rewrite(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
-        Ok(match self.dialect {
-            Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres => self.write.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?,
-        })
-    }
-
-    /// An ordinary writing transaction.
+    /// A writing transaction.
     pub async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
         Ok(match self.dialect {
             Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,

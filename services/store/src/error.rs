@@ -36,15 +36,24 @@ pub enum StoreError {
     /// The idempotency key was used for another payload before.
     #[error("the idempotency key stands for another payload")]
     KeyReused,
+    /// The term under which results are given has ended: another replica has taken over.
+    #[error("the term has ended")]
+    Fenced,
+    /// Somebody else changed the same at the same time, several times over.
+    #[error("others keep changing the same endpoints")]
+    Raced,
     /// The project was deleted meanwhile.
     #[error("no such project")]
     NoProject,
     /// The key belongs to another project.
     #[error("another project has this key")]
     KeyTaken,
-    /// Another share has this slug.
-    #[error("another share has this name")]
+    /// Another share or status page has this slug.
+    #[error("another has this name")]
     SlugTaken,
+    /// Another status page answers at this host.
+    #[error("another status page has this host")]
+    HostTaken,
     /// A file of the embedded store cannot be used.
     #[error("{path}: {source}")]
     File {

@@ -6,17 +6,22 @@
 //! Everything else is ordinary relational tables.
 
 mod addresses;
+pub mod alerts;
 mod annotations;
+mod checkers;
 mod checks;
 mod codec;
 mod dashboards;
 mod db;
 mod endpoints;
+mod errands;
 mod error;
 pub mod exchange;
 mod hit;
 mod hits;
 mod lease;
+pub mod maintenance;
+mod managed;
 mod migrate;
 mod projects;
 mod retention;
@@ -25,6 +30,10 @@ mod sessions;
 mod settings;
 mod shares;
 mod site;
+pub mod standing;
+mod status_incidents;
+mod status_pages;
+mod words;
 
 use std::{
     sync::Arc,
@@ -33,13 +42,20 @@ use std::{
 
 pub use addresses::{AddressFacts, AddressState, AddressUpdate};
 pub use annotations::{Annotation, NewAnnotation};
-pub use checks::{Check, Uptime};
+pub use checkers::{Replica, SHARDS, View, shard_of};
+pub use checks::{
+    Availability, Bucket, Check, Latency, Outage, PastTransition, PlannedCheck, Recording, Uptime,
+};
 pub use dashboards::DashboardSettings;
 pub use db::{Options, SpoolOptions};
 pub use endpoints::{
-    AddOutcome, Endpoint, EndpointSpec, EndpointStatus, HttpProbe, LastCheck, NewEndpoint, Origin, Probe,
-    PutOutcome, State,
+    AddOutcome, AddressPolicy, AlertSpec, Assertion, ConnectOptions, DnsProbe, DnsTransport, Endpoint,
+    EndpointSpec, EndpointStatus, Escalation, Exchange, FlappingSpec, GrpcProbe, Heartbeat, HeartbeatProbe,
+    HttpAuth, HttpProbe, HttpVersion, IcmpProbe, IpFamily, LastCheck, MaintenanceWindow, NewEndpoint, Origin,
+    Phases, Probe, PutOutcome, Retry, Severity, Slo, StartTls, State, TcpProbe, TlsOptions, TlsProbe,
+    WebSocketProbe,
 };
+pub use errands::{CertificateAnswer, Errand, Taken};
 pub use error::StoreError;
 pub use hit::{DAY_MS, Hit, day_of};
 pub use hits::{
@@ -47,11 +63,17 @@ pub use hits::{
     Snapshot, SpoolStatus, Stored,
 };
 pub use lease::Lease;
+pub use managed::Change;
 pub use projects::{ListedProject, Project, ProjectId, ProjectSettings};
 pub use retention::Retention;
 pub use salts::Salt;
 pub use shares::{NewShare, Reach, Share};
 pub use site::{DEFAULT_SITE_PROJECT, DEFAULT_VISIT_IDLE, SiteAccess};
+pub use standing::{Flapping, Standing, Transition};
+pub use status_incidents::{
+    Impact, IncidentFacts, IncidentKind, IncidentStatus, StatusIncident, StatusUpdate,
+};
+pub use status_pages::{StatusGroup, StatusPage, StatusPageSpec};
 
 use db::{Db, Dialect};
 use hits::{ingest::Ingest, spool::Spool};
@@ -65,6 +87,7 @@ pub struct Store {
     db: Db,
     ingest: Ingest,
     spool: Option<Arc<Spool>>,
+    uptimes: Arc<tokio::sync::Mutex<Option<checks::KnownUptimes>>>,
 }
 
 impl Store {
@@ -82,7 +105,7 @@ impl Store {
             _ => None,
         };
         let ingest = Ingest::start(db.clone(), spool.clone());
-        Ok(Self { db, ingest, spool })
+        Ok(Self { db, ingest, spool, uptimes: Arc::default() })
     }
 
     /// Asks the database for an answer; what `/api/health` and `/readyz` tell.

@@ -32,6 +32,11 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     migration!(4, "dashboard", "0004_dashboard.sql"),
     migration!(5, "privacy", "0005_privacy.sql"),
     migration!(6, "sites", "0006_sites.sql"),
+    migration!(8, "alerts", "0008_alerts.sql"),
+    migration!(9, "status pages", "0009_status_pages.sql"),
+    migration!(10, "monitoring", "0010_monitoring.sql"),
+    migration!(11, "heartbeats", "0011_heartbeats.sql"),
+    migration!(12, "watch", "0012_watch.sql"),
 ];
 
 /// Brings the schema up to date. Postgres serialises replicas by an advisory

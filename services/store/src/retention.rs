@@ -10,6 +10,9 @@ const BATCHES: Duration = Duration::from_secs(24 * 3_600);
 /// How long a writer is known; a spool that is replayed later than this could double its first group.
 const WRITERS: Duration = Duration::from_secs(90 * 24 * 3_600);
 
+/// How long the log of notices goes back at most.
+const NOTICES: Duration = Duration::from_secs(90 * 24 * 3_600);
+
 /// How long data is kept; `None` keeps it for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
@@ -61,12 +64,20 @@ impl Store {
             }
         }
         if let Some(age) = retention.checks {
-            dropped += sqlx::query("DELETE FROM checks WHERE at < $1")
-                .bind(before(age))
-                .execute(self.db.write())
-                .await?
-                .rows_affected();
+            for sql in [
+                "DELETE FROM checks WHERE at < $1",
+                "DELETE FROM transitions WHERE at < $1",
+                "DELETE FROM check_batches WHERE last_at < $1",
+                "DELETE FROM check_segments WHERE day <= $1 / 86400000 AND last_at < $1",
+            ] {
+                dropped += sqlx::query(sql).bind(before(age)).execute(self.db.write()).await?.rows_affected();
+            }
         }
+        dropped += sqlx::query("DELETE FROM notices WHERE finished_at < $1")
+            .bind(before(retention.checks.unwrap_or(NOTICES).min(NOTICES)))
+            .execute(self.db.write())
+            .await?
+            .rows_affected();
         dropped += self.forget_batches().await?;
         dropped += self.forget_salts().await?;
         dropped += sqlx::query("DELETE FROM sessions WHERE expires_at < $1")

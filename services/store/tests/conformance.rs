@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use uuid::Uuid;
 use watchkeeper_store::{
-    AddressFacts, AddressUpdate, Check, DAY_MS, EndpointSpec, Hit, HttpProbe, Identity, LastCheck, Lease,
-    NewEndpoint, Options, Origin, Probe, ProjectId, PutOutcome, Retention, SiteAccess, State, Store,
-    StoreError, now_ms,
+    AddressFacts, AddressUpdate, Batch, BatchId, Check, DAY_MS, EndpointSpec, Hit, HttpProbe, Identity,
+    LastCheck, Lease, NewEndpoint, Options, Origin, Probe, ProjectId, PutOutcome, Retention, SiteAccess,
+    State, Store, StoreError, now_ms,
 };
 use watchkeeper_testkit::postgres::Postgres;
 
@@ -40,6 +40,7 @@ conformance! {
     hits_are_read_as_they_were_written
     hits_come_oldest_first_and_in_order_of_arrival_within_a_millisecond
     sealing_changes_nothing_that_is_read
+    a_week_of_single_posts_leaves_few_batches
     a_snapshot_does_not_see_what_happens_after_it
     writers_at_once_are_all_stored
     sealers_at_once_lose_and_double_nothing
@@ -61,9 +62,9 @@ conformance! {
     a_damaged_endpoint_hides_no_other_and_is_mended_by_putting_it
     suspending_and_resuming_are_transitions
     results_move_the_state_once_per_change
-    a_late_result_is_stored_and_moves_no_state
+    a_late_result_is_dropped_and_moves_no_state
     results_of_gone_endpoints_are_dropped
-    uptime_is_the_share_of_good_checks
+    uptime_is_the_share_of_good_time
     a_lease_has_one_holder_until_it_is_released_or_ends
     retention_drops_what_is_older_and_nothing_else
     replicas_that_start_at_once_migrate_once
@@ -156,6 +157,28 @@ async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
         assert_eq!(read_all(&store, project).await, before, "round {round}");
     }
     assert_eq!(store.stored().await.expect("stored").hits, 600);
+}
+
+async fn a_week_of_single_posts_leaves_few_batches(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let each = 10 * 60_000;
+    let posts = 7 * DAY_MS / each;
+    for number in 0..posts {
+        store.append(project, vec![hit(number * each, "/")]).await.expect("append");
+        // As often as a logger looks, or nearly.
+        if number % 10 == 0 {
+            store.seal().await.expect("seal");
+        }
+    }
+    store.seal().await.expect("seal");
+    let snapshot = store.batches(project, i64::MIN, i64::MAX).await.expect("batches");
+    let unsealed = |batch: &&Batch| !matches!(batch.id, BatchId::Sealed(_));
+    let (unsealed, sealed) = (snapshot.list().iter().filter(unsealed).count(), snapshot.list().len());
+    assert!(unsealed <= 64, "{unsealed} unsealed batches");
+    assert!(sealed - unsealed <= 7 * 8, "{} segments", sealed - unsealed);
+    drop(snapshot);
+    assert_eq!(read_all(&store, project).await.len() as i64, posts);
 }
 
 async fn a_snapshot_does_not_see_what_happens_after_it(fresh: Fresh) {
@@ -404,29 +427,25 @@ fn endpoint(uid: &str, project: ProjectId) -> NewEndpoint {
         name: uid.into(),
         generation: 1,
         spec: EndpointSpec {
-            display_name: uid.into(),
             group: Some("g".into()),
-            interval: Duration::from_secs(60),
             timeout: Duration::from_millis(500),
             retries: 1,
             backoff: Duration::from_secs(1),
-            suspended: false,
-            probe: Probe::Http(HttpProbe {
-                url: "https://example.com/".into(),
-                method: "GET".into(),
-                headers: vec![("X-A".into(), "b".into())],
-                body: None,
-                expected_status: vec!["2xx".into()],
-                follow_redirects: true,
-                head_falls_back_to_get: false,
-            }),
+            ..EndpointSpec::new(
+                uid,
+                Probe::Http(HttpProbe {
+                    headers: vec![("X-A".into(), "b".into())],
+                    ..HttpProbe::new("https://example.com/")
+                }),
+            )
         },
     }
 }
 
 fn result(at: i64, ok: bool) -> LastCheck {
     let status = ok.then_some(200);
-    LastCheck { at, ok, status, duration_us: 1_500, message: (!ok).then(|| "connection refused".into()) }
+    let message = (!ok).then(|| "connection refused".into());
+    LastCheck { at, ok, status, duration_us: 1_500, message, ..LastCheck::default() }
 }
 
 async fn an_endpoint_put_twice_is_unchanged(fresh: Fresh) {
@@ -500,7 +519,7 @@ async fn results_move_the_state_once_per_change(fresh: Fresh) {
     assert_eq!(status.last_check, Some(result(5, true)));
 }
 
-async fn a_late_result_is_stored_and_moves_no_state(fresh: Fresh) {
+async fn a_late_result_is_dropped_and_moves_no_state(fresh: Fresh) {
     let store = open(&fresh).await;
     store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put");
     let id = store.endpoints().await.expect("endpoints")[0].id;
@@ -511,7 +530,7 @@ async fn a_late_result_is_stored_and_moves_no_state(fresh: Fresh) {
     store.record_checks(&[check(8, false)]).await.expect("record");
     let status = store.endpoints().await.expect("endpoints").remove(0).status;
     assert_eq!((status.state, status.since, status.last_check), (State::Up, 10, Some(result(10, true))));
-    assert_eq!(store.checks(ProjectId::INSTALLATION, id, 0).await.expect("checks").len(), 4);
+    assert_eq!(store.checks(ProjectId::INSTALLATION, id, 0).await.expect("checks").len(), 1);
 }
 
 async fn results_of_gone_endpoints_are_dropped(fresh: Fresh) {
@@ -521,22 +540,24 @@ async fn results_of_gone_endpoints_are_dropped(fresh: Fresh) {
     assert!(store.checks(ProjectId::INSTALLATION, 77, 0).await.expect("checks").is_empty());
 }
 
-async fn uptime_is_the_share_of_good_checks(fresh: Fresh) {
+async fn uptime_is_the_share_of_good_time(fresh: Fresh) {
     let store = open(&fresh).await;
     store.put_endpoint(&endpoint("a", ProjectId::INSTALLATION)).await.expect("put");
     let id = store.endpoints().await.expect("endpoints")[0].id;
     let now = now_ms();
-    let checks: Vec<_> = [(0, false), (1, true), (3 * 24, true), (20 * 24, true), (40 * 24, false)]
-        .map(|(hours, ok)| Check {
+    // Each holds for a minute and half a second, the newest only until now.
+    let checks: Vec<_> = [(30, false), (3_600, true), (3 * 86_400, true), (40 * 86_400, false)]
+        .map(|(seconds, ok)| Check {
             project: ProjectId::INSTALLATION,
             endpoint: id,
-            result: result(now - hours * 3_600_000, ok),
+            result: result(now - seconds * 1_000, ok),
         })
         .into();
     store.record_checks(&checks).await.expect("record");
     let uptime = store.uptimes(now).await.expect("uptimes")[&id];
     assert_eq!(store.uptime(ProjectId::INSTALLATION, id, now).await.expect("uptime"), uptime);
-    assert_eq!((uptime.day, uptime.week, uptime.month), (Some(0.5), Some(2.0 / 3.0), Some(0.75)));
+    let share = |good: f64| Some(good / (good + 30.0));
+    assert_eq!((uptime.day, uptime.week, uptime.month), (share(60.5), share(121.0), share(121.0)));
     assert_eq!(store.endpoints().await.expect("endpoints")[0].status.state, State::Down);
 }
 

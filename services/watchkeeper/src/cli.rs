@@ -2,7 +2,7 @@
 //! environment or from files.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use watchkeeper_analytics::DEFAULT_CACHE_BYTES;
 use watchkeeper_api::ApiOptions;
+use watchkeeper_checker::{GuardRules, HostLimit};
 use watchkeeper_crds::durations;
 use watchkeeper_logger::{Bounds, Signup};
 use watchkeeper_runtime::telemetry::LogArgs;
@@ -49,6 +50,8 @@ pub enum Command {
     Person(PersonArgs),
     /// Erase one person from a project, and print how many hits went
     Erase(PersonArgs),
+    /// Try out a channel of notices
+    Notify(NotifyArgs),
     /// Jobs of a website that reports its views as site-analytics' do, on the store itself
     Site(SiteCommand),
 }
@@ -62,6 +65,27 @@ pub struct StoreArgs {
     /// PEM file of the authority that signed the database's certificate
     #[arg(long, env = "WATCHKEEPER_DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct NotifyArgs {
+    #[command(subcommand)]
+    pub what: NotifyKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NotifyKind {
+    /// Send a test through a channel and wait until it is taken or refused
+    Test(NotifyTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct NotifyTestArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Name of the channel, as the instance's manifest has it
+    #[arg(long)]
+    pub channel: String,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +128,49 @@ pub struct ImportArgs {
 pub enum ImportKind {
     /// Hits, in the columns of an export; the same file twice is stored twice
     Hits(ImportHitsArgs),
+    /// Another monitor's endpoints: write them as MonitoredEndpoint manifests
+    Monitors(ImportMonitorsArgs),
+}
+
+/// Whose configuration endpoints come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MonitorsFrom {
+    /// api-monitoring-system's config.yaml
+    ApiMonitoringSystem,
+    /// Gatus' config.yaml
+    Gatus,
+    /// Uptime Kuma's backup, JSON
+    UptimeKuma,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportMonitorsArgs {
+    /// Whose configuration it is [default: by what it has]
+    #[arg(long, value_enum)]
+    pub from: Option<MonitorsFrom>,
+    /// Name of the AnalyticsInstance that is to watch them
+    #[arg(long, default_value = "main")]
+    pub instance: String,
+    /// Namespace of the manifests [default: that of whoever applies them]
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// Fail when anything has no translation; each is told on standard error either way
+    #[arg(long)]
+    pub strict: bool,
+    /// File to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// File to read
+    pub file: PathBuf,
+}
+
+/// A `watchkeeper local` in the place of api-monitoring-system.
+#[derive(Debug, Args)]
+pub struct MonitoringArgs {
+    /// Configuration file of api-monitoring-system to go by; without FILE the one of CONFIG_PATH, or else
+    /// config/config.yaml. DATABASE_URL, LOG_LEVEL, API_KEY and its other variables count then, too
+    #[arg(long, env = "WATCHKEEPER_MONITORING_CONFIG", value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
+    pub monitoring_config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -193,15 +260,17 @@ pub struct LocalArgs {
     /// Directory that holds the embedded store and generated secrets
     #[arg(long, env = "WATCHKEEPER_DATA", value_name = "DIR", default_value = "watchkeeper-data")]
     pub data: PathBuf,
-    /// Address to serve everything on
-    #[arg(long, env = "WATCHKEEPER_LISTEN", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// Address of /metrics, /livez and /readyz
-    #[arg(long, env = "WATCHKEEPER_METRICS_LISTEN", default_value = "127.0.0.1:9090")]
-    pub metrics_listen: SocketAddr,
+    /// Address to serve everything on [default: 127.0.0.1:8080, or what --monitoring-config says]
+    #[arg(long, env = "WATCHKEEPER_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Address of /metrics, /livez and /readyz [default: 127.0.0.1:9090, or what --monitoring-config says]
+    #[arg(long, env = "WATCHKEEPER_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
     /// PEM file of the authority that signed the database's certificate
     #[arg(long, env = "WATCHKEEPER_DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub monitoring: MonitoringArgs,
     /// File that holds the administrator's token [default: admin-token in the data directory, made at the first start]
     #[arg(long, env = "WATCHKEEPER_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
@@ -351,9 +420,44 @@ pub struct ProbeArgs {
     /// Network that is not public and that monitors added through the API may still probe; may be repeated
     #[arg(long, env = "WATCHKEEPER_PROBE_ALLOW", value_name = "CIDR", value_delimiter = ',')]
     pub probe_allow: Vec<IpNet>,
-    /// Probes under way at once
-    #[arg(long, env = "WATCHKEEPER_PROBE_CONCURRENCY", default_value_t = 256, value_name = "N")]
-    pub probe_concurrency: usize,
+    /// Network that nothing may probe, whoever asks; wins over all that is allowed; may be repeated
+    #[arg(long, env = "WATCHKEEPER_PROBE_DENY", value_name = "CIDR", value_delimiter = ',')]
+    pub probe_deny: Vec<IpNet>,
+    /// Metadata or link-local address that manifests may probe, named in full; may be repeated
+    #[arg(long, env = "WATCHKEEPER_PROBE_ALLOW_METADATA", value_name = "IP", value_delimiter = ',')]
+    pub probe_allow_metadata: Vec<IpAddr>,
+    /// Host that endpoints of a namespace may probe, and no other than these; *.example.com stands for
+    /// all below; may be repeated
+    #[arg(long, env = "WATCHKEEPER_PROBE_HOSTS", value_name = "NAMESPACE=HOST", value_delimiter = ',')]
+    pub probe_hosts: Vec<HostLimit>,
+    /// Address to serve /probe?target=&module= on, as blackbox_exporter does; not served without. Private
+    /// networks can be probed through it only as far as --probe-allow lets strangers
+    #[arg(long, env = "WATCHKEEPER_BLACKBOX_LISTEN", value_name = "ADDR")]
+    pub blackbox_listen: Option<SocketAddr>,
+    /// Probes under way at once [default: 256, or what --monitoring-config says]
+    #[arg(long, env = "WATCHKEEPER_PROBE_CONCURRENCY", value_name = "N")]
+    pub probe_concurrency: Option<usize>,
+    /// Time between the heartbeats of checkers that share endpoints; one that is gone is replaced within two
+    #[arg(long, env = "WATCHKEEPER_CHECKER_HEARTBEAT", default_value = "5s", value_parser = heartbeat, value_name = "TIME")]
+    pub checker_heartbeat: Duration,
+}
+
+fn heartbeat(text: &str) -> Result<Duration, String> {
+    let time = durations::parse(text).map_err(|error| error.to_string())?;
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(60);
+    bounds.contains(&time).then_some(time).ok_or_else(|| "between 1s and 60s".to_owned())
+}
+
+impl ProbeArgs {
+    /// What probes may ask.
+    pub fn guard(&self) -> GuardRules {
+        GuardRules {
+            allow: self.probe_allow.clone(),
+            deny: self.probe_deny.clone(),
+            metadata: self.probe_allow_metadata.clone(),
+            hosts: self.probe_hosts.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

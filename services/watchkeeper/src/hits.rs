@@ -26,7 +26,7 @@ use watchkeeper_store::{
 };
 
 use crate::{
-    cli::{ExportArgs, ImportArgs, ImportKind, PersonArgs, StoreArgs},
+    cli::{ExportArgs, ImportHitsArgs, PersonArgs, StoreArgs},
     local::DataDirectory,
     process::postgres_from_env,
 };
@@ -142,8 +142,7 @@ pub async fn export(args: ExportArgs, shutdown: CancellationToken) -> anyhow::Re
 }
 
 /// Stores the hits of a file.
-pub async fn import(args: ImportArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let ImportKind::Hits(args) = args.what;
+pub async fn import(args: ImportHitsArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let format = match args.format {
         Some(format) => format,
         None => of_name(&args.file)?,

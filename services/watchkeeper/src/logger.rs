@@ -14,7 +14,7 @@ pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Resul
     options.spool = args.ingest.spool(None);
     let process = Process::start("logger", args.process.metrics_listen, &options, &shutdown).await?;
     let store = process.store.clone();
-    let enricher = enricher(&store, &args.ingest, args.ingest.privacy_level).await?;
+    let enricher = enricher(&store, &args.ingest).await?;
     let metrics = LoggerMetrics::new(&process.registry)?;
     register_spool(&process.registry, &store)?;
     let sites = Sites::start(

@@ -6,13 +6,17 @@ mod cli;
 mod hits;
 mod local;
 mod logger;
+mod monitoring;
+mod monitors;
+mod notify;
 mod process;
 mod site;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{Cli, Command, ImportKind};
+use monitoring::Monitoring;
 use watchkeeper_runtime::{shutdown, telemetry};
 
 /// A third of what taking hits cost was glibc's allocator.
@@ -30,7 +34,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(mut cli: Cli) -> anyhow::Result<()> {
+    let monitoring = match &cli.command {
+        Command::Local(args) => {
+            args.monitoring.monitoring_config.as_deref().map(Monitoring::load).transpose()?
+        }
+        _ => None,
+    };
+    if let Some(monitoring) = &monitoring {
+        monitoring.adapt_logs(&mut cli.log);
+    }
     telemetry::init(&cli.log).map_err(anyhow::Error::msg)?;
     // Two providers are linked in; without a default, rustls would panic at the first handshake.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -40,11 +53,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Logger(args) => logger::run(args, shutdown).await,
             Command::Api(args) => api::run(args, shutdown).await,
             Command::Checker(args) => checker::run(args, shutdown).await,
-            Command::Local(args) => local::run(args, shutdown).await,
+            Command::Local(args) => local::run(args, monitoring, shutdown).await,
             Command::Export(args) => hits::export(args, shutdown).await,
-            Command::Import(args) => hits::import(args, shutdown).await,
+            Command::Import(args) => match args.what {
+                ImportKind::Hits(args) => hits::import(args, shutdown).await,
+                ImportKind::Monitors(args) => monitors::run(&args),
+            },
             Command::Person(args) => hits::person(args).await,
             Command::Erase(args) => hits::erase(args).await,
+            Command::Notify(args) => notify::run(args).await,
             Command::Site(args) => site::run(args, shutdown).await,
         }
     })

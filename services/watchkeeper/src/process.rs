@@ -176,11 +176,11 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
 
 /// What the write path needs beside the store. Compiling the user agent
 /// expressions takes a moment, so it is done off the executor.
-pub async fn enricher(store: &Store, args: &IngestArgs, privacy_level: u8) -> anyhow::Result<Enricher> {
-    enricher_of(store, args.geoip.as_deref(), privacy_level, args.honor_gpc).await
+pub async fn enricher(store: &Store, args: &IngestArgs) -> anyhow::Result<Enricher> {
+    enricher_of(store, args.geoip.as_deref(), args.privacy_level, args.honor_gpc).await
 }
 
-/// The same for a command that takes no posts.
+/// The same where something else than the arguments decides on privacy.
 pub async fn enricher_of(
     store: &Store,
     geoip: Option<&Path>,

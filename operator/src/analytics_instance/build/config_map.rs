@@ -6,6 +6,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::analytics_instance::plan::Plan;
 
+fn joined(list: &[String]) -> Option<String> {
+    (!list.is_empty()).then(|| list.join(","))
+}
+
 pub fn build(plan: &Plan) -> ConfigMap {
     let spec = &plan.spec;
     let mut data: BTreeMap<String, String> = [
@@ -24,6 +28,26 @@ pub fn build(plan: &Plan) -> ConfigMap {
             data.insert(key.to_owned(), span.to_string());
         }
     }
+    // What has its default is left out, so that pods do not roll for it.
+    let flags = [
+        ("WATCHKEEPER_HONOR_GPC", spec.privacy.honor_gpc),
+        ("WATCHKEEPER_PROTECT_DOCS", spec.access.protect_docs),
+    ];
+    let flags = flags.into_iter().filter(|(_, set)| *set).map(|(key, _)| (key, "true".to_owned()));
+    let site = spec.site.as_ref();
+    let texts = [
+        ("WATCHKEEPER_REVERSE_DNS", (!spec.reverse_dns.enabled).then(|| "off".to_owned())),
+        ("WATCHKEEPER_DNS_SERVER", spec.reverse_dns.server.clone()),
+        ("WATCHKEEPER_SITE_PROJECT", site.and_then(|site| site.project.clone())),
+        (
+            "WATCHKEEPER_SITE_SESSION_TIMEOUT",
+            site.and_then(|site| site.session_timeout.as_ref()).map(ToString::to_string),
+        ),
+        ("WATCHKEEPER_PROBE_ALLOW", joined(&spec.probe_networks.allow)),
+        ("WATCHKEEPER_PROBE_DENY", joined(&spec.probe_networks.deny)),
+    ];
+    let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?)));
+    data.extend(flags.chain(texts).map(|(key, text)| (key.to_owned(), text)));
     ConfigMap {
         metadata: plan.meta(plan.child_name("config"), "config"),
         data: Some(data),

@@ -3,13 +3,14 @@
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     ConfigMapEnvSource, Container, EnvFromSource, EnvVar, EnvVarSource, KeyToPath, Lifecycle,
-    LifecycleHandler, PodSpec, PodTemplateSpec, SecretKeySelector, SecretVolumeSource, SleepAction, Volume,
-    VolumeMount,
+    LifecycleHandler, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, SecretKeySelector,
+    SecretVolumeSource, SleepAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use watchkeeper_crds::SecretKeyRef;
 use watchkeeper_crds::autoscaling::Scaling;
+use watchkeeper_crds::services::Spool;
 
 use super::{overrides, pod};
 use crate::analytics_instance::plan::{Database, Plan, Service};
@@ -19,6 +20,8 @@ use crate::labels;
 /// The user that the services' image runs as.
 const USER: i64 = 65_532;
 const ADMIN_FOLDER: &str = "/etc/watchkeeper/admin";
+const SITE_FOLDER: &str = "/etc/watchkeeper/site";
+const SPOOL_FOLDER: &str = "/var/lib/watchkeeper/spool";
 const CA_FOLDER: &str = "/etc/watchkeeper/database-ca";
 
 pub fn build(plan: &Plan, service: Service, config_hash: &str) -> Result<Deployment, Error> {
@@ -42,20 +45,29 @@ pub fn build(plan: &Plan, service: Service, config_hash: &str) -> Result<Deploym
                 Scaling::Between(..) => None,
             },
             revision_history_limit: Some(3),
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                // Never fewer than asked for while an update goes on.
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_unavailable: Some(IntOrString::Int(0)),
-                    max_surge: Some(IntOrString::Int(1)),
-                }),
-            }),
+            strategy: Some(strategy(plan, service)),
             selector: LabelSelector { match_labels: Some(selector.clone()), ..LabelSelector::default() },
             template: overrides::lay_over(template, component.pod_template.as_ref(), &selector, name)?,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
     })
+}
+
+fn strategy(plan: &Plan, service: Service) -> DeploymentStrategy {
+    if service == Service::Logger && plan.spec.spool.as_ref().is_some_and(|spool| spool.claim_name.is_some())
+    {
+        // The claim is one logger's at a time, and the next must find what the last has left in it.
+        return DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None };
+    }
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        // Never fewer than asked for while an update goes on.
+        rolling_update: Some(RollingUpdateDeployment {
+            max_unavailable: Some(IntOrString::Int(0)),
+            max_surge: Some(IntOrString::Int(1)),
+        }),
+    }
 }
 
 fn pod_spec(plan: &Plan, service: Service) -> PodSpec {
@@ -136,7 +148,19 @@ fn environment(plan: &Plan, service: Service) -> Vec<EnvVar> {
     if service == Service::Api {
         all.push(value("WATCHKEEPER_ADMIN_TOKEN_FILE", format!("{ADMIN_FOLDER}/token")));
     }
+    if reads_site(service) && plan.spec.site.is_some() {
+        all.push(value("WATCHKEEPER_SITE_SECRET_FILE", format!("{SITE_FOLDER}/secret")));
+    }
+    if let (Service::Logger, Some(spool)) = (service, &plan.spec.spool) {
+        all.push(value("WATCHKEEPER_SPOOL", format!("{SPOOL_FOLDER}/hits")));
+        all.push(value("WATCHKEEPER_SPOOL_BYTES", spool.bytes().to_string()));
+    }
     all
+}
+
+/// Whether a service knows the website's secret.
+fn reads_site(service: Service) -> bool {
+    matches!(service, Service::Logger | Service::Api)
 }
 
 fn volumes(plan: &Plan, service: Service) -> (Vec<Volume>, Vec<VolumeMount>) {
@@ -150,7 +174,30 @@ fn volumes(plan: &Plan, service: Service) -> (Vec<Volume>, Vec<VolumeMount>) {
         volumes.push(secret_file("database-ca", ca, "ca.pem"));
         mounts.push(pod::mount_read_only("database-ca", CA_FOLDER));
     }
+    if let (true, Some(site)) = (reads_site(service), &plan.spec.site) {
+        volumes.push(secret_file("site", &site.secret_ref, "secret"));
+        mounts.push(pod::mount_read_only("site", SITE_FOLDER));
+    }
+    if let (Service::Logger, Some(spool)) = (service, &plan.spec.spool) {
+        volumes.push(spool_volume(spool));
+        mounts.push(pod::mount("spool", SPOOL_FOLDER));
+    }
     (volumes, mounts)
+}
+
+fn spool_volume(spool: &Spool) -> Volume {
+    match &spool.claim_name {
+        Some(claim) => Volume {
+            name: "spool".to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.clone(),
+                ..PersistentVolumeClaimVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        // A pod that takes more is evicted with all that waits in it: room for what is written beside.
+        None => pod::scratch("spool", &(spool.bytes() / 4 * 5).to_string()),
+    }
 }
 
 pub fn secret_file(volume: &str, secret: &SecretKeyRef, file: &str) -> Volume {

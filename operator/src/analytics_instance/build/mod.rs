@@ -16,6 +16,7 @@ mod secret;
 mod service;
 mod service_account;
 mod service_monitor;
+mod slo;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -27,11 +28,12 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use super::diff::hash;
 use super::plan::{Plan, Service};
 use crate::context::Error;
-use crate::foreign::{HTTPRoute, ServiceMonitor};
+use crate::foreign::{HTTPRoute, PrometheusRule, ServiceMonitor};
 
 pub use backup::{BACKUP_SCRIPT, COMPONENT as BACKUP, RESTORE, RESTORE_SCRIPT, backup_claim, backup_name};
 pub use database::{ADOPT_SCRIPT, claim_name};
 pub use ingress::{certificate_secret, url};
+pub use slo::rules as slo_rules;
 
 /// Every child object of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +62,8 @@ pub struct Children {
     pub route: Option<HTTPRoute>,
     /// Who scrapes metrics, if asked for.
     pub service_monitor: Option<ServiceMonitor>,
+    /// Rules for the endpoints that have an objective, if asked for.
+    pub slo_rules: Vec<PrometheusRule>,
     /// What makes copies of the managed database, if asked for.
     pub backup: Option<CronJob>,
 }
@@ -74,7 +78,8 @@ pub fn build(plan: &Plan) -> Result<Children, Error> {
     // does not read something has no reason to.
     let config_hash = |service| {
         let admin = if service == Service::Api { plan.admin_hash.as_str() } else { "" };
-        hash(&format!("{:?}\n{}\n{admin}", config_map.data, plan.database_hash))
+        let site = if service == Service::Checker { "" } else { plan.site_hash.as_str() };
+        hash(&format!("{:?}\n{}\n{admin}{site}", config_map.data, plan.database_hash))
     };
     let deployments = Service::ALL
         .into_iter()
@@ -93,6 +98,7 @@ pub fn build(plan: &Plan) -> Result<Children, Error> {
         ingress: ingress::build(plan),
         route: route::build(plan),
         service_monitor: service_monitor::build(plan),
+        slo_rules: slo::build(plan),
         backup: backup::build(plan),
     })
 }

@@ -36,6 +36,10 @@ fn of_service(plan: &Plan, service: Service) -> NetworkPolicy {
         Service::Checker => vec![NetworkPolicyEgressRule::default()],
         Service::Logger | Service::Api => vec![to_database(plan), to_dns()],
     };
+    let egress = match plan.spec.reverse_dns.port().filter(|_| service == Service::Logger) {
+        Some(number) => egress.into_iter().chain([to_dns_at(number.into())]).collect(),
+        None => egress,
+    };
     policy(plan, service.name(), ingress, egress)
 }
 
@@ -83,8 +87,12 @@ fn to_database(plan: &Plan) -> NetworkPolicyEgressRule {
 }
 
 fn to_dns() -> NetworkPolicyEgressRule {
+    to_dns_at(53)
+}
+
+fn to_dns_at(number: i32) -> NetworkPolicyEgressRule {
     NetworkPolicyEgressRule {
-        ports: Some(vec![port("UDP", 53), port("TCP", 53)]),
+        ports: Some(vec![port("UDP", number), port("TCP", number)]),
         ..NetworkPolicyEgressRule::default()
     }
 }

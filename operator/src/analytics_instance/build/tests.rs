@@ -6,6 +6,7 @@ use watchkeeper_crds::AnalyticsInstance;
 use super::*;
 use crate::analytics_instance::child::{Child, ChildKind};
 use crate::analytics_instance::dereference::{DatabaseReferences, References};
+use crate::analytics_instance::objectives::Objective;
 use crate::analytics_instance::validate::validate;
 use crate::context::Settings;
 
@@ -33,10 +34,23 @@ pub(super) fn plan(spec: Value) -> Plan {
             .map(|project| (project.name.clone(), "8f14e45f-ceea-467f-a8f4-d4b0ff0f7f4e".to_owned()))
             .collect(),
         salt: "SALT".to_owned(),
+        objectives: objectives(instance.spec.observability.prometheus_rule.enabled),
+        site_secret: instance.spec.site.as_ref().map(|_| "HUSH".to_owned()),
         restoring: true,
     };
     let settings = Settings { image: "watchkeeper:1.0.0".to_owned(), ..Settings::default() };
     validate(&instance, references, &settings).unwrap()
+}
+
+fn objectives(enabled: bool) -> Vec<Objective> {
+    let one = |name: &str| Objective {
+        namespace: "web".to_owned(),
+        name: name.to_owned(),
+        target: "99.9".to_owned(),
+        budget_ppm: 1_000,
+        days: 30,
+    };
+    if enabled { vec![one("front")] } else { Vec::new() }
 }
 
 pub(super) fn children(spec: Value) -> Vec<Child> {
@@ -92,7 +106,8 @@ fn behind_a_gateway() -> Value {
     json!({
         "gateway": {"hostnames": ["stats.example.com", "*.stats.example.com"], "parentRefs": [
             {"name": "edge", "namespace": "infra", "sectionName": "https"}, {"name": "local", "port": 443}]},
-        "observability": {"serviceMonitor": {"enabled": true, "interval": "15s", "labels": {"release": "prometheus"}}},
+        "observability": {"serviceMonitor": {"enabled": true, "interval": "15s", "labels": {"release": "prometheus"}},
+            "prometheusRule": {"enabled": true, "labels": {"release": "prometheus"}}},
     })
 }
 
@@ -118,7 +133,19 @@ fn everything() -> Value {
     })
 }
 
-fn matrix() -> [(&'static str, Value); 9] {
+fn with_a_site_and_a_spool() -> Value {
+    json!({
+        "access": {"protectDocs": true, "projects": [{"name": "web", "keySecretName": "web-key",
+            "settings": {"privacyLevel": 1, "honorGpc": true, "retentionHits": "30d"}}]},
+        "privacy": {"honorGpc": true},
+        "site": {"secretRef": {"name": "site", "key": "secret"}, "project": "blog", "sessionTimeout": "30m"},
+        "reverseDns": {"server": "10.0.0.53:5353"},
+        "spool": {"size": "512Mi", "claimName": "hits"},
+        "probeNetworks": {"allow": ["10.0.0.0/8", "fd00::/8"]},
+    })
+}
+
+fn matrix() -> [(&'static str, Value); 10] {
     [
         ("minimal", minimal()),
         ("external", external()),
@@ -128,6 +155,7 @@ fn matrix() -> [(&'static str, Value); 9] {
         ("copies", with_copies()),
         ("autoscaled", autoscaled()),
         ("gateway", behind_a_gateway()),
+        ("site", with_a_site_and_a_spool()),
         ("everything", everything()),
     ]
 }
@@ -205,7 +233,7 @@ fn secrets_stand_in_secrets_only() {
         for child in children(spec) {
             if child.kind != ChildKind::Secret {
                 let text = child.object.to_string();
-                for secret in ["PASSWORD\"", "TOKEN\"", ":p@"] {
+                for secret in ["PASSWORD\"", "TOKEN\"", "HUSH", ":p@"] {
                     // The name of the variable is no secret.
                     let text = text.replace("POSTGRES_PASSWORD\"", "");
                     assert!(!text.contains(secret), "{input}: {} {}", child.kind.name(), child.name);
@@ -226,6 +254,26 @@ fn pods_roll_when_configuration_or_a_secret_changes_and_not_otherwise() {
     assert_eq!(hash(minimal()), hash(json!({"logger": {"replicas": 5}})));
     assert_ne!(hash(minimal()), hash(json!({"privacy": {"level": 1}})));
     assert_ne!(hash(minimal()), hash(external()));
+}
+
+#[test]
+fn a_spool_is_the_loggers_alone_and_on_a_claim_it_passes_from_one_pod_to_the_next() {
+    let deployments = |spec: Value| {
+        let all = children(spec).into_iter().filter(|child| child.kind == ChildKind::Deployment);
+        all.map(|child| (child.name, child.object["spec"].clone())).collect::<Vec<_>>()
+    };
+    let volume = |spec: &Value| {
+        let volumes = spec["template"]["spec"]["volumes"].as_array().unwrap();
+        volumes.iter().find(|volume| volume["name"] == "spool").cloned()
+    };
+    for (name, spec) in deployments(with_a_site_and_a_spool()) {
+        let logger = name == "shop-logger";
+        assert_eq!(volume(&spec).is_some(), logger, "{name}");
+        assert_eq!(spec["strategy"]["type"] == "Recreate", logger, "{name}");
+    }
+    let (_, logger) = deployments(json!({"spool": {"size": "1Gi", "ephemeral": true}})).remove(0);
+    assert_eq!(volume(&logger).unwrap()["emptyDir"]["sizeLimit"], ((1_u64 << 30) / 4 * 5).to_string());
+    assert_eq!(logger["strategy"]["type"], "RollingUpdate");
 }
 
 #[test]
@@ -270,6 +318,23 @@ fn an_ingress_and_a_route_send_every_path_the_same_way() {
         }
     }
     assert_eq!(routed, ways);
+}
+
+#[test]
+fn many_objectives_are_spread_over_objects_that_fit_into_a_config_map() {
+    let mut many = plan(behind_a_gateway());
+    let one = many.objectives[0].clone();
+    many.objectives = (0..100)
+        .map(|number| Objective { name: format!("endpoint-{number:0>200}"), ..one.clone() })
+        .collect();
+    let rules: Vec<Child> = build(&many).unwrap().in_order().unwrap();
+    let rules: Vec<_> = rules.iter().filter(|child| child.kind == ChildKind::PrometheusRule).collect();
+    let names: Vec<_> = rules.iter().map(|child| child.name.as_str()).collect();
+    assert_eq!(names, ["shop-slo", "shop-slo-2", "shop-slo-3"]);
+    for rule in rules {
+        let bytes = rule.object.to_string().len();
+        assert!(bytes < 1 << 19, "{}: {bytes}", rule.name);
+    }
 }
 
 #[test]

@@ -95,18 +95,37 @@ impl Quantiles {
         self.settle(groups);
     }
 
-    /// Makes it ready to be asked.
-    pub fn finish(mut self, groups: usize) -> Finished {
+    /// Makes it ready to be asked about `wanted` of so many groups, about all of them when left out.
+    pub fn finish(mut self, groups: usize, wanted: Option<&[usize]>) -> Finished {
         if self.sketched {
             self.sketch(groups);
             return Finished::Sketches(self.sketches);
         }
-        if groups == 1 {
-            let starts = vec![0, self.values.len()];
-            return Finished::Exact(starts, self.values);
+        let (starts, values) = if groups == 1 {
+            (vec![0, self.values.len()], self.values)
+        } else {
+            if let Some(wanted) = wanted {
+                self.keep(groups, wanted);
+            }
+            self.sorted(groups)
+        };
+        Finished::Exact(Exact { starts, values, steps: (usize::MAX, Vec::new()) })
+    }
+
+    /// Forgets the values of all groups but these.
+    fn keep(&mut self, groups: usize, wanted: &[usize]) {
+        let mut kept = vec![false; groups];
+        wanted.iter().for_each(|group| kept[*group] = true);
+        let mut next = 0;
+        for place in 0..self.groups.len() {
+            // Without a branch, which would often be guessed wrong.
+            let group = self.groups[place];
+            self.groups[next] = group;
+            self.values[next] = self.values[place];
+            next += usize::from(kept[group as usize]);
         }
-        let (starts, values) = self.sorted(groups);
-        Finished::Exact(starts, values)
+        self.groups.truncate(next);
+        self.values.truncate(next);
     }
 
     pub fn bytes(&self) -> usize {
@@ -117,29 +136,66 @@ impl Quantiles {
 
 /// A set that nothing is added to any more.
 pub(crate) enum Finished {
-    /// Where each group starts, and the values, in no order within a group.
-    Exact(Vec<usize>, Vec<i64>),
+    Exact(Exact),
     Sketches(Vec<Sketch>),
+}
+
+/// Values as they came.
+pub(crate) struct Exact {
+    /// Where each group starts.
+    starts: Vec<usize>,
+    /// In no order within a group.
+    values: Vec<i64>,
+    /// How many values of the group that was asked about last are in each step.
+    steps: (usize, Vec<u64>),
+}
+
+impl Exact {
+    fn quantile(&mut self, group: usize, permille: u16) -> Option<f64> {
+        let values = self.values.get_mut(self.starts[group]..self.starts[group + 1])?;
+        if values.len() <= FEW {
+            return nearest(values, permille);
+        }
+        // The step that it must be in is told by counting, and what is in that is little to select from.
+        let (of, counts) = &mut self.steps;
+        if *of != group {
+            *of = group;
+            counts.clear();
+            values.iter().for_each(|value| count(counts, *value));
+        }
+        let (wanted, before) = step_of(counts, rank(values.len(), permille))?;
+        let mut within: Vec<i64> = values.iter().copied().filter(|value| step(*value) == wanted).collect();
+        let place = usize::try_from(rank(values.len(), permille) - before).unwrap_or(usize::MAX);
+        #[allow(clippy::cast_precision_loss)] // times stay far below 2^53
+        (1..=within.len()).contains(&place).then(|| *within.select_nth_unstable(place - 1).1 as f64)
+    }
+}
+
+/// The place, from one on, of the smallest of so many values that so many per mille do not exceed.
+fn rank(values: usize, permille: u16) -> u64 {
+    (values as u64 * u64::from(permille)).div_ceil(1_000).max(1)
+}
+
+/// The step that has the value of a rank, and how many values are in the steps below it.
+fn step_of(counts: &[u64], rank: u64) -> Option<(usize, u64)> {
+    let mut before = 0;
+    let place = counts.iter().position(|count| {
+        before += count;
+        before >= rank
+    })?;
+    Some((place, before - counts[place]))
 }
 
 impl Finished {
     /// The smallest value of a group that at least so many per mille of them do not exceed.
     pub fn quantile(&mut self, group: usize, permille: u16) -> Option<f64> {
         match self {
-            Self::Exact(starts, values) => {
-                nearest(values.get_mut(starts[group]..starts[group + 1])?, permille)
-            }
+            Self::Exact(exact) => exact.quantile(group, permille),
             Self::Sketches(sketches) => match sketches.get_mut(group)? {
                 Sketch::Few(values) => nearest(values, permille),
                 Sketch::Many(counts) => {
-                    let total: u64 = counts.iter().sum();
-                    let rank = (total * u64::from(permille)).div_ceil(1_000).max(1);
-                    let mut seen = 0;
-                    let place = counts.iter().position(|count| {
-                        seen += count;
-                        seen >= rank
-                    })?;
-                    Some(middle(place))
+                    let total = usize::try_from(counts.iter().sum::<u64>()).ok()?;
+                    Some(middle(step_of(counts, rank(total, permille))?.0))
                 }
             },
         }
@@ -148,7 +204,7 @@ impl Finished {
     /// How far a quantile may be off, relative.
     pub fn error(&self) -> f64 {
         match self {
-            Self::Exact(..) => 0.0,
+            Self::Exact(_) => 0.0,
             Self::Sketches(_) => HISTOGRAM_ERROR,
         }
     }
@@ -156,11 +212,8 @@ impl Finished {
 
 #[allow(clippy::cast_precision_loss)] // times stay far below 2^53
 fn nearest(values: &mut [i64], permille: u16) -> Option<f64> {
-    let rank = (values.len() * usize::from(permille)).div_ceil(1_000).max(1);
-    if rank > values.len() {
-        return None;
-    }
-    Some(*values.select_nth_unstable(rank - 1).1 as f64)
+    let rank = usize::try_from(rank(values.len(), permille)).ok()?;
+    (rank <= values.len()).then(|| *values.select_nth_unstable(rank - 1).1 as f64)
 }
 
 impl Sketch {
@@ -259,7 +312,7 @@ mod tests {
         }
         one.merge(other, &[0, 1], 2);
         assert!(one.bytes() < 80 << 20, "{} bytes", one.bytes());
-        let mut finished = one.finish(2);
+        let mut finished = one.finish(2, None);
         assert_eq!(finished.error(), HISTOGRAM_ERROR);
         for (permille, wanted) in [(1, 1_000.0), (500, 500_001.0), (990, 990_002.0)] {
             let found = finished.quantile(0, permille).expect("values");
@@ -273,9 +326,34 @@ mod tests {
     fn ranks_are_the_nearest() {
         let mut set = Quantiles::default();
         [15, 20, 35, 40, 50].into_iter().for_each(|value| set.add(0, value));
-        let mut finished = set.finish(2);
+        let mut finished = set.finish(2, None);
         let found: Vec<_> = [0, 50, 300, 400, 500, 1_000].map(|p| finished.quantile(0, p)).into();
         assert_eq!(found, [15.0, 15.0, 20.0, 20.0, 35.0, 50.0].map(Some));
         assert_eq!(finished.quantile(1, 500), None);
+    }
+
+    #[test]
+    fn of_many_values_the_quantile_is_the_one_that_sorting_gives() {
+        let value = |n: i64| (n * 7_919 % 100_003) * (n % 7) - 50;
+        let mut set = Quantiles::default();
+        let mut sorted: [Vec<i64>; 2] = Default::default();
+        for n in 0..40_000 {
+            let group = u32::from(n % 3 == 0);
+            set.add(group, value(n));
+            sorted[group as usize].push(value(n));
+        }
+        sorted.iter_mut().for_each(|values| values.sort_unstable());
+        for wanted in [None, Some([1].as_slice())] {
+            let copy =
+                Quantiles { groups: set.groups.clone(), values: set.values.clone(), ..Quantiles::default() };
+            let mut finished = copy.finish(2, wanted);
+            for group in wanted.unwrap_or(&[0, 1]) {
+                let values = &sorted[*group];
+                for permille in [0, 1, 10, 500, 950, 999, 1_000] {
+                    let place = usize::try_from(rank(values.len(), permille)).expect("few") - 1;
+                    assert_eq!(finished.quantile(*group, permille), Some(values[place] as f64), "{permille}");
+                }
+            }
+        }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn table(
         return Err(too_many_groups());
     }
     let mut numbers = Numbers::new(groups);
+    let is_quantile = |metric: &Metric| matches!(metric, Metric::Duration(_));
     // Order needs every group's number of a few metrics, and keys.
     let mut ordered: Vec<usize> = panel
         .order
@@ -34,6 +35,9 @@ pub(crate) fn table(
         .collect();
     ordered.sort_unstable();
     ordered.dedup();
+    if ordered.iter().any(|place| is_quantile(&panel.metrics[*place])) {
+        numbers.finish_quantiles(None);
+    }
     let by_metric: Vec<Option<Vec<Option<f64>>>> = (0..panel.metrics.len())
         .map(|place| {
             let metric = panel.metrics[place];
@@ -68,6 +72,9 @@ pub(crate) fn table(
     }
     wanted.truncate(end);
     wanted.sort_unstable_by(compare);
+    if panel.metrics.iter().any(is_quantile) {
+        numbers.finish_quantiles(Some(&wanted));
+    }
     let rows = wanted
         .into_iter()
         .skip(panel.offset)
@@ -84,12 +91,11 @@ pub(crate) fn table(
                 .collect(),
         })
         .collect();
-    let wants_quantiles = panel.metrics.iter().any(|metric| matches!(metric, Metric::Duration(_)));
     Ok(Table {
         rows,
         groups: count,
         distinct_error: numbers.distinct_error(),
-        quantile_error: if wants_quantiles { numbers.quantiles.error() } else { 0.0 },
+        quantile_error: numbers.quantiles.as_ref().map_or(0.0, Finished::error),
     })
 }
 
@@ -137,7 +143,8 @@ impl Keys {
 /// The numbers of groups.
 struct Numbers {
     groups: Groups,
-    quantiles: Finished,
+    /// Those of the groups that are asked about, once it is known which these are.
+    quantiles: Option<Finished>,
     users: Vec<u64>,
     addresses: Vec<u64>,
     /// Bits of the samples of users and addresses.
@@ -145,12 +152,18 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(mut groups: Groups) -> Self {
+    fn new(groups: Groups) -> Self {
         let count = groups.len();
-        let quantiles = std::mem::take(&mut groups.quantiles).finish(count);
         let (mut users, mut addresses) = (vec![0; count], vec![0; count]);
         let sampled = [groups.users.count_into(&mut users), groups.addresses.count_into(&mut addresses)];
-        Self { groups, quantiles, users, addresses, sampled }
+        Self { groups, quantiles: None, users, addresses, sampled }
+    }
+
+    /// Makes quantiles ready, of all groups or of some; the first call counts.
+    fn finish_quantiles(&mut self, wanted: Option<&[usize]>) {
+        let count = self.groups.len();
+        let values = &mut self.groups.quantiles;
+        self.quantiles.get_or_insert_with(|| std::mem::take(values).finish(count, wanted));
     }
 
     #[allow(clippy::cast_precision_loss)] // counts and times stay far below 2^53
@@ -177,7 +190,7 @@ impl Numbers {
             Metric::MinDuration => durations().map(|it| it.min as f64 / 1_000.0),
             Metric::MaxDuration => durations().map(|it| it.max as f64 / 1_000.0),
             Metric::Duration(permille) => {
-                self.quantiles.quantile(group, permille).map(|microseconds| microseconds / 1_000.0)
+                self.quantiles.as_mut()?.quantile(group, permille).map(|microseconds| microseconds / 1_000.0)
             }
             Metric::FirstSeen | Metric::LastSeen => {
                 let (first, last) = groups.seen.get(group).filter(|(first, last)| first <= last)?;

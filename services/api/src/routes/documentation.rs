@@ -19,7 +19,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 use watchkeeper_runtime::VERSION;
 
-use super::{api_analytics, dashboard, exchange, overview, privacy, query, site_analytics, v1};
+use super::{api_analytics, dashboard, exchange, monitoring, overview, privacy, query, site_analytics, v1};
 use crate::{Api, auth};
 
 /// An error, as every interface answers one.
@@ -53,6 +53,8 @@ pub(crate) struct ErrorView {
         (name = "privacy", description = "What one person may ask for"),
         (name = "projects", description = "Projects and their settings"),
         (name = "endpoints", description = "What is watched"),
+        (name = "status pages", description = "Public pages about it, what is posted on them, and badges"),
+        (name = "monitoring", description = "The interfaces of api-monitoring-system's clients, which share their paths with the operator's"),
         (name = "api-analytics", description = "The interfaces of api-analytics' clients and dashboard"),
         (name = "site-analytics", description = "The interfaces of a website that reports its views"),
         (name = "health", description = "Whether it works"),
@@ -73,6 +75,7 @@ impl Modify for Security {
             ("project_key", header("X-AUTH-TOKEN")),
             ("project_x_api_key", header("X-API-Key")),
             ("site_secret", header("Authorization")),
+            ("monitoring_key", header("X-API-Key")),
         ] {
             components.add_security_scheme(name, scheme);
         }
@@ -88,7 +91,9 @@ pub(crate) fn document(more: &[utoipa::openapi::OpenApi]) -> utoipa::openapi::Op
         exchange::ExchangeDoc::openapi(),
         privacy::PrivacyDoc::openapi(),
         v1::V1Doc::openapi(),
+        monitoring::MonitoringDoc::openapi(),
         dashboard::AnnotationsDoc::openapi(),
+        dashboard::StatusPagesDoc::openapi(),
         overview::OverviewDoc::openapi(),
         api_analytics::ApiAnalyticsDoc::openapi(),
         site_analytics::document::SiteAnalyticsDoc::openapi(),

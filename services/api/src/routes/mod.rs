@@ -4,6 +4,7 @@ mod api_analytics;
 pub(crate) mod dashboard;
 mod documentation;
 mod exchange;
+pub(crate) mod monitoring;
 mod overview;
 mod payload;
 mod privacy;
@@ -26,6 +27,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .merge(api_analytics::router())
         .merge(v1::router())
+        .merge(monitoring::router(&api))
         .merge(query::router())
         .merge(dashboard::router())
         .merge(exchange::router())

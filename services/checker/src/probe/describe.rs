@@ -1,47 +1,58 @@
-//! Errors of the HTTP client in plain words. The client's own texts carry
-//! whole URLs, with whatever secret is in them, so none is passed on.
+//! Errors of libraries in plain words. Their own texts may carry what a stranger
+//! sent, so they are cut short, and none carries a URL.
 
 use std::error::Error;
 use std::io;
 
 use rustls::CertificateError;
 
-use crate::guard::Denied;
-
 /// Longest text taken over from a library.
 const MAX_FOREIGN: usize = 160;
 
-/// What went wrong, as the endpoint's owner can understand it.
-pub(super) fn describe(error: &reqwest::Error) -> String {
-    if let Some(denied) = find::<Denied>(error) {
-        return denied.to_string();
-    }
+/// What went wrong while HTTP was spoken.
+pub(super) fn describe_http(error: &hyper::Error) -> String {
     if let Some(tls) = find::<rustls::Error>(error) {
         return describe_tls(tls);
     }
-    if error.is_dns() {
-        return "the name cannot be resolved".into();
+    if error.is_parse_too_large() {
+        return "the answer's head is too large".into();
     }
-    if let Some(kind) = io_kind(error) {
-        match kind {
-            io::ErrorKind::ConnectionRefused => return "connection refused".into(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                return "the server reset the connection".into();
-            }
-            io::ErrorKind::HostUnreachable => return "the host cannot be reached".into(),
-            io::ErrorKind::NetworkUnreachable => return "the network cannot be reached".into(),
-            io::ErrorKind::TimedOut => return "the connection timed out".into(),
-            io::ErrorKind::UnexpectedEof => {
-                return "the server closed the connection too early".into();
-            }
-            _ => {}
+    if error.is_parse() {
+        return "the answer is not valid HTTP".into();
+    }
+    if error.is_incomplete_message() {
+        return "the server closed the connection too early".into();
+    }
+    if let Some(io) = find::<io::Error>(error) {
+        return describe_io(io);
+    }
+    format!("no valid answer: {}", shorten(&root(error).to_string()))
+}
+
+/// What went wrong with a connection.
+pub(super) fn describe_io(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            "the server reset the connection".into()
         }
+        io::ErrorKind::HostUnreachable => "the host cannot be reached".into(),
+        io::ErrorKind::NetworkUnreachable => "the network cannot be reached".into(),
+        io::ErrorKind::TimedOut => "the connection timed out".into(),
+        io::ErrorKind::UnexpectedEof => "the server closed the connection too early".into(),
+        _ => match find::<rustls::Error>(error) {
+            Some(tls) => describe_tls(tls),
+            None => format!("cannot connect: {}", shorten(&root(error).to_string())),
+        },
     }
-    if error.is_timeout() {
-        return "the connection timed out".into();
+}
+
+/// What went wrong with a handshake.
+pub(super) fn describe_tls_io(error: &io::Error) -> String {
+    match find::<rustls::Error>(error) {
+        Some(tls) => describe_tls(tls),
+        None => format!("TLS: {}", describe_io(error)),
     }
-    let what = if error.is_connect() { "cannot connect" } else { "no valid answer" };
-    format!("{what}: {}", shorten(&root(error).to_string()))
 }
 
 fn describe_tls(error: &rustls::Error) -> String {
@@ -86,10 +97,6 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    find::<io::Error>(error).map(io::Error::kind)
-}
-
 fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -98,7 +105,8 @@ fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     error
 }
 
-fn shorten(text: &str) -> &str {
+/// Cuts a text that is not ours.
+pub(super) fn shorten(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_FOREIGN)]
 }
 

@@ -11,9 +11,12 @@ use axum::routing::{any, get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use watchkeeper_store::Probe;
+
 use super::*;
-use crate::guard::Trust;
-use crate::testing::http;
+use crate::guard::{GuardRules, Trust};
+use crate::probe::Probers;
+use crate::result::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -24,8 +27,20 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
+/// Probes by HTTP for one kind of author.
+struct HttpProber {
+    trust: Trust,
+    probers: Probers,
+}
+
+impl HttpProber {
+    async fn probe(&self, probe: &HttpProbe, timeout: Duration) -> Outcome {
+        self.probers.probe(self.trust, "", &Probe::Http(probe.clone()), &[], timeout).await
+    }
+}
+
 fn prober(trust: Trust) -> HttpProber {
-    HttpProber::new(Guard::new(trust, &[])).expect("a prober")
+    HttpProber { trust, probers: Probers::new(GuardRules::default()).expect("probers") }
 }
 
 async fn operator(probe: &HttpProbe) -> Outcome {
@@ -43,7 +58,7 @@ fn message(outcome: &Outcome) -> &str {
 #[tokio::test]
 async fn a_good_answer_is_up_with_status_and_duration() {
     let at = serve(Router::new().route("/", get(|| async { "hello" }))).await;
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert!(outcome.ok, "{outcome:?}");
     assert_eq!((outcome.status, outcome.message), (Some(200), None));
     assert!(outcome.duration > Duration::ZERO && outcome.duration < TIMEOUT);
@@ -52,7 +67,7 @@ async fn a_good_answer_is_up_with_status_and_duration() {
 #[tokio::test]
 async fn a_500_is_down_with_its_status_and_what_was_expected() {
     let at = serve(Router::new().route("/", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))).await;
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert_eq!((outcome.ok, outcome.status), (false, Some(500)));
     assert_eq!(message(&outcome), "status 500, expected 2xx");
 }
@@ -60,7 +75,7 @@ async fn a_500_is_down_with_its_status_and_what_was_expected() {
 #[tokio::test]
 async fn an_expected_404_is_up() {
     let at = serve(Router::new()).await;
-    let mut probe = http(&format!("http://{at}/nothing"));
+    let mut probe = HttpProbe::new(format!("http://{at}/nothing"));
     probe.expected_status = vec!["404".into()];
     assert!(operator(&probe).await.ok);
 }
@@ -69,8 +84,9 @@ async fn an_expected_404_is_up() {
 async fn a_silent_server_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("an address");
-    let outcome =
-        prober(Trust::Operator).probe(&http(&format!("http://{at}/")), Duration::from_millis(200)).await;
+    let outcome = prober(Trust::Operator)
+        .probe(&HttpProbe::new(format!("http://{at}/")), Duration::from_millis(200))
+        .await;
     assert_eq!((outcome.ok, outcome.status), (false, None));
     assert_eq!(message(&outcome), "no answer within 200ms");
     assert!(outcome.duration >= Duration::from_millis(200));
@@ -81,20 +97,20 @@ async fn a_closed_port_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("an address");
     drop(listener);
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert_eq!((outcome.status, message(&outcome)), (None, "connection refused"));
 }
 
 #[tokio::test]
 async fn an_unknown_name_says_so() {
-    let outcome = operator(&http("http://no-such-host.invalid/")).await;
+    let outcome = operator(&HttpProbe::new("http://no-such-host.invalid/")).await;
     assert_eq!(message(&outcome), "the name cannot be resolved");
 }
 
 #[tokio::test]
 async fn a_server_without_tls_is_told_as_such() {
     let at = serve(Router::new()).await;
-    let outcome = operator(&http(&format!("https://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("https://{at}/"))).await;
     assert_eq!(message(&outcome), "TLS: the server does not answer with TLS");
 }
 
@@ -107,9 +123,9 @@ async fn an_answer_that_is_not_http_is_down() {
         let _ = socket.read(&mut [0; 1024]).await;
         let _ = socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
     });
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert_eq!((outcome.ok, outcome.status), (false, None));
-    assert!(message(&outcome).starts_with("no valid answer: "), "{outcome:?}");
+    assert_eq!(message(&outcome), "the answer is not valid HTTP");
 }
 
 #[tokio::test]
@@ -121,7 +137,7 @@ async fn an_answer_that_breaks_off_is_down() {
         let _ = socket.read(&mut [0; 1024]).await;
         let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
     });
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert_eq!((outcome.ok, outcome.status), (false, Some(200)));
     assert_eq!(message(&outcome), "the answer broke off");
 }
@@ -140,7 +156,7 @@ async fn of_a_huge_body_only_a_little_is_read() {
         }
     };
     let at = serve(Router::new().route("/", get(endless))).await;
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert!(outcome.ok, "{outcome:?}");
     // What the sockets' buffers hold on top of it is the system's choice.
     let sent = sent.load(Ordering::SeqCst);
@@ -158,8 +174,9 @@ fn futures_stream(
 async fn a_body_that_never_ends_does_not_make_an_answer_bad() {
     let silent = || async { Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>()) };
     let at = serve(Router::new().route("/", get(silent))).await;
-    let outcome =
-        prober(Trust::Operator).probe(&http(&format!("http://{at}/")), Duration::from_millis(500)).await;
+    let outcome = prober(Trust::Operator)
+        .probe(&HttpProbe::new(format!("http://{at}/")), Duration::from_millis(500))
+        .await;
     assert!(outcome.ok, "{outcome:?}");
 }
 
@@ -179,7 +196,7 @@ async fn method_headers_body_and_agent_are_sent() {
         if good { StatusCode::OK } else { StatusCode::BAD_REQUEST }
     };
     let at = serve(Router::new().route("/", any(echo))).await;
-    let mut probe = http(&format!("http://{at}/"));
+    let mut probe = HttpProbe::new(format!("http://{at}/"));
     probe.method = "PUT".into();
     probe.headers = vec![("X-Key".into(), "k".into())];
     probe.body = Some("data".into());
@@ -192,7 +209,7 @@ async fn redirects_are_followed_or_judged_as_they_are() {
         .route("/old", get(|| async { Redirect::temporary("/new") }))
         .route("/new", get(|| async { "here" }));
     let at = serve(router).await;
-    let mut probe = http(&format!("http://{at}/old"));
+    let mut probe = HttpProbe::new(format!("http://{at}/old"));
     assert_eq!(operator(&probe).await.status, Some(200));
     probe.follow_redirects = false;
     let outcome = operator(&probe).await;
@@ -208,7 +225,7 @@ async fn a_post_becomes_a_get_on_303_and_stays_one_on_307() {
         .route("/post", post(|body: String| async move { assert_eq!(body, "data") }));
     let at = serve(router).await;
     for path in ["see", "keep"] {
-        let mut probe = http(&format!("http://{at}/{path}"));
+        let mut probe = HttpProbe::new(format!("http://{at}/{path}"));
         probe.method = "POST".into();
         probe.body = Some("data".into());
         assert_eq!(operator(&probe).await.status, Some(200), "{path}");
@@ -224,7 +241,7 @@ async fn a_redirect_loop_ends() {
         async { Redirect::temporary("/") }
     };
     let at = serve(Router::new().route("/", get(again))).await;
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert_eq!(message(&outcome), "more than 10 redirects");
     assert_eq!(count.load(Ordering::SeqCst), 11);
 }
@@ -239,7 +256,7 @@ async fn a_redirect_to_the_metadata_address_is_refused_even_for_operators() {
     ] {
         let away = move || async move { Redirect::temporary(target) };
         let at = serve(Router::new().route("/", get(away))).await;
-        let outcome = operator(&http(&format!("http://{at}/"))).await;
+        let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
         assert!(message(&outcome).starts_with("refused: "), "{target}: {outcome:?}");
         assert_eq!(outcome.status, None);
     }
@@ -249,7 +266,7 @@ async fn a_redirect_to_the_metadata_address_is_refused_even_for_operators() {
 async fn a_redirect_to_a_file_is_refused() {
     let away = || async { (StatusCode::FOUND, [("location", "file:///etc/passwd")]) };
     let at = serve(Router::new().route("/", get(away))).await;
-    let outcome = operator(&http(&format!("http://{at}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://{at}/"))).await;
     assert_eq!(message(&outcome), "a redirect leads to a URL that is not http or https");
 }
 
@@ -261,7 +278,7 @@ async fn configured_headers_do_not_follow_to_another_origin() {
     let other = serve(Router::new().route("/", get(seen))).await;
     let away = move || async move { Redirect::temporary(&format!("http://{other}/")) };
     let at = serve(Router::new().route("/", get(away))).await;
-    let mut probe = http(&format!("http://{at}/"));
+    let mut probe = HttpProbe::new(format!("http://{at}/"));
     probe.headers = vec![("X-Key".into(), "s3cret".into())];
     assert_eq!(operator(&probe).await.status, Some(200));
 }
@@ -277,13 +294,13 @@ async fn strangers_reach_neither_loopback_addresses_nor_names_of_them() {
     .await;
     let port = at.port();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0x7f000001"] {
-        let outcome = stranger(&http(&format!("http://{host}:{port}/"))).await;
+        let outcome = stranger(&HttpProbe::new(format!("http://{host}:{port}/"))).await;
         assert_eq!(
             message(&outcome),
             "refused: the target's address is loopback, which may not be probed",
             "{host}"
         );
-        assert!(operator(&http(&format!("http://{}:{port}/", "127.0.0.1"))).await.ok);
+        assert!(operator(&HttpProbe::new(format!("http://{}:{port}/", "127.0.0.1"))).await.ok);
     }
     assert_eq!(hits.load(Ordering::SeqCst), 5, "only the operator's probes arrived");
 }
@@ -292,8 +309,9 @@ async fn strangers_reach_neither_loopback_addresses_nor_names_of_them() {
 async fn an_allowed_network_is_open_to_strangers() {
     let at = serve(Router::new().route("/", get(|| async { "hello" }))).await;
     let allow = ["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")];
-    let prober = HttpProber::new(Guard::new(Trust::Stranger, &allow)).expect("a prober");
-    let probe = http(&format!("http://localhost:{}/", at.port()));
+    let rules = GuardRules { allow: allow.to_vec(), ..GuardRules::default() };
+    let prober = HttpProber { trust: Trust::Stranger, probers: Probers::new(rules).expect("probers") };
+    let probe = HttpProbe::new(format!("http://localhost:{}/", at.port()));
     assert!(prober.probe(&probe, TIMEOUT).await.ok);
 }
 
@@ -309,7 +327,7 @@ async fn a_target_that_refuses_head_is_asked_by_get_when_so_configured() {
         }),
     );
     let at = serve(router).await;
-    let mut probe = http(&format!("http://{at}/"));
+    let mut probe = HttpProbe::new(format!("http://{at}/"));
     probe.method = "HEAD".into();
     assert_eq!(operator(&probe).await.status, Some(405));
     probe.head_falls_back_to_get = true;
@@ -318,7 +336,7 @@ async fn a_target_that_refuses_head_is_asked_by_get_when_so_configured() {
 
 #[tokio::test]
 async fn faults_of_the_specification_are_told_without_values() {
-    let mut probe = http("ftp://example.test/");
+    let mut probe = HttpProbe::new("ftp://example.test/");
     assert!(message(&operator(&probe).await).contains("ftp"));
     probe.url = "http://".into();
     assert!(message(&operator(&probe).await).contains("URL"));
@@ -344,7 +362,7 @@ async fn secrets_of_urls_and_headers_reach_no_message() {
         "http://user:s3cret@169.254.169.254/".into(),
         "http://user:s3cret@host:99999/".into(),
     ] {
-        let mut probe = http(&url);
+        let mut probe = HttpProbe::new(&url);
         probe.headers = vec![("Authorization".into(), "Bearer s3cret".into())];
         let outcome = operator(&probe).await;
         assert!(!outcome.ok);
@@ -370,6 +388,6 @@ async fn a_certificate_that_nobody_vouches_for_is_told_as_such() {
         // Ends when the client turns away from the certificate.
         let _ = std::io::Read::read(&mut stream, &mut [0; 1]);
     });
-    let outcome = operator(&http(&format!("https://127.0.0.1:{port}/"))).await;
+    let outcome = operator(&HttpProbe::new(format!("https://127.0.0.1:{port}/"))).await;
     assert_eq!(message(&outcome), "TLS: the certificate's issuer is not trusted");
 }

@@ -1,55 +1,122 @@
 //! Probes, one file a type. A new type is a variant of the store's
-//! [`Probe`], a file here, and an arm in [`Probers::probe`].
+//! [`Probe`], a file here, and an arm in [`run`].
 
+mod certificate;
 mod describe;
+mod dial;
+mod dns;
+mod grpc;
 mod http;
+mod icmp;
+mod judge;
 mod resolver;
+pub(crate) mod seen;
+mod starttls;
+mod tcp;
+mod tls;
+mod websocket;
 
+#[cfg(test)]
+mod lying_tests;
+#[cfg(test)]
+mod type_tests;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use watchkeeper_store::{Origin, Probe};
+use tokio::time::Instant;
+use watchkeeper_store::{Assertion, Endpoint, Probe};
 
-use crate::guard::{Guard, Trust};
+use crate::guard::{Guard, GuardRules, Trust};
 use crate::result::Outcome;
-use http::HttpProber;
+use dial::Tools;
+use judge::Judge;
+use resolver::Resolver;
+use seen::Seen;
+use tls::Trusted;
 
 /// Why the probers could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProberError {
-    /// The HTTP client cannot start, as when the system's certificates cannot
-    /// be read.
-    #[error("the HTTP client of the probes cannot start: {0}")]
-    Http(#[from] reqwest::Error),
+    /// Names cannot be resolved.
+    #[error("the resolver of the probes cannot start: {0}")]
+    Resolver(String),
 }
 
-/// All probers, in one set for each kind of author.
+/// Makes checks of every type; clones share what they need.
 #[derive(Clone)]
 pub struct Probers {
-    operator: HttpProber,
-    stranger: HttpProber,
+    rules: Arc<GuardRules>,
+    resolver: Resolver,
+    trusted: Trusted,
 }
 
 impl Probers {
-    /// `allow` lists non-public networks that strangers may probe.
+    /// Probers that ask what `rules` let them ask.
     ///
     /// # Errors
-    /// When a prober's client cannot start.
-    pub fn new(allow: &[IpNet]) -> Result<Self, ProberError> {
-        Ok(Self {
-            operator: HttpProber::new(Guard::new(Trust::Operator, &[]))?,
-            stranger: HttpProber::new(Guard::new(Trust::Stranger, allow))?,
-        })
+    /// When the system's resolver cannot be used.
+    pub fn new(rules: GuardRules) -> Result<Self, ProberError> {
+        let resolver = Resolver::system().map_err(ProberError::Resolver)?;
+        Ok(Self { rules: Arc::new(rules), resolver, trusted: Trusted::load() })
     }
 
-    /// Probes once, for at most `timeout`. Whatever goes wrong is an outcome.
-    pub async fn probe(&self, origin: Origin, probe: &Probe, timeout: Duration) -> Outcome {
-        let http = match Trust::from(origin) {
-            Trust::Operator => &self.operator,
-            Trust::Stranger => &self.stranger,
+    /// Probers whose names come to the addresses that they are told.
+    #[cfg(test)]
+    pub(crate) fn told(
+        rules: GuardRules,
+        answer: impl Fn(&str) -> Vec<std::net::IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        Self { rules: Arc::new(rules), resolver: Resolver::told(answer), trusted: Trusted::load() }
+    }
+
+    /// Checks an endpoint by one attempt, for at most its timeout. Whatever goes
+    /// wrong is an outcome. A heartbeat cannot be asked for: see
+    /// [`crate::heartbeat`].
+    pub async fn check(&self, endpoint: &Endpoint) -> Outcome {
+        let spec = &endpoint.spec;
+        let trust = Trust::from(endpoint.origin);
+        self.probe(trust, &endpoint.namespace, &spec.probe, &spec.assertions, spec.timeout).await
+    }
+
+    /// Probes once, for an author in a namespace.
+    pub(crate) async fn probe(
+        &self,
+        trust: Trust,
+        namespace: &str,
+        probe: &Probe,
+        assertions: &[Assertion],
+        timeout: Duration,
+    ) -> Outcome {
+        let judge = match Judge::new(assertions) {
+            Ok(judge) => judge,
+            Err(why) => return Outcome::failed(Duration::ZERO, why),
         };
-        match probe {
-            Probe::Http(probe) => http.probe(probe, timeout).await,
-        }
+        let start = Instant::now();
+        let tools = Tools {
+            resolver: self.resolver.clone(),
+            trusted: self.trusted.clone(),
+            guard: Guard::new(trust, namespace, self.rules.clone()),
+            deadline: start + timeout,
+        };
+        let mut seen = Seen::default();
+        let result = tokio::time::timeout(timeout, run(&tools, probe, &judge, &mut seen)).await;
+        let duration = seen.answered.unwrap_or_else(|| start.elapsed());
+        seen.end();
+        let result = result.unwrap_or_else(|_| Err(seen.stage.overdue(timeout)));
+        judge.outcome(probe, result, seen, duration)
+    }
+}
+
+async fn run(tools: &Tools, probe: &Probe, judge: &Judge, seen: &mut Seen) -> Result<(), String> {
+    match probe {
+        Probe::Http(probe) => http::probe(tools, probe, judge, seen).await,
+        Probe::Tcp(probe) => tcp::probe(tools, probe, judge.wants_body(), seen).await,
+        Probe::Tls(probe) => tls::probe(tools, probe, seen).await,
+        Probe::Dns(probe) => dns::probe(tools, probe, judge, seen).await,
+        Probe::Icmp(probe) => icmp::probe(tools, probe, seen).await,
+        Probe::Grpc(probe) => grpc::probe(tools, probe, seen).await,
+        Probe::WebSocket(probe) => websocket::probe(tools, probe, judge.wants_body(), seen).await,
+        Probe::Heartbeat(_) => Err("a heartbeat cannot be asked for: it comes by itself".into()),
     }
 }

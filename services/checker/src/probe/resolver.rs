@@ -1,40 +1,113 @@
 //! Name resolution for probes: only addresses that the guard lets through come
 //! out of it, so there is no gap between looking and connecting.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ResolverConfig;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use url::Host;
+use watchkeeper_store::IpFamily;
 
 use crate::guard::{Denied, Guard};
 
-/// The system's resolver behind a [`Guard`].
-pub(super) struct GuardedResolver {
-    guard: Guard,
+/// Looks names up, afresh each time: what was true a minute ago is what a
+/// check is to find out. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Resolver(Arc<Source>);
+
+enum Source {
+    System(Box<TokioResolver>),
+    #[cfg(test)]
+    Told(Box<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
 }
 
-impl GuardedResolver {
-    pub(super) fn new(guard: Guard) -> Self {
-        Self { guard }
+impl Resolver {
+    /// The system's servers and hosts file.
+    ///
+    /// # Errors
+    /// A sentence about what is missing.
+    pub fn system() -> Result<Self, String> {
+        let mut builder = match TokioResolver::builder_tokio() {
+            Ok(builder) => builder,
+            // Without a configuration there are still addresses and the hosts file.
+            Err(error) => {
+                tracing::warn!(%error, "the system names no DNS servers; probes ask hosts by address alone");
+                let none = ResolverConfig::from_name_servers(Vec::new());
+                TokioResolver::builder_with_config(none, TokioRuntimeProvider::default())
+            }
+        };
+        builder.options_mut().cache_size = 0;
+        let resolver = builder.build().map_err(|error| error.to_string())?;
+        Ok(Self(Arc::new(Source::System(Box::new(resolver)))))
+    }
+
+    /// A resolver that answers as told.
+    #[cfg(test)]
+    pub fn told(answer: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Source::Told(Box::new(answer))))
+    }
+
+    /// The addresses of a host that may be asked, in the order to ask them.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub async fn resolve(&self, host: &str, family: IpFamily, guard: &Guard) -> Result<Vec<IpAddr>, String> {
+        guard.check_host(host).map_err(|denied| denied.to_string())?;
+        let found = match literal(host) {
+            Some(ip) => vec![ip],
+            None => self.lookup(host).await?,
+        };
+        if found.is_empty() {
+            return Err("the name cannot be resolved".into());
+        }
+        let of_family: Vec<IpAddr> = found
+            .into_iter()
+            .filter(|ip| match family {
+                IpFamily::Any => true,
+                IpFamily::V4 => ip.is_ipv4(),
+                IpFamily::V6 => ip.is_ipv6(),
+            })
+            .collect();
+        if of_family.is_empty() {
+            let family = if family == IpFamily::V4 { "IPv4" } else { "IPv6" };
+            return Err(format!("the name has no {family} address"));
+        }
+        permitted(guard, of_family).map_err(|denied| denied.to_string())
+    }
+
+    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        match &*self.0 {
+            Source::System(resolver) => match resolver.lookup_ip(host).await {
+                Ok(found) => Ok(found.iter().collect()),
+                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+                Err(_) => Err("the name cannot be resolved".into()),
+            },
+            #[cfg(test)]
+            Source::Told(answer) => Ok(answer(host)),
+        }
     }
 }
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.guard.clone();
-        Box::pin(async move {
-            // Port 0 stands for the one of the URL.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses = permitted(&guard, found)?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
+/// The address that a host is, in any spelling that some system takes for one:
+/// `127.1`, `2130706433`, `0x7f.1`, `[::1]`.
+fn literal(host: &str) -> Option<IpAddr> {
+    if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse() {
+        return Some(ip);
+    }
+    match Host::parse(host) {
+        Ok(Host::Ipv4(ip)) => Some(ip.into()),
+        Ok(Host::Ipv6(ip)) => Some(ip.into()),
+        _ => None,
     }
 }
 
 /// Keeps the addresses that may be probed; an error when there is none left.
-fn permitted(guard: &Guard, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Denied> {
+fn permitted(guard: &Guard, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Denied> {
     let mut denied = None;
-    let addresses: Vec<SocketAddr> =
-        found.filter(|address| guard.check(address.ip()).map_err(|why| denied = Some(why)).is_ok()).collect();
+    let addresses: Vec<IpAddr> =
+        found.into_iter().filter(|ip| guard.check(*ip).map_err(|why| denied = Some(why)).is_ok()).collect();
     match denied {
         Some(why) if addresses.is_empty() => Err(why),
         _ => Ok(addresses),
@@ -44,22 +117,41 @@ fn permitted(guard: &Guard, found: impl Iterator<Item = SocketAddr>) -> Result<V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::Trust;
+    use crate::guard::{GuardRules, Trust};
 
-    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    fn stranger() -> Guard {
+        Guard::new(Trust::Stranger, "", Arc::new(GuardRules::default()))
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
         texts.iter().map(|text| text.parse().expect("an address")).collect()
     }
 
     #[test]
     fn of_several_addresses_only_permitted_ones_are_used() {
-        let guard = Guard::new(Trust::Stranger, &[]);
-        let found = addresses(&["10.0.0.1:0", "8.8.8.8:0", "[::1]:0"]);
-        assert_eq!(permitted(&guard, found.into_iter()), Ok(addresses(&["8.8.8.8:0"])));
+        let found = addresses(&["10.0.0.1", "8.8.8.8", "::1"]);
+        assert_eq!(permitted(&stranger(), found), Ok(addresses(&["8.8.8.8"])));
     }
 
     #[test]
     fn a_name_with_denied_addresses_only_is_refused() {
-        let guard = Guard::new(Trust::Stranger, &[]);
-        assert!(permitted(&guard, addresses(&["10.0.0.1:0", "[::1]:0"]).into_iter()).is_err());
+        assert!(permitted(&stranger(), addresses(&["10.0.0.1", "::1"])).is_err());
+    }
+
+    #[tokio::test]
+    async fn every_spelling_of_an_address_meets_the_guard() {
+        let resolver = Resolver::told(|_| panic!("an address is not looked up"));
+        for host in ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "::ffff:7f00:1"]
+        {
+            let refused = resolver.resolve(host, IpFamily::Any, &stranger()).await.expect_err(host);
+            assert!(refused.contains("loopback"), "{host}: {refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_family_that_a_name_has_not_is_told() {
+        let resolver = Resolver::told(|_| vec![IpAddr::from([8, 8, 8, 8])]);
+        let error = resolver.resolve("a.example", IpFamily::V6, &stranger()).await.expect_err("none");
+        assert_eq!(error, "the name has no IPv6 address");
     }
 }

@@ -12,6 +12,10 @@ use std::net::IpAddr;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+/// Bytes of an id. Chance does not compress, so each is a byte a hit at rest; with six, of a million
+/// visitors in one day two are taken for one in one day out of 500.
+const BYTES: usize = 6;
+
 /// See [`super::Enricher::visitor`].
 pub(super) fn id(
     mut mac: Hmac<Sha256>,
@@ -44,7 +48,7 @@ pub(super) fn id(
     }
     let hash = mac.finalize().into_bytes();
     let mut id = [0; 8];
-    id.copy_from_slice(&hash[..8]);
+    id[8 - BYTES..].copy_from_slice(&hash[..BYTES]);
     Some(u64::from_be_bytes(id))
 }
 
@@ -83,6 +87,12 @@ mod tests {
         let all = [of(1, 1, 1, "a"), of(2, 1, 1, "a"), of(1, 2, 1, "a"), of(1, 1, 2, "a"), of(1, 1, 1, "b")];
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn an_id_has_six_bytes() {
+        let all = (0..=255).filter_map(|host| of(1, 1, host, "a")).fold(0, |all, id| all | id);
+        assert_eq!(all, (1 << 48) - 1);
     }
 
     #[test]

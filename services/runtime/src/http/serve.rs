@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::ConnectInfo};
 use http::StatusCode;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -68,17 +68,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
+        let Some((stream, peer, slot)) = accepted else { continue };
         let router = router.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
             let router = router.clone();
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
             async move {
-                Ok::<_, Infallible>(
-                    router
-                        .oneshot(request.map(axum::body::Body::new))
-                        .await
-                        .unwrap_or_else(|never| match never {}),
-                )
+                Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
             }
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
@@ -98,14 +95,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY was refused");
             }
-            Some((stream, slot))
+            Some((stream, peer, slot))
         }
         Err(error) => {
             // Out of file descriptors, usually: give the others a moment to close.

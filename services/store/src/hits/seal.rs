@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 
 use super::{
     merge::{self, Merged},
@@ -34,6 +34,9 @@ const FULL: i64 = 250_000;
 
 /// Segments of one day and level that are merged into one of the next.
 const FAN_IN: usize = 8;
+
+/// How nice the threads are that make segments, as `nice` counts.
+const NICE: i32 = 10;
 
 /// First of the advisory lock keys, one a project.
 const LOCK_BASE: i64 = 0x57_4B_53_45_41_4C_00_00;
@@ -98,51 +101,124 @@ impl Store {
         failed.map_or(Ok(sealed), Err)
     }
 
+    /// Seals what a project has in its inbox, up to a portion. Files are made before anything is written,
+    /// so that no other writer waits for that.
     async fn seal_project(&self, project: ProjectId) -> Result<Sealed> {
-        let mut transaction = self.db.rewrite().await?;
-        if self.db.dialect == Dialect::Postgres {
-            let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
-                .bind(LOCK_BASE.wrapping_add(project.0))
-                .fetch_one(&mut *transaction)
-                .await?;
-            if !free {
-                return Ok(Sealed::default());
-            }
-        }
+        let Some(turn) = self.turn(project).await? else { return Ok(Sealed::default()) };
         let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
             .bind(project.0)
             .bind(BATCHES_PER_SEAL)
             .bind(ROWS_PER_SEAL)
-            .fetch_all(&mut *transaction)
+            .fetch_all(self.db.read())
             .await?;
-        let Some(last) = batches.last() else { return Ok(Sealed::default()) };
-        let last: i64 = last.try_get(0)?;
-        let files = batches.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
-        let hits = decode(files).await?;
-        let portion = i64::try_from(batches.len()).is_ok_and(|count| count >= BATCHES_PER_SEAL);
+        let ids: Vec<i64> = column(&batches, 0)?;
+        let Some(last) = ids.last().copied() else { return Ok(Sealed::default()) };
+        let hits = decode(column(&batches, 1)?).await?;
+        drop(batches);
+        let portion = i64::try_from(ids.len()).is_ok_and(|count| count >= BATCHES_PER_SEAL);
         let sealed = Sealed {
             more: portion || i64::try_from(hits.len()).is_ok_and(|hits| hits >= ROWS_PER_SEAL),
             hits: hits.len(),
         };
-
         let mut days: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
         for hit in hits {
             days.entry(day_of(hit.ts)).or_default().push(hit);
         }
+        let mut segments = Vec::new();
         for (day, hits) in days {
-            let segment = blocking(move || segment(hits)).await?;
-            insert(&mut transaction, project, day, 0, segment).await?;
-            merge(&mut transaction, project, day).await?;
+            segments.push((day, background(move || segment(hits)).await?));
         }
-        // The transaction sees one state of the inbox, so this takes just what was read.
-        sqlx::query("DELETE FROM inbox WHERE project_id = $1 AND id <= $2")
+
+        let mut transaction = self.db.begin().await?;
+        let taken = sqlx::query("DELETE FROM inbox WHERE project_id = $1 AND id <= $2")
             .bind(project.0)
             .bind(last)
             .execute(&mut *transaction)
             .await?;
+        if taken.rows_affected() != ids.len() as u64 {
+            // Somebody was erased meanwhile: what was read is no longer what is there.
+            return Ok(Sealed::default());
+        }
+        let days: Vec<i64> = segments.iter().map(|(day, _)| *day).collect();
+        for (day, segment) in segments {
+            insert(&mut transaction, project, day, 0, segment).await?;
+        }
         transaction.commit().await?;
+        for day in days {
+            self.merge(project, day).await?;
+        }
+        turn.end().await?;
         Ok(sealed)
     }
+
+    /// Makes one segment of many of the same day and level, level by level.
+    async fn merge(&self, project: ProjectId, day: i64) -> Result<()> {
+        for level in 0.. {
+            let segments = sqlx::query(include_str!("../../sql/hits/segments_of_level.sql"))
+                .bind(project.0)
+                .bind(day)
+                .bind(level)
+                .bind(FULL)
+                .fetch_all(self.db.read())
+                .await?;
+            if segments.len() < FAN_IN {
+                break;
+            }
+            let ids: Vec<i64> = column(&segments, 0)?;
+            let files: Vec<Vec<u8>> = column(&segments, 1)?;
+            drop(segments);
+            let merged = background(move || merge::merge(files)).await?;
+            let mut transaction = self.db.begin().await?;
+            for id in ids {
+                let gone = sqlx::query("DELETE FROM segments WHERE project_id = $1 AND id = $2")
+                    .bind(project.0)
+                    .bind(id)
+                    .execute(&mut *transaction)
+                    .await?;
+                if gone.rows_affected() == 0 {
+                    // Its time was over, or somebody was erased, meanwhile.
+                    return Ok(());
+                }
+            }
+            insert(&mut transaction, project, day, level + 1, merged).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// The turn to seal a project, unless another process has it. SQLite belongs to one process, which
+    /// seals in one place.
+    async fn turn(&self, project: ProjectId) -> Result<Option<Turn>> {
+        if self.db.dialect == Dialect::Sqlite {
+            return Ok(Some(Turn(None)));
+        }
+        let mut transaction = self.db.begin().await?;
+        let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+            .bind(LOCK_BASE.wrapping_add(project.0))
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok(free.then_some(Turn(Some(transaction))))
+    }
+}
+
+/// The turn to seal a project; it ends when it is dropped.
+struct Turn(Option<Transaction<'static, Any>>);
+
+impl Turn {
+    async fn end(self) -> Result<()> {
+        if let Some(transaction) = self.0 {
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// One column of rows.
+fn column<'r, T>(rows: &'r [AnyRow], place: usize) -> Result<Vec<T>>
+where
+    T: sqlx::Decode<'r, Any> + sqlx::Type<Any>,
+{
+    Ok(rows.iter().map(|row| row.try_get(place)).collect::<std::result::Result<_, _>>()?)
 }
 
 /// Waits for a seal of a project that is under way, and holds further ones off
@@ -162,35 +238,6 @@ pub(crate) async fn wait_for_seals(
     Ok(())
 }
 
-async fn merge(transaction: &mut Transaction<'static, Any>, project: ProjectId, day: i64) -> Result<()> {
-    for level in 0.. {
-        let segments = sqlx::query(include_str!("../../sql/hits/segments_of_level.sql"))
-            .bind(project.0)
-            .bind(day)
-            .bind(level)
-            .bind(FULL)
-            .fetch_all(&mut **transaction)
-            .await?;
-        if segments.len() < FAN_IN {
-            break;
-        }
-        let ids: Vec<i64> =
-            segments.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
-        let files: Vec<Vec<u8>> =
-            segments.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
-        let merged = blocking(move || merge::merge(files)).await?;
-        for id in ids {
-            sqlx::query("DELETE FROM segments WHERE project_id = $1 AND id = $2")
-                .bind(project.0)
-                .bind(id)
-                .execute(&mut **transaction)
-                .await?;
-        }
-        insert(transaction, project, day, level + 1, merged).await?;
-    }
-    Ok(())
-}
-
 /// Hits of a day as a segment, sorted.
 pub(super) fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
     hits.sort_by_key(|hit| hit.ts);
@@ -202,8 +249,18 @@ pub(super) fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
     })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Damaged(e.to_string()))?
+/// Does work that nobody waits for, at a priority below that of everything somebody does.
+async fn background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("seal".into())
+        .spawn(move || {
+            // Linux has a priority for each thread; where it does not work, nothing is lost.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+            let _ = done.send(work());
+        })
+        .map_err(|error| StoreError::Damaged(format!("no thread to seal in: {error}")))?;
+    result.await.map_err(|_| StoreError::Damaged("a segment could not be made".into()))?
 }
 
 pub(super) async fn insert(

@@ -1,17 +1,21 @@
-//! From manifests to what this process should do. Pure: no file, no store.
+//! From manifests to what this process should do. No store, and no file but the secrets that manifests name.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1;
 use uuid::Uuid;
-use watchkeeper_api::endpoint_spec::translate;
+use watchkeeper_api::{channel_spec, endpoint_spec::translate};
 use watchkeeper_crds::{
-    AnalyticsInstance, MonitoredEndpoint,
+    AnalyticsInstance, MonitoredEndpoint, analytics_instance, durations,
     manifest::{Manifest, secret_text},
+    notifications::SecretSource,
 };
-use watchkeeper_store::{NewEndpoint, Origin, ProjectId, Retention};
+use watchkeeper_logger::enrich::Enricher;
+use watchkeeper_runtime::secret::Secret;
+use watchkeeper_store::{NewEndpoint, Origin, ProjectId, ProjectSettings, Retention, Store, alerts::Channel};
 
-use crate::cli::{LocalArgs, SignupArg};
+use crate::cli::{IngestArgs, LocalArgs, SignupArg};
+use crate::process::enricher_of;
 
 /// Namespace of a manifest that names none, as `kubectl` has it.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -24,7 +28,10 @@ const API_KEY: &str = "api-key";
 pub struct Settings {
     pub signup: SignupArg,
     pub privacy_level: u8,
+    pub honor_gpc: bool,
     pub retention: Retention,
+    /// Channels of notices besides those of the instance.
+    pub channels: Vec<Channel>,
 }
 
 impl Settings {
@@ -32,8 +39,15 @@ impl Settings {
         Self {
             signup: args.access.signup,
             privacy_level: args.ingest.privacy_level,
+            honor_gpc: args.ingest.honor_gpc,
             retention: args.ingest.retention(),
+            channels: Vec::new(),
         }
+    }
+
+    /// What enriches hits, with the privacy that holds now.
+    pub async fn enricher(&self, store: &Store, args: &IngestArgs) -> anyhow::Result<Enricher> {
+        enricher_of(store, args.geoip.as_deref(), self.privacy_level, self.honor_gpc).await
     }
 
     fn of(instance: &AnalyticsInstance, fallback: &Self) -> Self {
@@ -43,10 +57,12 @@ impl Settings {
         Self {
             signup,
             privacy_level: u8::try_from(spec.privacy.level).unwrap_or(2).max(fallback.privacy_level),
+            honor_gpc: spec.privacy.honor_gpc || fallback.honor_gpc,
             retention: Retention {
                 hits: spec.retention.hits.as_ref().map(|span| span.get()).or(fallback.retention.hits),
                 checks: spec.retention.checks.as_ref().map(|span| span.get()).or(fallback.retention.checks),
             },
+            channels: fallback.channels.clone(),
         }
     }
 }
@@ -56,17 +72,20 @@ impl Settings {
 pub struct NamedProject {
     pub name: String,
     pub key: Option<Uuid>,
+    /// What it wants, where the manifest says it.
+    pub settings: Option<ProjectSettings>,
 }
 
 /// What the manifests want.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
     pub settings: Settings,
     pub projects: Vec<NamedProject>,
     pub endpoints: Vec<NewEndpoint>,
+    pub channels: Vec<Channel>,
 }
 
-type Secrets<'a> = BTreeMap<(&'a str, &'a str), &'a Secret>;
+type Secrets<'a> = BTreeMap<(&'a str, &'a str), &'a v1::Secret>;
 
 impl Desired {
     /// Derives it, or tells every mistake.
@@ -111,12 +130,15 @@ impl Desired {
                 }
             })
             .collect();
+        let mut channels =
+            instance.map_or_else(Vec::new, |instance| channels(instance, &secrets, &mut errors));
         let projects = instance.map_or_else(Vec::new, |instance| projects(instance, &secrets, &mut errors));
         if !errors.is_empty() {
             return Err(errors);
         }
         let settings = instance.map_or_else(|| fallback.clone(), |instance| Settings::of(instance, fallback));
-        Ok(Self { settings, projects, endpoints: wanted })
+        channels.extend(settings.channels.iter().cloned());
+        Ok(Self { settings, projects, endpoints: wanted, channels })
     }
 }
 
@@ -154,6 +176,31 @@ fn new_endpoint(
     })
 }
 
+/// The channels, with secrets from Secrets of the manifests, the environment and files.
+fn channels(instance: &AnalyticsInstance, secrets: &Secrets<'_>, errors: &mut Vec<String>) -> Vec<Channel> {
+    let (namespace, name) = identity(&instance.metadata);
+    let find = |source: &SecretSource| match source {
+        SecretSource { secret_key_ref: Some(reference), .. } => secrets
+            .get(&(namespace, reference.name.as_str()))
+            .and_then(|secret| secret_text(secret, &reference.key))
+            .map(|text| text.trim().to_owned())
+            .ok_or_else(|| {
+                format!("there is no Secret `{}` with a key `{}`; add it", reference.name, reference.key)
+            }),
+        SecretSource { env: Some(name), .. } => std::env::var(name)
+            .map(|text| text.trim().to_owned())
+            .map_err(|_| format!("the environment has no variable `{name}`; set it")),
+        SecretSource { file: Some(file), .. } => Secret::from_file(Path::new(file))
+            .map(|secret| secret.expose().to_owned())
+            .map_err(|error| error.to_string()),
+        _ => Err("set exactly one of secretKeyRef, env and file".to_owned()),
+    };
+    channel_spec::channels(&instance.spec.notifications, find).unwrap_or_else(|error| {
+        errors.push(format!("AnalyticsInstance {namespace}/{name}: {error}"));
+        Vec::new()
+    })
+}
+
 fn projects(
     instance: &AnalyticsInstance,
     secrets: &Secrets<'_>,
@@ -166,13 +213,25 @@ fn projects(
             .get(&(namespace, project.key_secret_name.as_str()))
             .and_then(|secret| secret_text(secret, API_KEY));
         match text.map(|text| text.trim().parse()).transpose() {
-            Ok(key) => found.push(NamedProject { name: project.name.clone(), key }),
+            Ok(key) => found.push(NamedProject {
+                name: project.name.clone(),
+                key,
+                settings: project.settings.as_ref().map(settings),
+            }),
             // The text itself is a secret and stays unsaid.
             Err(_) => errors
                 .push(format!("Secret {namespace}/{}: `{API_KEY}` must be a UUID", project.key_secret_name)),
         }
     }
     found
+}
+
+fn settings(wanted: &analytics_instance::ProjectSettings) -> ProjectSettings {
+    ProjectSettings {
+        retention_hits: wanted.retention_hits.as_deref().and_then(|age| durations::parse(age).ok()),
+        privacy_level: wanted.privacy_level.and_then(|level| u8::try_from(level).ok()),
+        honor_gpc: wanted.honor_gpc,
+    }
 }
 
 #[cfg(test)]
@@ -187,8 +246,8 @@ kind: AnalyticsInstance
 metadata: {name: main}
 spec:
   database: {managed: {}}
-  access: {signup: Closed, projects: [{name: shop, keySecretName: shop-key}]}
-  privacy: {level: 1}
+  access: {signup: Closed, projects: [{name: shop, keySecretName: shop-key, settings: {honorGpc: true, retentionHits: 30d}}]}
+  privacy: {level: 1, honorGpc: true}
   retention: {hits: 90d}
 ---
 apiVersion: v1
@@ -209,7 +268,13 @@ spec:
 ";
 
     fn fallback() -> Settings {
-        Settings { signup: SignupArg::Open, privacy_level: 0, retention: Retention::default() }
+        Settings {
+            signup: SignupArg::Open,
+            privacy_level: 0,
+            honor_gpc: false,
+            retention: Retention::default(),
+            channels: Vec::new(),
+        }
     }
 
     fn derive(text: &str) -> Result<Desired, Vec<String>> {
@@ -221,9 +286,13 @@ spec:
         let desired = derive(&format!("{INSTANCE}{ENDPOINT}")).expect("desired");
         assert_eq!(desired.settings.signup, SignupArg::Closed);
         assert_eq!(desired.settings.privacy_level, 1);
+        assert!(desired.settings.honor_gpc);
+        let settings = desired.projects[0].settings.unwrap();
+        assert!(settings.honor_gpc && settings.privacy_level.is_none());
+        assert_eq!(settings.retention_hits.map(|age| age.as_secs()), Some(30 * 86_400));
         assert_eq!(desired.settings.retention.hits.map(|age| age.as_secs()), Some(90 * 86_400));
         assert_eq!(desired.projects[0].key, "00000000-0000-4000-8000-000000000001".parse().ok());
-        let Probe::Http(http) = &desired.endpoints[0].spec.probe;
+        let Probe::Http(http) = &desired.endpoints[0].spec.probe else { panic!("not by HTTP") };
         assert_eq!(http.headers, [("Authorization".to_owned(), "Bearer x".to_owned())]);
         assert_eq!(desired.endpoints[0].uid, "manifest/default/front");
     }

@@ -6,7 +6,11 @@ mod desired;
 mod files;
 mod reload;
 
-use std::{io::Write, sync::Arc};
+use std::{
+    io::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use axum::{Router, extract::Request};
@@ -14,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use watchkeeper_analytics::Analytics;
-use watchkeeper_api::{Api, ApiOptions, AuthConfig};
+use watchkeeper_api::{Api, ApiOptions, AuthConfig, MonitoringAccess, MonitoringOptions};
 use watchkeeper_checker::ChangeHandle;
 use watchkeeper_logger::{Logger, LoggerMetrics, Site, health, maintain, register_spool, site_router};
 use watchkeeper_runtime::{VERSION, http::finish, secret::Secret};
@@ -23,54 +27,90 @@ use watchkeeper_store::SiteAccess;
 use crate::{
     checker,
     cli::LocalArgs,
-    process::{Process, enricher, postgres_from_env, vital},
+    monitoring::Monitoring,
+    notify,
+    process::{Process, postgres_from_env, vital},
     site::Sites,
 };
 pub use data::DataDirectory;
 use desired::{Desired, Settings};
 use files::Files;
 
-pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Where everything is served unless something says otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where metrics are.
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+pub async fn run(
+    mut args: LocalArgs,
+    monitoring: Option<Monitoring>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    if let Some(monitoring) = &monitoring {
+        args.ingest.retention_checks.get_or_insert_with(|| monitoring.retention());
+        args.probes.probe_concurrency.get_or_insert_with(|| monitoring.concurrency());
+    }
+    let given = monitoring.as_ref();
+    let listen = args.listen.or_else(|| given.map(Monitoring::listen)).unwrap_or(LISTEN);
+    let metrics_listen = args.metrics_listen.or_else(|| given?.metrics_listen()).unwrap_or(METRICS);
     let data = DataDirectory::open(&args.data)?;
     let mut files = Files::new(args.manifests.clone());
     files.read();
     if !files.errors().is_empty() {
         anyhow::bail!("the manifests have mistakes:\n  {}", files.errors().join("\n  "));
     }
-    let fallback = Settings::from_args(&args);
+    let mut fallback = Settings::from_args(&args);
+    if let Some(monitoring) = given {
+        fallback.channels = monitoring.channels()?;
+    }
     let desired = Desired::derive(files.manifests(), &fallback)
         .map_err(|errors| anyhow::anyhow!("the manifests have mistakes:\n  {}", errors.join("\n  ")))?;
 
-    let options = match postgres_from_env(args.database_ca.as_deref())? {
+    let postgres = match postgres_from_env(args.database_ca.as_deref())? {
+        None => given.map(|given| given.database(args.database_ca.as_deref())).transpose()?.flatten(),
+        postgres => postgres,
+    };
+    let options = match postgres {
         Some(mut postgres) => {
             postgres.spool = args.ingest.spool(Some(data.spool()));
             postgres
         }
         None => data.sqlite(),
     };
-    let process = Process::start("local", args.metrics_listen, &options, &shutdown).await?;
+    let process = Process::start("local", metrics_listen, &options, &shutdown).await?;
     let token = match &args.admin_token_file {
         Some(file) => Secret::from_file(file)?,
         None => data.admin_token()?,
     };
     register_spool(&process.registry, &process.store)?;
-    let facts = enricher(&process.store, &args.ingest, desired.settings.privacy_level).await?;
+    let facts = desired.settings.enricher(&process.store, &args.ingest).await?;
     let sites = Sites::start(&process, (&args.site, &args.traffic_log, &args.addresses), facts, &shutdown)?;
     let changes = ChangeHandle::new();
     let analytics = Analytics::with_cache(process.store.clone(), args.analytics.analytics_cache_bytes);
     analytics.register(&process.registry)?;
     let local = Arc::new(Local {
-        auth: AuthConfig { admin_token: token, open_overview: args.listen.ip().is_loopback() },
+        auth: AuthConfig { admin_token: token, open_overview: listen.ip().is_loopback() },
         metrics: LoggerMetrics::new(&process.registry)?,
         changes: changes.clone(),
         analytics,
         site: sites.site,
         access: args.site.access()?,
         process,
+        listen,
+        metrics_listen,
+        monitoring: given.map(Monitoring::options).unwrap_or_default(),
         args,
     });
+    if matches!(local.monitoring.access, MonitoringAccess::Everybody) && !listen.ip().is_loopback() {
+        tracing::warn!(
+            "api.auth is off and {listen} is open to the network: whoever reaches it may watch what they like"
+        );
+    }
 
     reload::apply(&local.process.store, &data, &desired).await.context("cannot apply the manifests")?;
+    if let Some(monitoring) = given {
+        monitoring.apply(&local.process.store).await.context("cannot apply the monitoring configuration")?;
+    }
     let (settings, changed) = watch::channel(desired.settings.clone());
     let (router, current) = watch::channel(local.router(&desired.settings).await?);
     let upkeep = vital(&shutdown, keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
@@ -82,18 +122,23 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
         shutdown.clone(),
     )?);
     let deps = checker::deps(&local.process, &local.args.probes, local.changes.clone());
+    checker::blackbox(&local.args.probes, &shutdown).await?;
     let checker = vital(&shutdown, watchkeeper_checker::run(deps, shutdown.clone()));
+    let notifier = vital(&shutdown, notify::deliver(&local.process, shutdown.clone()));
+    let errands = vital(&shutdown, checker::errands(&local.process, &local.args.probes, shutdown.clone()));
 
     let outer = Router::new().fallback(move |request: Request| {
         let router = current.borrow().clone();
         async move { router.oneshot(request).await }
     });
-    let listener = watchkeeper_runtime::http::bind(local.args.listen).await?;
+    let listener = watchkeeper_runtime::http::bind(local.listen).await?;
     local.process.started();
     local.greet()?;
     watchkeeper_runtime::http::serve(listener, outer, Default::default(), shutdown).await;
 
     checker.await??;
+    notifier.await??;
+    errands.await??;
     upkeep.await?;
     sites.processing.await?;
     swap.await?;
@@ -107,6 +152,9 @@ pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> anyhow::Result
 /// What lives as long as the process.
 struct Local {
     args: LocalArgs,
+    listen: SocketAddr,
+    metrics_listen: SocketAddr,
+    monitoring: MonitoringOptions,
     auth: AuthConfig,
     metrics: LoggerMetrics,
     changes: ChangeHandle,
@@ -121,7 +169,7 @@ impl Local {
     async fn router(&self, settings: &Settings) -> anyhow::Result<Router> {
         let store = self.process.store.clone();
         let ingest = &self.args.ingest;
-        let enricher = enricher(&store, ingest, settings.privacy_level).await?;
+        let enricher = settings.enricher(&store, ingest).await?;
         let bounds = ingest.bounds();
         let logger =
             Logger::new(store.clone(), settings.signup.into(), enricher, bounds, self.metrics.clone());
@@ -132,6 +180,7 @@ impl Local {
             documents: vec![watchkeeper_logger::openapi()],
             site: self.access.clone(),
             visit_idle: self.args.site.visit_idle(),
+            monitoring: self.monitoring.clone(),
             ..self.args.pages.apply(ApiOptions::new(self.auth.clone(), open))
         };
         let api = Api::new(self.analytics.clone(), options, move || changes.notify());
@@ -144,7 +193,7 @@ impl Local {
 
     /// Tells where to look.
     fn greet(&self) -> anyhow::Result<()> {
-        let (base, metrics) = (self.args.listen, self.args.metrics_listen);
+        let (base, metrics) = (self.listen, self.metrics_listen);
         writeln!(
             std::io::stdout(),
             "Watchkeeper {VERSION} is running.\n\

@@ -46,7 +46,12 @@ pub async fn apply(store: &Store, data: &DataDirectory, desired: &Desired) -> an
             ),
             done => drop(done?),
         }
+        if let (Some(settings), Some(found)) = (project.settings, store.project_by_name(&project.name).await?)
+        {
+            store.set_project_settings(found.id, settings).await?;
+        }
     }
+    store.put_channels(&desired.channels).await?;
     let mut kept = BTreeSet::new();
     for endpoint in &desired.endpoints {
         store.put_endpoint(endpoint).await?;

@@ -1,7 +1,5 @@
 //! The monitor: URLs that a user watches, at most three a key.
 
-use std::time::Duration;
-
 use axum::{
     Json,
     extract::{Path, State},
@@ -106,25 +104,15 @@ pub(crate) async fn add(State(api): State<Api>, Payload(body): Payload) -> Resul
         namespace: String::new(),
         name: add.url.clone(),
         generation: 1,
-        spec: EndpointSpec {
-            display_name: add.url,
-            group: None,
-            interval: Duration::from_secs(60),
-            timeout: Duration::from_secs(10),
-            retries: 0,
-            backoff: Duration::ZERO,
-            suspended: false,
-            probe: Probe::Http(HttpProbe {
-                url: target.into(),
+        // The probe's 2xx is what the dashboard paints green.
+        spec: EndpointSpec::new(
+            add.url,
+            Probe::Http(HttpProbe {
                 method: if add.ping { "HEAD" } else { "GET" }.into(),
-                headers: Vec::new(),
-                body: None,
-                // What the dashboard paints green.
-                expected_status: vec!["2xx".into()],
-                follow_redirects: true,
                 head_falls_back_to_get: add.ping,
+                ..HttpProbe::new(target)
             }),
-        },
+        ),
     };
     let limit = api.options.monitors_per_project;
     match api.store.add_endpoint(&endpoint, limit).await.map_err(|e| store_error(&e))? {

@@ -14,10 +14,10 @@ use watchkeeper_store::{DashboardSettings, Project, Reach, Share, now_ms};
 
 use super::{
     filters::Filters,
-    shell::{PageError, Shell, percent_encoded},
+    shell::{PageError, Section, Shell, percent_encoded},
     unlock,
 };
-use crate::{Api, auth};
+use crate::{Api, auth, session};
 
 /// Dimensions that tell persons apart, or hold what only they should know.
 const PEOPLE: &[Dimension] = &[Dimension::Ip, Dimension::User, Dimension::Consumer, Dimension::Query];
@@ -65,6 +65,48 @@ impl Look {
 
 /// The same, of somebody who may also change things.
 pub(super) struct Manager(pub Look);
+
+/// A reader of the pages about all that is watched.
+pub(super) struct Watcher {
+    /// Whether it is the administrator, who may change things.
+    pub manages: bool,
+    /// Whether a session goes on that can be ended.
+    pub signed_in: bool,
+}
+
+impl FromRequestParts<Api> for Watcher {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let failed = |error| PageError::store(&error).into_response();
+        let manages = auth::is_admin(api, &parts.headers).await.map_err(failed)?;
+        if !manages && !is_open(api, &parts.headers) {
+            return Err(may_not(parts));
+        }
+        let signed_in = session::is_signed_in(api, &parts.headers).await.map_err(failed)?;
+        Ok(Self { manages, signed_in })
+    }
+}
+
+impl Watcher {
+    /// What surrounds this reader's pages, in a section of the bar at the top.
+    pub fn shell(&self, here: Section, title: impl Into<String>) -> Shell {
+        let Self { manages, signed_in } = *self;
+        Shell { here, manages, signed_in, administers: true, ..Shell::new(title) }
+    }
+}
+
+/// The same, of the administrator alone.
+pub(super) struct Keeper(pub Watcher);
+
+impl FromRequestParts<Api> for Keeper {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let watcher = Watcher::from_request_parts(parts, api).await?;
+        if watcher.manages { Ok(Self(watcher)) } else { Err(may_not(parts)) }
+    }
+}
 
 impl FromRequestParts<Api> for Look {
     type Rejection = Response;

@@ -159,6 +159,11 @@ pub(super) fn moment(ms: i64, zone: &TimeZone, pattern: &str) -> String {
         .unwrap_or_default()
 }
 
+/// A moment in full, on the clock of UTC.
+pub(super) fn utc(ms: i64) -> String {
+    moment(ms, &TimeZone::UTC, "%-d %b %Y, %H:%M UTC")
+}
+
 /// A bucket's start, as precise as the bucket is long.
 pub(super) fn bucket(ms: i64, zone: &TimeZone, bucket: Bucket) -> String {
     let pattern = match bucket {

@@ -27,6 +27,11 @@ impl Fields {
         self.0.iter().find(|(it, _)| it == name).map_or("", |(_, value)| value)
     }
 
+    /// Every value of a field, in the order of the form.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(it, _)| it == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// Whether a box was checked.
     pub fn checked(&self, name: &str) -> bool {
         !self.get(name).is_empty()

@@ -15,11 +15,13 @@ use super::{
     charts,
     format::{self, Change, Rise},
     page::answer,
-    shell::{PageError, Shell, percent_encoded},
+    shell::{PageError, Section, Shell, percent_encoded},
+    status::public::at_host,
 };
 use crate::{
     Api, auth,
     routes::{
+        monitoring,
         overview::Overview,
         v1::{EndpointView, endpoints::views},
     },
@@ -28,6 +30,9 @@ use crate::{
 
 /// Projects shown; the newest first.
 const PROJECTS: i64 = 20;
+
+/// Endpoints shown; what is not up comes first.
+const ENDPOINTS: usize = 20;
 
 /// What is told of a project.
 const NUMBERS: &[Metric] = &[Metric::Hits, Metric::Users, Metric::Errors, Metric::Duration(950)];
@@ -41,6 +46,7 @@ struct Page {
     projects: i64,
     up: usize,
     shown: Vec<Row>,
+    watched: usize,
     endpoints: Vec<EndpointView>,
     now: i64,
 }
@@ -60,13 +66,24 @@ struct Row {
 /// `GET /`: for a browser the page; a program that wants JSON alone gets the same as data.
 pub(super) async fn root(State(api): State<Api>, parts: Parts) -> Result<Response, Response> {
     let headers = &parts.headers;
+    if let Some(page) = at_host(&api, headers).await.map_err(IntoResponse::into_response)? {
+        return Ok(page);
+    }
+    let json = wants_json(headers);
+    let about = if json { monitoring::about(&api, headers).await } else { None };
     let administers =
         auth::is_admin(&api, headers).await.map_err(|error| PageError::store(&error).into_response())?;
     if !administers && !is_open(&api, headers) {
-        return Err(may_not(&parts));
+        // A client of the monitoring interface may have no more than its key.
+        return about.map(|about| Json(about).into_response()).ok_or_else(|| may_not(&parts));
     }
-    if wants_json(headers) {
-        return Ok(Json(Overview::load(&api).await.map_err(IntoResponse::into_response)?).into_response());
+    if json {
+        let overview = Overview::load(&api).await.map_err(IntoResponse::into_response)?;
+        let mut told = about.unwrap_or_default();
+        if let Ok(serde_json::Value::Object(overview)) = serde_json::to_value(overview) {
+            told.extend(overview);
+        }
+        return Ok(Json(told).into_response());
     }
     page(&api, headers).await.map_err(IntoResponse::into_response)
 }
@@ -84,14 +101,19 @@ async fn page(api: &Api, headers: &HeaderMap) -> Result<Response, PageError> {
     for (project, _) in api.store.projects(PROJECTS).await.map_err(store)? {
         shown.push(row(api, &project, now).await?);
     }
-    let endpoints = views(api, None)
+    let mut endpoints = views(api, None)
         .await
         .map_err(|error| PageError::new(error.status, "Not available right now", error.message))?;
-    let up = endpoints.iter().filter(|endpoint| endpoint.state == watchkeeper_store::State::Up).count();
+    let is_up = |endpoint: &EndpointView| endpoint.state == watchkeeper_store::State::Up;
+    let (watched, up) = (endpoints.len(), endpoints.iter().filter(|endpoint| is_up(endpoint)).count());
+    // The page of monitors has them all; here are those to look at first.
+    endpoints.sort_by_key(is_up);
+    endpoints.truncate(ENDPOINTS);
     #[allow(clippy::cast_precision_loss)] // shown with three digits
     let (hits, bytes) = (stored.hits as f64, stored.bytes as f64);
     let shell = Shell {
         administers: true,
+        here: Section::Projects,
         signed_in: session::is_signed_in(api, headers).await.map_err(store)?,
         refresh: Some(30),
         ..Shell::new("Overview")
@@ -102,6 +124,7 @@ async fn page(api: &Api, headers: &HeaderMap) -> Result<Response, PageError> {
         size: format::size(bytes),
         projects: stored.projects,
         up,
+        watched,
         shown,
         endpoints,
         now,

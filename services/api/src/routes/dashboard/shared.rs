@@ -6,6 +6,8 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use tokio::sync::{OnceCell, Semaphore};
 use watchkeeper_store::{Result, Store};
 
+use super::monitors::{board::Boards, history::Histories};
+
 /// Attempts to sign in that all strangers together have a minute.
 const SIGN_INS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub unlocks: DefaultKeyedRateLimiter<i64>,
     pub hashes: Semaphore,
     pub watchers: Arc<Semaphore>,
+    pub board: Boards,
+    pub history: Histories,
 }
 
 impl Default for Shared {
@@ -35,6 +39,8 @@ impl Default for Shared {
             unlocks: RateLimiter::keyed(Quota::per_minute(UNLOCKS)),
             hashes: Semaphore::new(HASHES),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
+            board: Boards::default(),
+            history: Histories::default(),
         }
     }
 }

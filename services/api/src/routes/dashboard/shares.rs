@@ -93,7 +93,8 @@ pub(super) async fn revoke(
     Ok(done(&format!("{}/settings#shares", look.base)))
 }
 
-fn absolute(headers: &HeaderMap, path: &str) -> String {
+/// The address of a path as whoever asked would write it.
+pub(super) fn absolute(headers: &HeaderMap, path: &str) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(HOST.as_str()).filter(|host| {
         host.bytes()
@@ -108,7 +109,7 @@ fn absolute(headers: &HeaderMap, path: &str) -> String {
 }
 
 /// A title as a word of a link.
-fn slug(title: &str) -> String {
+pub(super) fn slug(title: &str) -> String {
     let mut slug = String::new();
     for character in title.chars().flat_map(char::to_lowercase) {
         if character.is_ascii_alphanumeric() {

@@ -20,20 +20,35 @@ use watchkeeper_runtime::VERSION;
 use watchkeeper_store::StoreError;
 
 const STYLE: &str = include_str!("../../../assets/dashboard.css");
+const WATCH: &str = include_str!("../../../assets/watch.css");
 const SCRIPT: &str = include_str!("../../../assets/dashboard.js");
 const ICON: &str = include_str!("../../../assets/icon.svg");
 
 /// The files that pages refer to: name, type, content. Names change with their content, so that
 /// browsers keep them for ever.
-static ASSETS: LazyLock<[(String, &str, &str); 3]> = LazyLock::new(|| {
-    [("css", "text/css", STYLE), ("js", "text/javascript", SCRIPT), ("svg", "image/svg+xml", ICON)].map(
-        |(ending, label, content)| {
-            let digest = Sha256::digest(content);
-            let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            (format!("{hash}.{ending}"), label, content)
-        },
-    )
+static ASSETS: LazyLock<[(String, &str, &str); 4]> = LazyLock::new(|| {
+    [
+        ("css", "text/css", STYLE),
+        ("js", "text/javascript", SCRIPT),
+        ("svg", "image/svg+xml", ICON),
+        ("css", "text/css", WATCH),
+    ]
+    .map(|(ending, label, content)| {
+        let digest = Sha256::digest(content);
+        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        (format!("{hash}.{ending}"), label, content)
+    })
 });
+
+/// Where in the bar at the top a page stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Section {
+    #[default]
+    None,
+    Projects,
+    Monitors,
+    StatusPages,
+}
 
 /// What surrounds a page.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +60,7 @@ pub(super) struct Shell {
     pub project: Option<String>,
     pub manages: bool,
     pub administers: bool,
+    pub here: Section,
     /// Whether a session goes on that can be ended.
     pub signed_in: bool,
     pub version: &'static str,
@@ -67,6 +83,23 @@ impl Shell {
 
     pub fn icon(&self) -> &'static str {
         &ASSETS[2].0
+    }
+
+    /// The style of pages about what is watched.
+    pub fn watch(&self) -> &'static str {
+        &ASSETS[3].0
+    }
+
+    pub fn is_projects(&self) -> bool {
+        self.here == Section::Projects
+    }
+
+    pub fn is_monitors(&self) -> bool {
+        self.here == Section::Monitors
+    }
+
+    pub fn is_status_pages(&self) -> bool {
+        self.here == Section::StatusPages
     }
 }
 
@@ -93,14 +126,34 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                   form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    harden(&mut response, policy);
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.append(VARY, HeaderValue::from_static("Accept, Cookie"));
+    // A status page at a host of its own comes by here too, and is public.
+    headers.entry("x-robots-tag").or_insert(HeaderValue::from_static("noindex"));
+    response
+}
+
+/// The same for what is public: nothing on it is a secret, so that caches and search engines may
+/// have it, and it has neither a script nor a form. Badges are shown on pages of others.
+pub(super) async fn public_guard(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let policy =
+        "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+    harden(&mut response, policy);
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    response
+}
+
+fn harden(response: &mut Response, policy: &'static str) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.append(VARY, HeaderValue::from_static("Accept, Cookie"));
-    headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
-    response
 }
 
 /// A page that says what is wrong.

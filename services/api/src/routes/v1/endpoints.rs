@@ -1,13 +1,12 @@
-//! `/api/v1/endpoints`: the full set is put by uid, so that repeating it changes nothing.
-
-use std::collections::HashMap;
+//! `/api/v1/endpoints` as the operator uses it: the full set is put by uid, so that repeating it
+//! changes nothing. What the same paths answer to others is in `monitoring`, which asks here.
 
 use axum::{
-    Json,
-    extract::{Path, Query, State},
+    Json, RequestExt,
+    extract::Request,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use watchkeeper_crds::{
@@ -20,9 +19,9 @@ use watchkeeper_store::{NewEndpoint, Origin, ProjectId, PutOutcome, now_ms};
 use super::EndpointView;
 use crate::{
     Api,
-    auth::{Admin, Viewer},
+    auth::{administrator, viewer},
     endpoint_spec::translate,
-    routes::{ErrorView, payload::Payload, store_error},
+    routes::{payload::Payload, store_error},
 };
 
 #[derive(Deserialize)]
@@ -36,26 +35,16 @@ struct Put {
 }
 
 /// Lists what is watched, with its state and uptime.
-#[utoipa::path(
-    get,
-    path = "/api/v1/endpoints",
-    tag = "endpoints",
-    params(("origin" = Option<String>, Query, description = "kubernetes, manifest or monitor; all without it")),
-    responses(
-        (status = 200, description = "The endpoints, and the cursor from which transitions go on", body = Object),
-        (status = 401, description = "Not the administrator", body = ErrorView),
-    ),
-    security(("admin" = []), ("admin_basic" = [])),
-)]
-pub(crate) async fn list(
-    _: Viewer,
-    State(api): State<Api>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
+pub(in crate::routes) async fn list(
+    api: &Api,
+    headers: &HeaderMap,
+    origin: Option<&str>,
+) -> Result<Response, Response> {
+    viewer(api, headers).await?;
     // Before the list: what changes meanwhile is then told again rather than never.
-    let cursor = api.store.last_transition().await.map_err(|e| store_error(&e))?;
-    let endpoints = views(&api, query.get("origin").map(String::as_str)).await?;
-    Ok(Json(json!({ "endpoints": endpoints, "cursor": cursor.to_string() })))
+    let cursor = api.store.last_transition().await.map_err(|e| store_error(&e).into_response())?;
+    let endpoints = views(api, origin).await.map_err(IntoResponse::into_response)?;
+    Ok(Json(json!({ "endpoints": endpoints, "cursor": cursor.to_string() })).into_response())
 }
 
 /// The endpoints with their uptimes.
@@ -73,33 +62,17 @@ pub(crate) async fn views(api: &Api, origin: Option<&str>) -> Result<Vec<Endpoin
 }
 
 /// Puts an endpoint: a MonitoredEndpoint's specification, its Secrets resolved.
-#[utoipa::path(
-    put,
-    path = "/api/v1/endpoints/{uid}",
-    tag = "endpoints",
-    params(("uid" = String, Path, description = "What tells it from all others, for ever")),
-    request_body(content = Object, example = json!({
-        "namespace": "default", "name": "web", "generation": 1,
-        "spec": { "instanceRef": { "name": "main" }, "http": { "url": "https://shop.example/" } },
-    })),
-    responses(
-        (status = 200, description = "Put; `changed` says whether it was another", body = Object, example = json!({ "changed": false })),
-        (status = 201, description = "It is new", body = Object, example = json!({ "changed": true })),
-        (status = 401, description = "Not the administrator", body = ErrorView),
-        (status = 422, description = "A field is at fault; it is named", body = ErrorView),
-    ),
-    security(("admin" = []), ("admin_basic" = [])),
-)]
-pub(crate) async fn put(
-    _: Admin,
-    State(api): State<Api>,
-    Path(uid): Path<String>,
-    Payload(body): Payload,
-) -> Result<Response, ApiError> {
+pub(in crate::routes) async fn put(api: &Api, uid: String, request: Request) -> Result<Response, Response> {
+    administrator(api, request.headers()).await?;
+    let Payload(body) = request.extract().await.map_err(IntoResponse::into_response)?;
+    put_body(api, uid, &body).await.map_err(IntoResponse::into_response)
+}
+
+async fn put_body(api: &Api, uid: String, body: &[u8]) -> Result<Response, ApiError> {
     let unprocessable =
         |field: &str, message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field(field);
-    let put: Put = serde_json::from_slice(&body)
-        .map_err(|e| unprocessable("", format!("The body is malformed: {e}")))?;
+    let put: Put =
+        serde_json::from_slice(body).map_err(|e| unprocessable("", format!("The body is malformed: {e}")))?;
     if uid.len() > 255 {
         return Err(unprocessable("uid", "A uid may have 255 bytes.".into()));
     }
@@ -144,22 +117,13 @@ fn judge(put: &Put) -> Result<MonitoredEndpoint, (String, String)> {
 }
 
 /// Deletes an endpoint; also one that is not there.
-#[utoipa::path(
-    delete,
-    path = "/api/v1/endpoints/{uid}",
-    tag = "endpoints",
-    params(("uid" = String, Path, description = "As it was put")),
-    responses((status = 204, description = "It is gone"),
-        (status = 401, description = "Not the administrator", body = ErrorView),
-    ),
-    security(("admin" = []), ("admin_basic" = [])),
-)]
-pub(crate) async fn delete(
-    _: Admin,
-    State(api): State<Api>,
-    Path(uid): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    api.store.delete_endpoint(&uid).await.map_err(|e| store_error(&e))?;
+pub(in crate::routes) async fn delete(
+    api: &Api,
+    headers: &HeaderMap,
+    uid: &str,
+) -> Result<Response, Response> {
+    administrator(api, headers).await?;
+    api.store.delete_endpoint(uid).await.map_err(|e| store_error(&e).into_response())?;
     api.endpoints_changed();
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

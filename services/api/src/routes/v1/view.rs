@@ -9,6 +9,9 @@ use crate::times::{percent, rfc3339};
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointView {
+    /// Its number, as in the address of its page.
+    #[serde(skip)]
+    pub id: i64,
     pub uid: String,
     pub namespace: String,
     pub name: String,
@@ -20,6 +23,16 @@ pub(crate) struct EndpointView {
     pub since_ms: i64,
     pub last_check: Option<CheckView>,
     pub uptime: UptimeView,
+    /// The certificate that the last check was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateView>,
+}
+
+/// A certificate that a check was shown.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CertificateView {
+    pub not_after: String,
 }
 
 /// One check.
@@ -49,6 +62,7 @@ pub(crate) struct UptimeView {
 impl EndpointView {
     pub fn new(endpoint: Endpoint, uptime: Uptime) -> Self {
         Self {
+            id: endpoint.id,
             uid: endpoint.uid,
             namespace: endpoint.namespace,
             name: endpoint.name,
@@ -57,6 +71,12 @@ impl EndpointView {
             state: endpoint.status.state,
             since: rfc3339(endpoint.status.since),
             since_ms: endpoint.status.since,
+            certificate: endpoint
+                .status
+                .last_check
+                .as_ref()
+                .and_then(|check| check.certificate_expires_at)
+                .map(|at| CertificateView { not_after: rfc3339(at) }),
             last_check: endpoint.status.last_check.map(CheckView::from),
             uptime: UptimeView {
                 day: uptime.day.map(percent),

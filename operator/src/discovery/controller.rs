@@ -1,0 +1,466 @@
+//! Makes, follows and removes the endpoints of annotated objects of one kind, while any instance looks
+//! for them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use watchkeeper_crds::discovery::Source;
+use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
+
+use super::annotations::{self, Wish};
+use super::endpoint::{self, Parts};
+use super::{Refusal, instance, target};
+use crate::analytics_instance::apply::owned_by;
+use crate::analytics_instance::diff::holds;
+use crate::context::{Context, Error};
+use crate::foreign::ForeignKind;
+use crate::gate::GateError;
+use crate::labels;
+use crate::monitored_endpoint::dereference::{Admission, admit};
+use crate::monitored_endpoint::link;
+use crate::retry::jittered;
+use crate::run::Place;
+use crate::stores::InstanceKey;
+use crate::watch::{self, Reporting};
+
+const NAME: &str = "discovery";
+/// Owner of the fields that this controller writes.
+pub const FIELD_MANAGER: &str = "watchkeeper-operator/discovery";
+const KIND: &str = "MonitoredEndpoint";
+const RESYNC: Duration = Duration::from_secs(10 * 3_600);
+
+/// One kind of annotated objects in one part of the cluster.
+#[derive(Clone)]
+pub struct Look {
+    /// The kind.
+    pub source: Source,
+    /// Where.
+    pub place: Place,
+    /// What its watches report to.
+    pub reporting: Reporting,
+}
+
+impl Look {
+    fn foreign(&self) -> Option<ForeignKind> {
+        (self.source == Source::HttpRoute).then_some(ForeignKind::HttpRoute)
+    }
+}
+
+struct Work {
+    context: Arc<Context>,
+    source: Source,
+}
+
+/// Looks for objects of a kind as long as any instance wants it and the cluster serves the kind, until
+/// told to stop.
+pub async fn run<K>(
+    look: Look,
+    context: Arc<Context>,
+    instances: broadcast::Sender<InstanceKey>,
+    stop: CancellationToken,
+) where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+    PartialObjectMeta<K>: DeserializeOwned,
+{
+    let mut wanted = context.discovery.wanted();
+    let source = look.source;
+    while !stop.is_cancelled() {
+        let begin = async {
+            // An error means that nobody decides any more, which is when the process ends.
+            wanted.wait_for(|wanted| wanted.contains(&source)).await.ok()?;
+            match look.foreign() {
+                Some(kind) => context.served.until(kind, true).await,
+                None => Some(()),
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            begun = begin => if begun.is_none() { return },
+        }
+        let ended = stop.child_token();
+        let over = async {
+            let gone = async {
+                match look.foreign() {
+                    Some(kind) => context.served.until(kind, false).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = wanted.wait_for(|wanted| !wanted.contains(&source)) => {}
+                _ = gone => {}
+            }
+        };
+        let mut session =
+            std::pin::pin!(session::<K>(&look, context.clone(), instances.subscribe(), ended.clone()));
+        tokio::select! {
+            () = &mut session => {}
+            () = over => {
+                ended.cancel();
+                session.await;
+            }
+        }
+    }
+}
+
+async fn session<K>(
+    look: &Look,
+    context: Arc<Context>,
+    instances: broadcast::Receiver<InstanceKey>,
+    ended: CancellationToken,
+) where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+    PartialObjectMeta<K>: DeserializeOwned,
+{
+    let (reader, writer) = reflector::store::<PartialObjectMeta<K>>();
+    let reporting = look.reporting.apart();
+    let stream = watch::annotated::<K>(look.place.api(&context.client), writer, reporting.clone());
+    let of_source = format!("{}={}", labels::SOURCE, look.source.kind());
+    let endpoints = watch::children_beside_status::<MonitoredEndpoint>(
+        look.place.api(&context.client),
+        &of_source,
+        reporting,
+    );
+    let all = reader.clone();
+    // What an instance lets in or looks for concerns every object.
+    let heard = link::heard(instances).flat_map(move |_| futures::stream::iter(asking(&all)));
+    let config = Config::default().concurrency(8).debounce(Duration::from_millis(200));
+    let work = Arc::new(Work { context: context.clone(), source: look.source });
+    Controller::for_stream(stream, reader)
+        .with_config(config)
+        .owns_stream(endpoints)
+        .reconcile_on(heard)
+        .reconcile_all_on(watch::leading(context.gate.subscribe()))
+        .graceful_shutdown_on(ended.cancelled_owned())
+        .run(reconcile::<K>, on_error::<K>, work)
+        .for_each(|_| async {})
+        .await;
+}
+
+fn asking<K>(store: &Store<PartialObjectMeta<K>>) -> Vec<ObjectRef<PartialObjectMeta<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let all = store.state();
+    let asks = all.iter().filter(|object| annotations::asks(object.annotations()));
+    asks.map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+}
+
+fn on_error<K: Resource<DynamicType = ()>>(
+    object: Arc<PartialObjectMeta<K>>,
+    _: &Error,
+    work: Arc<Work>,
+) -> Action {
+    Action::requeue(work.context.retries.failed(&retry_key(work.source, object.as_ref())))
+}
+
+fn retry_key<K: Resource>(source: Source, object: &K) -> String {
+    format!("{NAME} {} {}", source.kind(), InstanceKey::of(object))
+}
+
+async fn reconcile<K>(object: Arc<PartialObjectMeta<K>>, work: Arc<Work>) -> Result<Action, Error>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let context = work.context.as_ref();
+    if !context.gate.is_open() {
+        context.metrics.reconciles.with_label_values(&[NAME, "standby"]).inc();
+        return Ok(Action::await_change());
+    }
+    let begun = Instant::now();
+    context.stores.mostly_ready().await;
+    let result = follow(context, work.source, object.as_ref()).await;
+    context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
+    match result {
+        Err(Error::Standby) => Ok(Action::await_change()),
+        Ok(refusal) => {
+            if let Some(Refusal { reason, message }) = refusal {
+                context.events.say(&object.object_ref(&()), true, "Discover", reason, &message).await;
+            }
+            context.metrics.reconciles.with_label_values(&[NAME, "ok"]).inc();
+            context.retries.succeeded(&retry_key(work.source, object.as_ref()));
+            Ok(Action::requeue(jittered(RESYNC)))
+        }
+        Err(error) => {
+            context.metrics.reconciles.with_label_values(&[NAME, "error"]).inc();
+            context.metrics.reconcile_errors.with_label_values(&[NAME, error.reason()]).inc();
+            tracing::warn!(object = %retry_key(work.source, object.as_ref()), %error, "an annotated object has not the endpoint that it should have");
+            Err(error)
+        }
+    }
+}
+
+/// What an object should have.
+enum Outcome {
+    /// This endpoint, of this instance.
+    Wanted(Box<Value>, InstanceKey),
+    /// None; for this reason, if it is one to tell.
+    Unwanted(Option<Refusal>),
+    /// Nobody can tell; what is there stays.
+    Refused(Refusal),
+}
+
+/// Makes the endpoint of an object be as it should; says what keeps it from that.
+async fn follow<K>(
+    context: &Context,
+    source: Source,
+    meta: &PartialObjectMeta<K>,
+) -> Result<Option<Refusal>, Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let namespace = meta.namespace().unwrap_or_default();
+    let name = endpoint::name_of(source, &meta.name_any());
+    let known = context.stores.endpoint(&namespace, &name);
+    if known.is_none() && !annotations::asks(meta.annotations()) {
+        return Ok(None);
+    }
+    let outcome = match annotations::read(meta.annotations()) {
+        Ok(Some(wish)) => decide::<K>(context, source, &namespace, &meta.name_any(), &wish).await?,
+        Ok(None) => Outcome::Unwanted(None),
+        Err(refusal) => Outcome::Refused(refusal),
+    };
+    let uid = meta.uid().unwrap_or_default();
+    let endpoints = api(context, &namespace);
+    let live = endpoints.get_opt(&name).await?;
+    let ours = |object: &DynamicObject| {
+        owned_by(object, &uid)
+            && object.labels().get(labels::SOURCE).map(String::as_str) == Some(source.kind())
+    };
+    match (outcome, live) {
+        (Outcome::Refused(refusal), _) => Ok(Some(refusal)),
+        (Outcome::Unwanted(reason), Some(live)) if ours(&live) => {
+            delete(context, &endpoints, &live).await.map(|()| reason)
+        }
+        (Outcome::Unwanted(reason), _) => Ok(reason),
+        (Outcome::Wanted(..), Some(live)) if !ours(&live) => Ok(Some(Refusal::new(
+            "NameTaken",
+            format!(
+                "there is a MonitoredEndpoint {name} that was not made of this object; rename it, or watch this object by it"
+            ),
+        ))),
+        (Outcome::Wanted(wanted, key), live) => {
+            let result = settle(context, &endpoints, *wanted, live).await;
+            let forbidden = match &result {
+                Err(Error::Forbidden { message, .. }) => Some(message.as_str()),
+                _ => None,
+            };
+            if context.discovery.note(&key, forbidden) {
+                context.links.recount(&key);
+            }
+            match result {
+                // The schema knows better than the annotations what there may be.
+                Err(Error::Apply { message, hopeless: true, .. }) => {
+                    Ok(Some(Refusal::new("InvalidAnnotation", message)))
+                }
+                result => result.map(|()| None),
+            }
+        }
+    }
+}
+
+async fn decide<K>(
+    context: &Context,
+    source: Source,
+    namespace: &str,
+    name: &str,
+    wish: &Wish,
+) -> Result<Outcome, Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let mut candidates = Vec::new();
+    for found in context.stores.readable_instances() {
+        let looking = found.0.as_ref().is_ok_and(|found| instance::looks(found, source, namespace));
+        if looking && admit(context, namespace, &found).await? == Admission::Allowed {
+            candidates.push(InstanceKey::of(found.as_ref()));
+        }
+    }
+    let key = match instance::choose(&candidates, wish, namespace) {
+        Ok(Some(key)) => key,
+        Ok(None) => return Ok(Outcome::Unwanted(None)),
+        // It may have been let in before, and has no place there now.
+        Err(refusal) if refusal.reason == instance::NOT_LOOKING => {
+            return Ok(Outcome::Unwanted(Some(refusal)));
+        }
+        Err(refusal) => return Ok(Outcome::Refused(refusal)),
+    };
+    let found = context.stores.instance(&key);
+    let Some(defaults) = found.as_deref().and_then(|found| found.0.as_ref().ok()).map(defaults) else {
+        return Ok(Outcome::Unwanted(None));
+    };
+    let sources: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()));
+    let Some(object) = sources.get_opt(name).await? else {
+        return Ok(Outcome::Unwanted(None));
+    };
+    let uid = object.uid().unwrap_or_default();
+    let value = serde_json::to_value(&object).map_err(|error| Error::Kube(kube::Error::SerdeError(error)))?;
+    let target = match target::find(source, &value, wish) {
+        Ok(target) => target,
+        Err(refusal) => return Ok(Outcome::Refused(refusal)),
+    };
+    let wanted = endpoint::build(&Parts {
+        source,
+        api_version: &K::api_version(&()),
+        namespace,
+        name,
+        uid: &uid,
+        wish,
+        target: &target,
+        instance: &key,
+        defaults,
+    });
+    Ok(Outcome::Wanted(Box::new(wanted), key))
+}
+
+fn defaults(instance: &AnalyticsInstance) -> &watchkeeper_crds::discovery::Discovery {
+    &instance.spec.endpoints.discovery
+}
+
+fn api(context: &Context, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<MonitoredEndpoint>(&()))
+}
+
+/// Makes an endpoint, or makes the one that is there be as it should.
+async fn settle(
+    context: &Context,
+    endpoints: &Api<DynamicObject>,
+    mut wanted: Value,
+    live: Option<DynamicObject>,
+) -> Result<(), Error> {
+    let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let Some(live) = live else {
+        // Not by apply, which would take over what somebody else has made of this name by now.
+        let object: DynamicObject =
+            serde_json::from_value(wanted).map_err(|error| Error::InvalidSpec(error.to_string()))?;
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        return done(context, &name, "created", context.gate.write(endpoints.create(&params, &object)).await);
+    };
+    let as_value =
+        serde_json::to_value(&live).map_err(|error| Error::Kube(kube::Error::SerdeError(error)))?;
+    if live.metadata.deletion_timestamp.is_some() || holds(&wanted, &as_value) {
+        return Ok(());
+    }
+    if as_value["spec"]["instanceRef"] != wanted["spec"]["instanceRef"] {
+        // Which never changes: another takes its place when it is gone.
+        return delete(context, endpoints, &live).await;
+    }
+    claim(context, endpoints, &live).await?;
+    // Only this very object: if it has gone meanwhile, this is a conflict and no new one.
+    wanted["metadata"]["uid"] = json!(live.uid());
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let patch = Patch::Apply(&wanted);
+    done(context, &name, "updated", context.gate.write(endpoints.patch(&name, &params, &patch)).await)
+}
+
+/// Makes the fields that were written at creation those of apply, which then takes out what is wanted
+/// no more; otherwise they would be kept for ever as somebody's.
+async fn claim(context: &Context, endpoints: &Api<DynamicObject>, live: &DynamicObject) -> Result<(), Error> {
+    let mut fields = live.metadata.managed_fields.clone().unwrap_or_default();
+    let mine = |entry: &ManagedFieldsEntry, operation: &str| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some(operation)
+    };
+    if !fields.iter().any(|entry| mine(entry, "Update")) {
+        return Ok(());
+    }
+    if fields.iter().any(|entry| mine(entry, "Apply")) {
+        fields.retain(|entry| !mine(entry, "Update"));
+    }
+    for entry in &mut fields {
+        if mine(entry, "Update") {
+            entry.operation = Some("Apply".to_owned());
+        }
+    }
+    let patch = json!({"metadata": {"resourceVersion": live.resource_version(), "managedFields": fields}});
+    let patch = Patch::Merge(&patch);
+    context.gate.write(endpoints.patch(&live.name_any(), &PatchParams::default(), &patch)).await?;
+    Ok(())
+}
+
+/// Deletes an endpoint that was made of an object.
+///
+/// # Errors
+/// What the API server says, unless it is gone or another by now.
+async fn delete(
+    context: &Context,
+    endpoints: &Api<DynamicObject>,
+    live: &DynamicObject,
+) -> Result<(), Error> {
+    if live.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: live.uid(), resource_version: None }),
+        ..DeleteParams::background()
+    };
+    match context.gate.write(endpoints.delete(&live.name_any(), &params)).await {
+        Err(GateError::Kube(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
+        result => done(context, &live.name_any(), "deleted", result),
+    }
+}
+
+fn done<T>(context: &Context, name: &str, outcome: &str, result: Result<T, GateError>) -> Result<(), Error> {
+    match result {
+        Ok(_) => {
+            tracing::info!(kind = KIND, name, outcome, "discovery");
+            context.metrics.applies.with_label_values(&[KIND, outcome]).inc();
+            Ok(())
+        }
+        Err(GateError::Closed) => Err(Error::Standby),
+        Err(GateError::Kube(kube::Error::Api(status))) if status.code == 403 => {
+            Err(Error::Forbidden { kind: KIND, message: status.message.clone() })
+        }
+        Err(GateError::Kube(error)) => Err(Error::apply(KIND, name.to_owned(), &error)),
+    }
+}
+
+/// Whether an endpoint was made of an object that no instance looks for any more.
+#[must_use]
+pub fn is_leftover(context: &Context, endpoint: &MonitoredEndpoint) -> bool {
+    let Some(source) = endpoint::source_of(endpoint) else {
+        return false;
+    };
+    let key = InstanceKey::referred(endpoint);
+    match context.stores.instance(&key) {
+        Some(found) => found
+            .0
+            .as_ref()
+            .is_ok_and(|found| !instance::looks(found, source, &endpoint.namespace().unwrap_or_default())),
+        // Not known yet, or not readable, is not gone.
+        None => context.stores.ready().now_or_never().is_some() && !context.stores.knows(&key),
+    }
+}
+
+/// Deletes an endpoint that is left over.
+///
+/// # Errors
+/// What the API server says.
+pub async fn remove(context: &Context, endpoint: &MonitoredEndpoint) -> Result<(), Error> {
+    let endpoints = api(context, &endpoint.namespace().unwrap_or_default());
+    match endpoints.get_opt(&endpoint.name_any()).await? {
+        Some(live) if live.uid() == endpoint.uid() => delete(context, &endpoints, &live).await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! Errands: checks and questions that an API asks for, beside the schedule and without its state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use watchkeeper_store::{CertificateAnswer, Check, Errand, Store, Taken, now_ms};
+
+use crate::CheckerError;
+use crate::certificate;
+use crate::guard::{Guard, GuardRules, Trust};
+use crate::probe::Probers;
+use crate::retry;
+
+/// Time between looks for errands.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Time between looks while the store is away.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// Errands under way at once; what is beyond stays for other replicas.
+const AT_ONCE: usize = 64;
+
+/// Longest time to get a certificate.
+const CERTIFICATE_TIME: Duration = Duration::from_secs(10);
+
+/// Does errands until `shutdown`. `rules` say what may be asked.
+///
+/// # Errors
+/// When a prober cannot be made.
+pub async fn run_errands(
+    store: Store,
+    rules: GuardRules,
+    shutdown: CancellationToken,
+) -> Result<(), CheckerError> {
+    let probers = Probers::new(rules.clone())?;
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let rules = Arc::new(rules);
+    let mut pause = LOOK;
+    while tokio::time::timeout(pause, shutdown.cancelled()).await.is_err() {
+        if room.available_permits() == 0 {
+            continue;
+        }
+        pause = LOOK;
+        let taken = match store.take_errands().await {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::warn!(%error, "errands cannot be read");
+                pause = AWAY;
+                continue;
+            }
+        };
+        for errand in taken {
+            let doing = do_one(store.clone(), probers.clone(), Arc::clone(&rules), errand);
+            let room = Arc::clone(&room);
+            tokio::spawn(async move {
+                let _permit = room.acquire_owned().await;
+                doing.await;
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn do_one(store: Store, probers: Probers, rules: Arc<GuardRules>, Taken { id, errand }: Taken) {
+    let answered = match errand {
+        Errand::Check { endpoint, retries } => check(&store, &probers, endpoint, retries).await,
+        Errand::Certificate { endpoint } => ask(&store, rules, endpoint).await,
+    };
+    let answered = match answered {
+        Ok(Some(answer)) => store.answer_errand(id, &answer).await,
+        // Its endpoint has gone; whoever asked hears that nobody answered.
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = answered {
+        tracing::warn!(%error, "an errand is not answered");
+    }
+}
+
+async fn check(
+    store: &Store,
+    probers: &Probers,
+    endpoint: i64,
+    retries: bool,
+) -> watchkeeper_store::Result<Option<String>> {
+    let Some(endpoint) = store.endpoint(endpoint).await? else { return Ok(None) };
+    let spec = &endpoint.spec;
+    let policy = if retries { retry::Policy::of(spec) } else { retry::Policy::once() };
+    let at = now_ms();
+    let outcome = retry::attempts(policy, || probers.check(&endpoint)).await;
+    let result = outcome.into_check(at);
+    let answer = serde_json::to_string(&result)?;
+    store.record_manual_check(&Check { project: endpoint.project, endpoint: endpoint.id, result }).await?;
+    Ok(Some(answer))
+}
+
+async fn ask(
+    store: &Store,
+    rules: Arc<GuardRules>,
+    endpoint: i64,
+) -> watchkeeper_store::Result<Option<String>> {
+    let Some(endpoint) = store.endpoint(endpoint).await? else { return Ok(None) };
+    let guard = Guard::new(Trust::from(endpoint.origin), &endpoint.namespace, rules);
+    let asked = certificate::ask(endpoint.spec.probe.target(), &guard);
+    let answer = match tokio::time::timeout(CERTIFICATE_TIME, asked).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) => CertificateAnswer::failed(why),
+        Err(_) => CertificateAnswer::failed(format!("no answer within {CERTIFICATE_TIME:?}")),
+    };
+    Ok(Some(serde_json::to_string(&CertificateAnswer { at: Some(now_ms()), ..answer })?))
+}

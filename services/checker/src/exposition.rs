@@ -1,0 +1,263 @@
+//! What the last check of each endpoint says to Prometheus, under the names that
+//! blackbox_exporter gives it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use watchkeeper_store::{Endpoint, Origin, Probe};
+
+use crate::probe::seen::Stage;
+use crate::result::Outcome;
+
+/// Endpoints with series of their own; more would make a scrape too heavy.
+pub(crate) const MAX_EXPOSED: usize = 1_000;
+
+/// Longest value of a label, characters: certificates may name whole novels.
+const MAX_LABEL: usize = 256;
+
+/// One number of one check.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sample {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub labels: Vec<(&'static str, String)>,
+    pub value: f64,
+}
+
+/// All that a check has to tell.
+pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
+    let seen = &outcome.seen;
+    let mut samples = Vec::new();
+    let mut tell = |name, help, value: f64| {
+        samples.push(Sample { name, help, labels: Vec::new(), value });
+    };
+    let flag = |set: bool| f64::from(u8::from(set));
+    let http = matches!(probe, Probe::Http(_));
+
+    tell("probe_success", "Whether the last check was good.", flag(outcome.ok));
+    tell(
+        "probe_degraded",
+        "Whether the last check was good with an assertion that did not hold.",
+        flag(outcome.degraded),
+    );
+    tell("probe_duration_seconds", "Duration of the last check.", outcome.duration.as_secs_f64());
+    let lookup = seen.time(Stage::Resolve).as_secs_f64();
+    tell("probe_dns_lookup_time_seconds", "Time that the resolution of the name took.", lookup);
+    if let Some(ip) = seen.ip {
+        tell("probe_ip_protocol", "IP version that was used, 4 or 6.", if ip.is_ipv4() { 4.0 } else { 6.0 });
+    }
+    if http {
+        let status = f64::from(outcome.status.unwrap_or(0));
+        tell("probe_http_status_code", "HTTP status of the last check, 0 without an answer.", status);
+        tell("probe_http_redirects", "Redirects that were followed.", f64::from(seen.redirects));
+        tell("probe_http_ssl", "Whether the final answer came over TLS.", flag(seen.tls.is_some()));
+        let length = seen
+            .headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
+            .unwrap_or(-1.0);
+        tell("probe_http_content_length", "Length of the body as its header tells it, -1 without.", length);
+        tell(
+            "probe_http_uncompressed_body_length",
+            "Bytes of the body that were read.",
+            count(seen.body_bytes),
+        );
+        let version = match seen.http_version {
+            Some(http::Version::HTTP_10) => 1.0,
+            Some(http::Version::HTTP_11) => 1.1,
+            Some(http::Version::HTTP_2) => 2.0,
+            _ => 0.0,
+        };
+        tell("probe_http_version", "Version of HTTP of the answer, 0 without.", version);
+    }
+    if matches!(probe, Probe::Http(_) | Probe::Tcp(_) | Probe::WebSocket(_)) {
+        let failed =
+            flag(seen.regex_failed || (!outcome.ok && outcome.message.as_deref().is_some_and(by_pattern)));
+        tell("probe_failed_due_to_regex", "Whether a pattern that was expected did not come.", failed);
+    }
+    if let Some(chain) = &seen.chain {
+        #[allow(clippy::cast_precision_loss)] // far below 2^52
+        let expiry = chain.expires_at as f64 / 1_000.0;
+        tell(
+            "probe_ssl_earliest_cert_expiry",
+            "When the first certificate of the chain expires, Unix seconds.",
+            expiry,
+        );
+    }
+    if let Some(dns) = &seen.dns {
+        tell("probe_dns_answer_rrs", "Records in the answer section.", count(dns.answers));
+        tell("probe_dns_authority_rrs", "Records in the authority section.", count(dns.authorities));
+        tell("probe_dns_additional_rrs", "Records in the additional section.", count(dns.additionals));
+        if let Some(serial) = dns.serial {
+            tell("probe_dns_serial", "Serial number of the zone.", f64::from(serial));
+        }
+    }
+    if matches!(probe, Probe::Dns(_)) {
+        tell("probe_dns_query_succeeded", "Whether the server answered.", flag(seen.dns.is_some()));
+    }
+    if let Some(status) = seen.grpc_status {
+        tell("probe_grpc_status_code", "gRPC status of the answer.", f64::from(status));
+    }
+    if matches!(probe, Probe::Icmp(_)) {
+        let rtt = seen.time(Stage::Processing).as_secs_f64();
+        samples.extend([("resolve", lookup), ("rtt", rtt)].map(|(phase, value)| Sample {
+            name: "probe_icmp_duration_seconds",
+            help: "Duration of the last check's phases.",
+            labels: vec![("phase", phase.to_owned())],
+            value,
+        }));
+    }
+    if http {
+        let stages = [
+            ("resolve", Stage::Resolve),
+            ("connect", Stage::Connect),
+            ("tls", Stage::Tls),
+            ("processing", Stage::Processing),
+            ("transfer", Stage::Transfer),
+        ];
+        samples.extend(stages.map(|(phase, stage)| Sample {
+            name: "probe_http_duration_seconds",
+            help: "Duration of the last check's phases, all redirects together.",
+            labels: vec![("phase", phase.to_owned())],
+            value: seen.time(stage).as_secs_f64(),
+        }));
+    }
+    if let Some(version) = seen.tls {
+        samples.push(Sample {
+            name: "probe_tls_version_info",
+            help: "Version of TLS that was agreed.",
+            labels: vec![("version", version.to_owned())],
+            value: 1.0,
+        });
+    }
+    if let Some(chain) = &seen.chain {
+        samples.push(Sample {
+            name: "probe_ssl_last_chain_info",
+            help: "What the server's certificate says.",
+            labels: vec![
+                ("subject", chain.subject.clone()),
+                ("issuer", chain.issuer.clone()),
+                ("subjectalternative", chain.names.join(",")),
+            ],
+            value: 1.0,
+        });
+    }
+    samples
+}
+
+/// Whether a message tells of an assertion by pattern that did not hold.
+fn by_pattern(message: &str) -> bool {
+    message.contains("regex(") || message.contains("pat(")
+}
+
+fn count(count: usize) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    let count = count as f64;
+    count
+}
+
+/// Families as Prometheus reads them, of several endpoints' samples.
+pub(crate) fn families<'a>(
+    endpoints: impl Iterator<Item = (&'a [(String, String)], &'a [Sample])>,
+) -> Vec<MetricFamily> {
+    let mut families: BTreeMap<&str, (&str, Vec<Metric>)> = BTreeMap::new();
+    for (labels, samples) in endpoints {
+        for sample in samples {
+            let own = sample.labels.iter().map(|(name, value)| (*name, value.as_str()));
+            let mut pairs: Vec<LabelPair> = labels
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .chain(own)
+                .map(|(name, value)| pair(name, value))
+                .collect();
+            pairs.sort_by(|a, b| a.name().cmp(b.name()));
+            let mut gauge = Gauge::default();
+            gauge.set_value(sample.value);
+            let mut metric = Metric::from_gauge(gauge);
+            metric.set_label(pairs);
+            families.entry(sample.name).or_insert((sample.help, Vec::new())).1.push(metric);
+        }
+    }
+    families
+        .into_iter()
+        .map(|(name, (help, metrics))| {
+            let mut family = MetricFamily::default();
+            family.set_name(name.to_owned());
+            family.set_help(help.to_owned());
+            family.set_field_type(MetricType::GAUGE);
+            family.set_metric(metrics);
+            family
+        })
+        .collect()
+}
+
+fn pair(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.chars().take(MAX_LABEL).collect());
+    pair
+}
+
+/// The last samples of each endpoint; clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Exposition(Arc<Mutex<HashMap<i64, Exposed>>>);
+
+struct Exposed {
+    labels: Vec<(String, String)>,
+    samples: Vec<Sample>,
+}
+
+impl Exposition {
+    /// Takes a check's samples over, if its endpoint gets series: the first
+    /// thousand do. Monitors that strangers posted do not; their names are
+    /// URLs, which are theirs and may hold secrets.
+    pub fn observe(&self, endpoint: &Endpoint, outcome: &Outcome) {
+        if endpoint.origin == Origin::Monitor {
+            return;
+        }
+        let samples = samples(&endpoint.spec.probe, outcome);
+        let mut exposed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = exposed.get_mut(&endpoint.id) {
+            known.samples = samples;
+            return;
+        }
+        let labels = labels(endpoint);
+        // One series, one endpoint: of two with the same labels the first has it.
+        if exposed.len() < MAX_EXPOSED && exposed.values().all(|other| other.labels != labels) {
+            exposed.insert(endpoint.id, Exposed { labels, samples });
+        }
+    }
+
+    /// Takes an endpoint's own series away, as when it is gone or changed.
+    pub fn forget(&self, id: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// The labels of an endpoint: its name, namespace and group, and its own as
+/// `label_…`.
+fn labels(endpoint: &Endpoint) -> Vec<(String, String)> {
+    let own = endpoint.spec.labels.iter().map(|(name, value)| {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        (format!("label_{}", name.chars().map(plain).collect::<String>()), value.clone())
+    });
+    let mut labels: BTreeMap<String, String> = own.collect();
+    labels.insert("endpoint".into(), endpoint.name.clone());
+    labels.insert("namespace".into(), endpoint.namespace.clone());
+    labels.insert("group".into(), endpoint.spec.group.clone().unwrap_or_default());
+    labels.into_iter().collect()
+}
+
+impl Collector for Exposition {
+    // Which families there are depends on what is watched.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let exposed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        families(exposed.values().map(|exposed| (exposed.labels.as_slice(), exposed.samples.as_slice())))
+    }
+}

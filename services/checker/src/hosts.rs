@@ -1,0 +1,67 @@
+//! Politeness: however many endpoints one host has, only so many of them are
+//! asked at once, so that a check is no burst of load on what it checks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Probes of one host under way at once.
+const PER_HOST: usize = 64;
+
+/// Hosts with probes under way; clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Hosts(Arc<Mutex<HashMap<String, Weak<Semaphore>>>>);
+
+impl Hosts {
+    /// Waits for a turn at the host of a target. What has no host never waits.
+    pub async fn turn(&self, target: &str) -> Option<OwnedSemaphorePermit> {
+        let host = authority(target);
+        if host.is_empty() {
+            return None;
+        }
+        self.semaphore(host).acquire_owned().await.ok()
+    }
+
+    fn semaphore(&self, host: &str) -> Arc<Semaphore> {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = hosts.get(host).and_then(Weak::upgrade) {
+            return known;
+        }
+        // Those that nobody waits for or uses are gone; their names go when there are many.
+        if hosts.len() >= 1_024 && hosts.len().is_power_of_two() {
+            hosts.retain(|_, semaphore| semaphore.strong_count() > 0);
+        }
+        let semaphore = Arc::new(Semaphore::new(PER_HOST));
+        hosts.insert(host.to_owned(), Arc::downgrade(&semaphore));
+        semaphore
+    }
+}
+
+/// Host and port of a URL, or of an address as it stands.
+fn authority(target: &str) -> &str {
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_host_is_asked_by_so_many_at_once_and_holds_no_other_up() {
+        let hosts = Hosts::default();
+        let mut turns = Vec::new();
+        for number in 0..PER_HOST {
+            turns.push(hosts.turn(&format!("http://u:p@slow.example/{number}?x")).await.expect("a turn"));
+        }
+        let waiting = hosts.turn("http://slow.example/one-more");
+        tokio::pin!(waiting);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        assert!(hosts.turn("http://quick.example/").await.is_some());
+        assert!(hosts.turn("").await.is_none());
+        turns.pop();
+        assert!(waiting.await.is_some());
+    }
+}

@@ -1,0 +1,1 @@
+delivery = $1 AND state IN ('waiting', 'sending') ORDER BY id

@@ -1,0 +1,1 @@
+SELECT CAST(COALESCE(SUM(rows), 0) AS BIGINT), CAST(COALESCE(MIN(first_at), 0) AS BIGINT) FROM check_batches

@@ -1,0 +1,2 @@
+DELETE FROM heartbeats
+WHERE endpoint_id IN (SELECT id FROM endpoints WHERE uid = $1)

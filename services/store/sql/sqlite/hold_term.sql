@@ -1,0 +1,1 @@
+SELECT term FROM checkers WHERE term = $1

@@ -1,0 +1,392 @@
+//! Taking notices out of the outbox: any replica may, one message goes to one.
+//!
+//! A claim is a lease. It is noted before anything is sent and settled after
+//! the channel has answered. When a sender dies in between, nobody can know
+//! whether the message arrived; it is then sent again, under the identity it
+//! had (`delivery`), by which a channel that can will tell it from a new one.
+
+use std::time::Duration;
+
+use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+use uuid::Uuid;
+
+use super::{
+    Channel, Details, Hold, Kind, Notice, channel,
+    enqueue::{insert, tell},
+    notice::COLUMNS,
+    plan::{Told, ms, reminder},
+};
+use crate::{Endpoint, Result, State, Store, db::Dialect, endpoints, maintenance, now_ms};
+
+/// Most notices that one message lists.
+const MOST_IN_GROUP: i64 = 500;
+
+/// Notices that are looked at in one transaction.
+const LOOKS: i64 = 50;
+
+/// Time between looks at a notice that something holds without a known end.
+const LOOK_AGAIN: i64 = 2_000;
+
+/// One message to send, and who may settle it.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Identity of the message, the same at every attempt.
+    pub delivery: String,
+    /// The channel; `None` when it is not there any more.
+    pub channel: Option<Channel>,
+    /// What the message tells: at least one notice, all of one kind.
+    pub notices: Vec<Notice>,
+    /// Whether a sender died that may have sent it.
+    pub uncertain: bool,
+    token: String,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The channel took the message.
+    Sent,
+    /// It did not, and is to be asked again after a pause.
+    Again {
+        /// What it said.
+        error: String,
+        /// The pause.
+        after: Duration,
+    },
+    /// It did not and will not.
+    Dead {
+        /// What it said.
+        error: String,
+    },
+}
+
+impl Store {
+    /// Names of the channels that something is due for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channels_due(&self) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(include_str!("../../sql/alerts/channels_due.sql"))
+            .bind(now_ms())
+            .fetch_all(self.db.read())
+            .await?)
+    }
+
+    /// Takes the next message that is due for a channel, for `lease`. `None` when nothing is due.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim_notices(&self, channel: &str, lease: Duration) -> Result<Option<Claim>> {
+        loop {
+            let mut transaction = self.db.begin().await?;
+            self.take_turn_at_notices(&mut transaction).await?;
+            let now = now_ms();
+            let due = self.due(&mut transaction, channel, now).await?;
+            if due.is_empty() {
+                return Ok(None);
+            }
+            for notice in due {
+                if notice.hold.is_some() && !release(&mut transaction, &notice, now).await? {
+                    continue;
+                }
+                let claim = self.claim(&mut transaction, notice, lease, now).await?;
+                transaction.commit().await?;
+                return Ok(Some(claim));
+            }
+            // Everything that was due must wait on, and there may be more.
+            transaction.commit().await?;
+        }
+    }
+
+    /// Notes what became of a message; tells whether the claim still held.
+    ///
+    /// # Errors
+    /// When the database fails; the message is then sent again once the claim ends.
+    pub async fn settle_notices(&self, claim: &Claim, verdict: &Verdict) -> Result<bool> {
+        let now = now_ms();
+        let (state, due, error, finished) = match verdict {
+            Verdict::Sent => ("sent", now, None, Some(now)),
+            Verdict::Again { error, after } => ("waiting", now.saturating_add(ms(*after)), Some(error), None),
+            Verdict::Dead { error } => ("dead", now, Some(error), Some(now)),
+        };
+        let settled = sqlx::query(include_str!("../../sql/alerts/settle.sql"))
+            .bind(&claim.token)
+            .bind(state)
+            .bind(due)
+            .bind(error.map(String::as_str))
+            .bind(finished)
+            .execute(self.db.write())
+            .await?;
+        Ok(settled.rows_affected() > 0)
+    }
+
+    /// Ends every claim at once. Only for a store that one process has for itself,
+    /// when it starts: whoever claimed is dead.
+    ///
+    /// # Errors
+    /// When the database fails; the claims then end by themselves.
+    pub async fn end_claims_of_the_dead(&self) -> Result<()> {
+        if self.db.dialect == Dialect::Sqlite {
+            sqlx::query("UPDATE notices SET due_at = $1 WHERE state = 'sending'")
+                .bind(now_ms())
+                .execute(self.db.write())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// One replica at a time chooses, so that what belongs together goes out together.
+    async fn take_turn_at_notices(&self, transaction: &mut Transaction<'static, Any>) -> Result<()> {
+        if self.db.dialect == Dialect::Postgres {
+            sqlx::query("SELECT CAST(pg_advisory_xact_lock(hashtext('watchkeeper notices')) AS TEXT)")
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is due and locks it, leaving out what a transition is about to drop.
+    async fn due(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        channel: &str,
+        now: i64,
+    ) -> Result<Vec<Notice>> {
+        let sql = self.locking(include_str!("../../sql/alerts/due.sql"), LOOKS);
+        let rows =
+            sqlx::query(AssertSqlSafe(sql)).bind(now).bind(channel).fetch_all(&mut **transaction).await?;
+        rows.iter().map(Notice::try_from).collect()
+    }
+
+    /// A statement of constants and a number.
+    fn locking(&self, condition: &str, limit: i64) -> String {
+        let lock = match self.db.dialect {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE OF n SKIP LOCKED",
+        };
+        format!("SELECT {COLUMNS} FROM notices n WHERE {condition} LIMIT {limit}{lock}")
+    }
+
+    /// Claims a notice and those that go out with it.
+    async fn claim(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        lead: Notice,
+        lease: Duration,
+        now: i64,
+    ) -> Result<Claim> {
+        let channel =
+            channel::load(transaction).await?.into_iter().find(|channel| channel.name == lead.channel);
+        let uncertain = lead.state == super::NoticeState::Sending;
+        let notices = self.group(transaction, &lead, channel.as_ref()).await?;
+        let delivery = lead.delivery.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let token = Uuid::new_v4().to_string();
+        let ids: Vec<String> = notices.iter().map(|notice| notice.id.to_string()).collect();
+        let sql = format!(
+            "UPDATE notices SET state = 'sending', claim = $1, delivery = $2, due_at = $3, attempts = attempts + 1 \
+             WHERE id IN ({})",
+            ids.join(",")
+        );
+        // Only numbers of this program make up the statement.
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(&token)
+            .bind(&delivery)
+            .bind(now.saturating_add(ms(lease)))
+            .execute(&mut **transaction)
+            .await?;
+        Ok(Claim { delivery, channel, notices, uncertain, token })
+    }
+
+    /// The notices that one message tells: those of an earlier attempt, or all of
+    /// one kind and host that wait for the same channel.
+    async fn group(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        lead: &Notice,
+        channel: Option<&Channel>,
+    ) -> Result<Vec<Notice>> {
+        let rows = match &lead.delivery {
+            Some(delivery) => {
+                let sql = self.locking(include_str!("../../sql/alerts/same_delivery.sql"), MOST_IN_GROUP);
+                sqlx::query(AssertSqlSafe(sql)).bind(delivery).fetch_all(&mut **transaction).await?
+            }
+            None if groups(lead.kind) && channel.is_some_and(|channel| !channel.group_wait.is_zero()) => {
+                let sql = self.locking(include_str!("../../sql/alerts/same_root.sql"), MOST_IN_GROUP);
+                sqlx::query(AssertSqlSafe(sql))
+                    .bind(&lead.channel)
+                    .bind(lead.kind.as_str())
+                    .bind(lead.id)
+                    .fetch_all(&mut **transaction)
+                    .await?
+            }
+            None => Vec::new(),
+        };
+        let mut notices: Vec<Notice> = rows.iter().map(Notice::try_from).collect::<Result<_>>()?;
+        if notices.iter().all(|notice| notice.id != lead.id) {
+            notices.push(lead.clone());
+        }
+        notices.sort_by_key(|notice| notice.id);
+        Ok(notices)
+    }
+}
+
+/// Whether notices of this kind are told together.
+fn groups(kind: Kind) -> bool {
+    matches!(kind, Kind::Down | Kind::Degraded | Kind::Recovery)
+}
+
+/// Looks whether a held notice may go out; if not, it is moved on or dropped.
+async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, now: i64) -> Result<bool> {
+    let ids = [notice.endpoint].into();
+    let Some(endpoint) = endpoints::among(transaction, &ids).await?.into_iter().next() else {
+        drop_one(transaction, notice, "its endpoint is gone", now).await?;
+        return Ok(false);
+    };
+    let channels = channel::load(transaction).await?;
+    let channel = channels.iter().find(|channel| channel.name == notice.channel);
+    let held = match endpoint.status.state {
+        State::Suspended => {
+            drop_one(transaction, notice, "its endpoint is suspended", now).await?;
+            return Ok(false);
+        }
+        State::Maintenance => Some((
+            Hold::Maintenance,
+            maintenance::ends_at(&endpoint.spec.maintenance, now).unwrap_or(now).max(now + LOOK_AGAIN),
+        )),
+        _ if notice.kind != Kind::Recovery
+            && waits_for_parent(transaction, &endpoint, notice, now).await? =>
+        {
+            Some((Hold::Dependency, now + LOOK_AGAIN))
+        }
+        _ => channel
+            .and_then(|channel| maintenance::ends_at(&channel.quiet_hours, now))
+            .map(|end| (Hold::Quiet, end)),
+    };
+    if let Some((hold, due)) = held {
+        hold_on(transaction, notice.id, Some(hold), due).await?;
+        return Ok(false);
+    }
+    told(transaction, notice, &endpoint, now).await?;
+    if notice.kind == Kind::Reminder && waits_behind_another(transaction, notice).await? {
+        drop_one(transaction, notice, "an earlier notice still waits to be sent", now).await?;
+        return Ok(false);
+    }
+    let wait = channel.filter(|_| groups(notice.kind)).map_or(0, |channel| ms(channel.group_wait));
+    hold_on(transaction, notice.id, None, now.saturating_add(wait)).await?;
+    Ok(wait == 0)
+}
+
+/// Notes that a notice that was held is told, and plans its repetition.
+async fn told(
+    transaction: &mut Transaction<'static, Any>,
+    notice: &Notice,
+    endpoint: &Endpoint,
+    now: i64,
+) -> Result<()> {
+    let recovery = notice.condition == State::Up;
+    if notice.kind != Kind::Reminder {
+        let trouble_at = if recovery {
+            let sql = "SELECT trouble_at FROM alerts WHERE endpoint_id = $1 AND channel = $2";
+            let row = sqlx::query(sql)
+                .bind(notice.endpoint)
+                .bind(&notice.channel)
+                .fetch_optional(&mut **transaction)
+                .await?;
+            row.map(|row| row.try_get(0)).transpose()?.flatten()
+        } else {
+            Some(now)
+        };
+        let told = Told { condition: notice.condition, episode: notice.episode, trouble_at };
+        tell(transaction, notice.endpoint, &notice.channel, told).await?;
+    }
+    if recovery || notice.kind == Kind::Escalation {
+        return Ok(());
+    }
+    // Each repetition is named after the notice before it.
+    let alerts = &endpoint.spec.alerts;
+    let next = reminder(alerts, &notice.channel, notice.condition, notice.episode, -notice.id, now);
+    if let Some(next) = next {
+        let details = Details { from: notice.details.from, ..notice.details.clone() };
+        insert(transaction, &next, endpoint, &details, notice.at, now).await?;
+    }
+    Ok(())
+}
+
+/// Whether an earlier notice of the endpoint has not got through yet.
+async fn waits_behind_another(transaction: &mut Transaction<'static, Any>, notice: &Notice) -> Result<bool> {
+    let earlier = sqlx::query(include_str!("../../sql/alerts/earlier.sql"))
+        .bind(notice.endpoint)
+        .bind(&notice.channel)
+        .bind(notice.id)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    Ok(earlier.is_some())
+}
+
+/// Whether what the endpoint depends on is down or being maintained, or may turn
+/// out to be: it was not checked since, or its own bad checks are not yet enough.
+async fn waits_for_parent(
+    transaction: &mut Transaction<'static, Any>,
+    endpoint: &Endpoint,
+    notice: &Notice,
+    now: i64,
+) -> Result<bool> {
+    for name in &endpoint.spec.depends_on {
+        // A name alone is one of the same namespace.
+        let name = if name.contains('/') { name.clone() } else { format!("{}/{name}", endpoint.namespace) };
+        for parent in endpoints::called(transaction, &name).await? {
+            if parent.id != endpoint.id && parent_decides(&parent, endpoint, notice.at, now) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn parent_decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, now: i64) -> bool {
+    // A parent that nobody checks decides nothing.
+    let patience = |of: &Endpoint| 2 * ms(of.spec.interval) + ms(of.spec.timeout);
+    match parent.status.state {
+        State::Down | State::Maintenance => true,
+        State::Unknown | State::Suspended => false,
+        State::Up | State::Degraded => {
+            let checked = |of: &Endpoint| of.status.last_check.as_ref().map_or(0, |check| check.at);
+            let failing = parent.status.last_check.as_ref().is_some_and(|check| !check.ok);
+            let unasked = checked(parent) < at && now < at.saturating_add(patience(parent));
+            // What came up again after its parent shows it by its own next check.
+            let since = parent.status.since;
+            let follows = checked(endpoint) < since && now < since.saturating_add(patience(endpoint));
+            failing || unasked || follows
+        }
+    }
+}
+
+async fn hold_on(
+    transaction: &mut Transaction<'static, Any>,
+    id: i64,
+    hold: Option<Hold>,
+    due_at: i64,
+) -> Result<()> {
+    sqlx::query("UPDATE notices SET hold = $2, due_at = $3 WHERE id = $1")
+        .bind(id)
+        .bind(hold.map(Hold::as_str))
+        .bind(due_at)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn drop_one(
+    transaction: &mut Transaction<'static, Any>,
+    notice: &Notice,
+    reason: &str,
+    now: i64,
+) -> Result<()> {
+    sqlx::query("UPDATE notices SET state = 'dropped', error = $2, finished_at = $3 WHERE id = $1")
+        .bind(notice.id)
+        .bind(reason)
+        .bind(now)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}

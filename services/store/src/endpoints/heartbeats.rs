@@ -1,0 +1,104 @@
+//! Calls of endpoints that report by themselves.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+use sqlx::{Any, Row, Transaction};
+
+use super::{Endpoint, NewEndpoint, Probe, select};
+use crate::{Check, LastCheck, Result, Store};
+
+/// A call of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// When it came, UTC milliseconds.
+    pub at: i64,
+    /// Whether it said that all is well.
+    pub ok: bool,
+}
+
+impl Store {
+    /// Stores a call that names its endpoints by `token`, as a check of each;
+    /// tells how many there are. What is stored survives this process.
+    ///
+    /// # Errors
+    /// When the database fails; the call can then be repeated.
+    pub async fn push_heartbeat(&self, token: &str, result: &LastCheck) -> Result<usize> {
+        let hash = hash(token);
+        let mut snapshot = self.db.snapshot().await?;
+        let condition = "id IN (SELECT endpoint_id FROM heartbeats WHERE token_hash = $1)";
+        let endpoints: Vec<Endpoint> = select(&mut snapshot, condition, &hash).await?;
+        drop(snapshot);
+        if endpoints.is_empty() {
+            return Ok(0);
+        }
+        // First the call itself: a check without it would be followed by a false miss.
+        sqlx::query(include_str!("../../sql/heartbeats/push.sql"))
+            .bind(&hash)
+            .bind(result.at)
+            .bind(i64::from(result.ok))
+            .execute(self.db.write())
+            .await?;
+        let checks: Vec<Check> = endpoints
+            .iter()
+            .filter(|endpoint| !endpoint.spec.suspended)
+            .map(|endpoint| Check {
+                project: endpoint.project,
+                endpoint: endpoint.id,
+                result: result.clone(),
+            })
+            .collect();
+        self.record_checks(&checks).await?;
+        Ok(endpoints.len())
+    }
+
+    /// The newest call of each endpoint that called.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn heartbeats(&self) -> Result<HashMap<i64, Heartbeat>> {
+        sqlx::query("SELECT endpoint_id, pushed_at, pushed_ok FROM heartbeats WHERE pushed_at > 0")
+            .fetch_all(self.db.read())
+            .await?
+            .iter()
+            .map(|row| {
+                let ok: i64 = row.try_get(2)?;
+                Ok((row.try_get(0)?, Heartbeat { at: row.try_get(1)?, ok: ok != 0 }))
+            })
+            .collect()
+    }
+}
+
+/// Keeps the tokens in step with an endpoint that was put.
+pub(super) async fn follow(transaction: &mut Transaction<'static, Any>, new: &NewEndpoint) -> Result<()> {
+    match &new.spec.probe {
+        Probe::Heartbeat(probe) => {
+            sqlx::query(include_str!("../../sql/heartbeats/put.sql"))
+                .bind(&new.uid)
+                .bind(hash(&probe.token))
+                .execute(&mut **transaction)
+                .await?;
+        }
+        _ => forget(transaction, &new.uid).await?,
+    }
+    Ok(())
+}
+
+/// Forgets the token of an endpoint.
+pub(super) async fn forget(transaction: &mut Transaction<'static, Any>, uid: &str) -> Result<()> {
+    sqlx::query(include_str!("../../sql/heartbeats/delete.sql"))
+        .bind(uid)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// A token is looked up by its hash, so that how long that takes says nothing of it.
+fn hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,327 @@
+//! Gatus' `config.yaml`, of which conditions become assertions as they stand.
+
+use serde_json::{Map, Value, json};
+
+use super::{Draft, Translation, manifest::slug};
+
+/// Seconds of Gatus' defaults.
+const INTERVAL: u64 = 60;
+const TIMEOUT: u64 = 10;
+
+/// Thresholds of an alert that says none.
+const FAILURES: u64 = 3;
+const SUCCESSES: u64 = 2;
+
+/// What an endpoint may have and this knows how to read, or has no meaning for what is watched.
+const KNOWN: &[&str] = &[
+    "name",
+    "group",
+    "enabled",
+    "url",
+    "method",
+    "body",
+    "graphql",
+    "headers",
+    "interval",
+    "conditions",
+    "alerts",
+    "client",
+    "dns",
+    "ui",
+    "extra-labels",
+    "maintenance-windows",
+    "store",
+    "always-run",
+];
+
+/// Blocks of the file that are no endpoints, and what stands in their place.
+const BLOCKS: &[(&str, &str)] = &[
+    ("alerting", "declare channels in the AnalyticsInstance, spec.notifications.channels"),
+    ("maintenance", "give each endpoint its windows, spec.maintenance"),
+    ("suites", "a suite has several steps, which one endpoint here has not"),
+    ("remote", "endpoints of other instances are not shown"),
+    ("security", "programs and people use the installation's admin token"),
+    ("tunneling", "probes go out directly"),
+    ("announcements", "write incidents on a status page"),
+];
+
+pub fn translate(document: &Value) -> anyhow::Result<Translation> {
+    let mut translation = Translation::default();
+    for (block, instead) in BLOCKS {
+        if document.get(block).is_some_and(|value| !value.is_null()) {
+            translation.note(block, instead);
+        }
+    }
+    let list = |name: &str| document.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    for endpoint in list("endpoints") {
+        one(&endpoint, &mut translation);
+    }
+    for endpoint in list("external-endpoints") {
+        external(&endpoint, &mut translation);
+    }
+    Ok(translation)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+/// A draft with what every endpoint has.
+fn draft(endpoint: &Value, told: &str, translation: &mut Translation) -> Draft {
+    let mut draft = Draft::new(told);
+    draft.group(text(endpoint, "group").unwrap_or_default());
+    if endpoint.get("enabled").and_then(Value::as_bool) == Some(false) {
+        draft.set("suspended", true);
+    }
+    if let Some(labels) = endpoint.get("extra-labels").and_then(Value::as_object) {
+        let labels: Map<String, Value> =
+            labels.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.into()))).collect();
+        draft.set("labels", labels);
+    }
+    alerts(endpoint, told, &mut draft, translation);
+    windows(endpoint, told, &mut draft, translation);
+    draft
+}
+
+fn one(endpoint: &Value, translation: &mut Translation) {
+    let told = text(endpoint, "name").unwrap_or("an endpoint without a name").to_owned();
+    let Some(url) = text(endpoint, "url") else {
+        return translation.note(told, "it has no url");
+    };
+    for key in endpoint.as_object().into_iter().flat_map(Map::keys) {
+        if !KNOWN.contains(&key.as_str()) {
+            translation.note(&told, format!("`{key}` is not known here"));
+        }
+    }
+    let mut draft = draft(endpoint, &told, translation);
+    let interval = seconds(text(endpoint, "interval")).unwrap_or(INTERVAL);
+    let client = endpoint.get("client").cloned().unwrap_or(Value::Null);
+    let timeout = seconds(text(&client, "timeout")).unwrap_or(TIMEOUT).min(interval);
+    draft.seconds("interval", interval.max(1));
+    draft.seconds("timeout", timeout.max(1));
+    let conditions: Vec<&str> = endpoint
+        .get("conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let insecure = client.get("insecure").and_then(Value::as_bool) == Some(true);
+    let skip = || json!({ "skipVerification": true });
+    let address = rest.trim_end_matches('/');
+    let mut kept = conditions.clone();
+    if endpoint.get("dns").is_some_and(|dns| !dns.is_null()) {
+        let dns = &endpoint["dns"];
+        let name = text(dns, "query-name").unwrap_or_default().trim_end_matches('.');
+        let kind = text(dns, "query-type").unwrap_or("A");
+        draft.set("dns", json!({ "server": address, "name": name, "type": kind }));
+    } else {
+        match scheme {
+            "http" | "https" => {
+                let mut http = http(endpoint, url, &client, &mut kept, &mut draft);
+                if insecure {
+                    http["tls"] = skip();
+                }
+                draft.set("http", http);
+            }
+            "tcp" => draft.set("tcp", json!({ "address": address })),
+            "tls" | "starttls" => {
+                let mut tls = json!({ "address": address });
+                if scheme == "starttls" {
+                    tls["starttls"] = "SMTP".into();
+                }
+                if insecure {
+                    tls["options"] = skip();
+                }
+                draft.set("tls", tls);
+            }
+            "icmp" => draft.set("icmp", json!({ "host": address })),
+            "ws" | "wss" => {
+                let mut socket = json!({ "url": url });
+                if let Some(body) = text(endpoint, "body") {
+                    socket["send"] = body.into();
+                }
+                if insecure {
+                    socket["tls"] = skip();
+                }
+                draft.set("webSocket", socket);
+            }
+            "grpc" | "grpcs" => {
+                let mut grpc = json!({ "address": address });
+                if scheme == "grpcs" {
+                    grpc["tls"] = if insecure { skip() } else { json!({}) };
+                }
+                draft.set("grpc", grpc);
+            }
+            other => {
+                let kind = if other.is_empty() { "an address without a scheme" } else { other };
+                return translation.note(told, format!("{kind} has no probe here"));
+            }
+        }
+    }
+    for (key, value) in client.as_object().into_iter().flatten() {
+        if !["insecure", "timeout", "ignore-redirect"].contains(&key.as_str()) && !value.is_null() {
+            translation.note(&told, format!("client.{key} has no counterpart"));
+        }
+    }
+    if !kept.is_empty() {
+        let assertions: Vec<Value> = kept.iter().map(|it| json!({ "condition": it })).collect();
+        draft.set("assertions", assertions);
+    }
+    translation.drafts.push(draft);
+}
+
+/// An HTTP probe. A condition on the status alone becomes its expected status; where there is none, any
+/// status is good, as Gatus has it.
+fn http(endpoint: &Value, url: &str, client: &Value, kept: &mut Vec<&str>, draft: &mut Draft) -> Value {
+    let graphql = endpoint.get("graphql").and_then(Value::as_bool) == Some(true);
+    let method = text(endpoint, "method").unwrap_or(if graphql { "POST" } else { "GET" });
+    let mut http = json!({ "url": url, "method": method.to_ascii_uppercase() });
+    let plain = kept.iter().position(|condition| plain_status(condition).is_some());
+    http["expectedStatus"] = match plain {
+        Some(index) => json!([plain_status(kept.remove(index)).unwrap_or_default()]),
+        None => json!(["100-599"]),
+    };
+    if client.get("ignore-redirect").and_then(Value::as_bool) == Some(true) {
+        http["followRedirects"] = false.into();
+    }
+    let mut headers: Vec<(&str, &str)> = endpoint
+        .get("headers")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+        .collect();
+    if let Some(body) = text(endpoint, "body") {
+        http["body"] = match graphql {
+            true => json!({ "query": body }).to_string().into(),
+            false => body.into(),
+        };
+        if graphql && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("Content-Type", "application/json"));
+        }
+    }
+    if !headers.is_empty() {
+        http["headers"] = draft.headers(headers.into_iter());
+    }
+    http
+}
+
+/// The status of `[STATUS] == 200`.
+fn plain_status(condition: &str) -> Option<String> {
+    let status = condition.trim().strip_prefix("[STATUS] == ")?.trim();
+    (status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit())).then(|| status.to_owned())
+}
+
+fn alerts(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Translation) {
+    let Some(alerts) = endpoint.get("alerts").and_then(Value::as_array).filter(|all| !all.is_empty()) else {
+        return;
+    };
+    let enabled: Vec<&Value> =
+        alerts.iter().filter(|alert| alert.get("enabled").and_then(Value::as_bool) != Some(false)).collect();
+    if enabled.is_empty() {
+        return;
+    }
+    let mut channels: Vec<String> =
+        enabled.iter().filter_map(|alert| text(alert, "type")).map(slug).collect();
+    channels.dedup();
+    let thresholds = |key: &str, default: u64| -> Vec<u64> {
+        let mut all: Vec<u64> =
+            enabled.iter().map(|alert| alert.get(key).and_then(Value::as_u64).unwrap_or(default)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let (failures, successes) =
+        (thresholds("failure-threshold", FAILURES), thresholds("success-threshold", SUCCESSES));
+    if failures.len() > 1 || successes.len() > 1 {
+        translation.note(told, "its alerts differ in thresholds; all have the lowest here");
+    }
+    let mut spec = json!({
+        "channels": channels,
+        "failureThreshold": failures.first(),
+        "successThreshold": successes.first(),
+    });
+    if let Some(reminder) = enabled.iter().find_map(|alert| text(alert, "minimum-reminder-interval")) {
+        match seconds(Some(reminder)) {
+            Some(0) | None => {}
+            Some(seconds) => spec["reminder"] = format!("{seconds}s").into(),
+        }
+    }
+    if enabled.iter().any(|alert| alert.get("description").is_some()) {
+        translation.note(told, "descriptions of alerts have no counterpart");
+    }
+    draft.set("alerts", spec);
+}
+
+fn windows(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Translation) {
+    let Some(windows) = endpoint.get("maintenance-windows").and_then(Value::as_array) else { return };
+    let mut all = Vec::new();
+    for window in windows {
+        let start = text(window, "start").and_then(|start| start.split_once(':'));
+        let (Some((hour, minute)), Some(length)) = (start, seconds(text(window, "duration"))) else {
+            translation.note(told, "a maintenance window has no start or no duration");
+            continue;
+        };
+        let days: Vec<String> = window
+            .get("every")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(|day| day.chars().take(3).collect::<String>().to_ascii_uppercase())
+            .collect();
+        let days = if days.is_empty() { "*".to_owned() } else { days.join(",") };
+        let number = |text: &str| text.trim_start_matches('0').parse::<u32>().unwrap_or_default();
+        all.push(json!({
+            "start": "2020-01-01T00:00:00",
+            "duration": format!("{length}s"),
+            "recurrence": format!("{} {} * * {days}", number(minute), number(hour)),
+            "timezone": text(window, "timezone").unwrap_or("UTC"),
+        }));
+    }
+    if !all.is_empty() {
+        draft.set("maintenance", all);
+    }
+}
+
+fn external(endpoint: &Value, translation: &mut Translation) {
+    let told = text(endpoint, "name").unwrap_or("an external endpoint without a name").to_owned();
+    let beat = endpoint.get("heartbeat").and_then(|beat| seconds(text(beat, "interval")));
+    let Some(interval) = beat.filter(|interval| *interval > 0) else {
+        return translation
+            .note(told, "an external endpoint without heartbeat.interval is never judged here");
+    };
+    let mut draft = draft(endpoint, &told, translation);
+    draft.seconds("interval", interval);
+    draft.seconds("timeout", TIMEOUT.min(interval));
+    let token = text(endpoint, "token").unwrap_or_default();
+    let reference = draft.secret("token", token);
+    draft.set("heartbeat", json!({ "token": { "valueFrom": { "secretKeyRef": reference } } }));
+    translation.note(&told, "its caller must call this installation's /api/v1/heartbeats/<token> now");
+    translation.drafts.push(draft);
+}
+
+/// Whole seconds of a length of time as Go writes it, such as `1h30m`.
+fn seconds(text: Option<&str>) -> Option<u64> {
+    let mut total = 0.0;
+    let mut rest = text?.trim();
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        total += number
+            * match &rest[..unit] {
+                "h" => 3_600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 0.001,
+                _ => return None,
+            };
+        rest = &rest[unit..];
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of years at most, and not negative
+    Some(total.ceil() as u64)
+}

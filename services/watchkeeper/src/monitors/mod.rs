@@ -1,0 +1,86 @@
+//! `watchkeeper import monitors`: from another monitor's configuration to MonitoredEndpoint manifests.
+//! What has no translation is told, a line each, and never dropped in silence.
+
+mod gatus;
+mod kuma;
+mod manifest;
+mod monitoring;
+
+use std::{fs, io::Write};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::cli::{ImportMonitorsArgs, MonitorsFrom};
+use manifest::{Draft, Target};
+
+/// What was read: drafts of manifests, and what could not be translated.
+#[derive(Debug, Default)]
+struct Translation {
+    drafts: Vec<Draft>,
+    notes: Vec<String>,
+}
+
+impl Translation {
+    /// Notes what was lost of one thing.
+    fn note(&mut self, what: impl std::fmt::Display, why: impl std::fmt::Display) {
+        self.notes.push(format!("{what}: {why}"));
+    }
+}
+
+pub fn run(args: &ImportMonitorsArgs) -> anyhow::Result<()> {
+    let text = fs::read_to_string(&args.file).with_context(|| args.file.display().to_string())?;
+    let target = Target { instance: args.instance.clone(), namespace: args.namespace.clone() };
+    let (manifests, notes) = translate(&text, args.from, &target)?;
+    for note in &notes {
+        eprintln!("not translated: {note}");
+    }
+    match &args.output {
+        Some(file) => fs::write(file, manifests).with_context(|| file.display().to_string())?,
+        None => std::io::stdout().write_all(manifests.as_bytes())?,
+    }
+    if args.strict && !notes.is_empty() {
+        bail!("{} settings were not translated, and --strict was given", notes.len());
+    }
+    Ok(())
+}
+
+/// The manifests as YAML, and what was lost.
+fn translate(
+    text: &str,
+    from: Option<MonitorsFrom>,
+    target: &Target,
+) -> anyhow::Result<(String, Vec<String>)> {
+    // JSON is YAML.
+    let document: Value = serde_yaml::from_str(text).context("neither YAML nor JSON")?;
+    let translation = match from.or_else(|| recognise(&document)) {
+        Some(MonitorsFrom::ApiMonitoringSystem) => monitoring::translate(text)?,
+        Some(MonitorsFrom::Gatus) => gatus::translate(&document)?,
+        Some(MonitorsFrom::UptimeKuma) => kuma::translate(&document)?,
+        None => bail!(
+            "this is no configuration that is known; say what it is by --from: api-monitoring-system, gatus \
+             or uptime-kuma"
+        ),
+    };
+    let Translation { drafts, mut notes } = translation;
+    let manifests = manifest::write(drafts, target, &mut notes);
+    Ok((manifests, notes))
+}
+
+/// Tells the three apart by what each alone has.
+fn recognise(document: &Value) -> Option<MonitorsFrom> {
+    if document.get("monitorList").is_some() {
+        return Some(MonitorsFrom::UptimeKuma);
+    }
+    let of_gatus = |key: &str| {
+        let endpoints = document.get("endpoints").and_then(Value::as_array);
+        endpoints.is_some_and(|all| all.iter().any(|endpoint| endpoint.get(key).is_some()))
+    };
+    if of_gatus("conditions") || document.get("external-endpoints").is_some() {
+        return Some(MonitorsFrom::Gatus);
+    }
+    document.get("endpoints").map(|_| MonitorsFrom::ApiMonitoringSystem)
+}
+
+#[cfg(test)]
+mod tests;
