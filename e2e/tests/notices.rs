@@ -86,7 +86,7 @@ impl World {
 
     async fn becomes(&self, state: &str) {
         let reached = async || {
-            let listed = self.get("/api/v1/endpoints").await;
+            let listed = self.get("/api/v1/endpoints?origin=all").await;
             Ok((listed["endpoints"][0]["state"] == state).then_some(()))
         };
         wait::until_async(&format!("the endpoint is {state}"), PATIENCE, reached).await.unwrap();
