@@ -8,8 +8,7 @@ use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{CertificateAnswer, Check, Errand, Store, Taken, now_ms};
 
 use crate::CheckerError;
-use crate::certificate;
-use crate::guard::{Guard, GuardRules, Trust};
+use crate::guard::GuardRules;
 use crate::probe::Probers;
 use crate::retry;
 
@@ -34,9 +33,8 @@ pub async fn run_errands(
     rules: GuardRules,
     shutdown: CancellationToken,
 ) -> Result<(), CheckerError> {
-    let probers = Probers::new(rules.clone())?;
+    let probers = Probers::new(rules)?;
     let room = Arc::new(Semaphore::new(AT_ONCE));
-    let rules = Arc::new(rules);
     let mut pause = LOOK;
     while tokio::time::timeout(pause, shutdown.cancelled()).await.is_err() {
         if room.available_permits() == 0 {
@@ -52,7 +50,7 @@ pub async fn run_errands(
             }
         };
         for errand in taken {
-            let doing = do_one(store.clone(), probers.clone(), Arc::clone(&rules), errand);
+            let doing = do_one(store.clone(), probers.clone(), errand);
             let room = Arc::clone(&room);
             tokio::spawn(async move {
                 let _permit = room.acquire_owned().await;
@@ -63,10 +61,10 @@ pub async fn run_errands(
     Ok(())
 }
 
-async fn do_one(store: Store, probers: Probers, rules: Arc<GuardRules>, Taken { id, errand }: Taken) {
+async fn do_one(store: Store, probers: Probers, Taken { id, errand }: Taken) {
     let answered = match errand {
         Errand::Check { endpoint, retries } => check(&store, &probers, endpoint, retries).await,
-        Errand::Certificate { endpoint } => ask(&store, rules, endpoint).await,
+        Errand::Certificate { endpoint } => ask(&store, &probers, endpoint).await,
     };
     let answered = match answered {
         Ok(Some(answer)) => store.answer_errand(id, &answer).await,
@@ -96,18 +94,9 @@ async fn check(
     Ok(Some(answer))
 }
 
-async fn ask(
-    store: &Store,
-    rules: Arc<GuardRules>,
-    endpoint: i64,
-) -> watchkeeper_store::Result<Option<String>> {
+async fn ask(store: &Store, probers: &Probers, endpoint: i64) -> watchkeeper_store::Result<Option<String>> {
     let Some(endpoint) = store.endpoint(endpoint).await? else { return Ok(None) };
-    let guard = Guard::new(Trust::from(endpoint.origin), &endpoint.namespace, rules);
-    let asked = certificate::ask(endpoint.spec.probe.target(), &guard);
-    let answer = match tokio::time::timeout(CERTIFICATE_TIME, asked).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(why)) => CertificateAnswer::failed(why),
-        Err(_) => CertificateAnswer::failed(format!("no answer within {CERTIFICATE_TIME:?}")),
-    };
+    let asked = probers.certificate(&endpoint, CERTIFICATE_TIME).await;
+    let answer = asked.unwrap_or_else(CertificateAnswer::failed);
     Ok(Some(serde_json::to_string(&CertificateAnswer { at: Some(now_ms()), ..answer })?))
 }

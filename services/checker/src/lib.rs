@@ -8,7 +8,6 @@
 
 mod backend;
 pub mod blackbox;
-mod certificate;
 mod errands;
 mod exposition;
 mod guard;

@@ -86,7 +86,7 @@ fn a_new_endpoint_is_checked_soon_and_then_on_its_grid() {
         let dues = dues(&mut schedule, 3);
         assert!(dues[0].start - NOW < 1_000);
         let gap = dues[1].start - dues[0].start;
-        assert!(gap >= MINUTE_MS / 2 && gap <= MINUTE_MS * 3 / 2, "{gap}");
+        assert!((MINUTE_MS / 2..=MINUTE_MS * 3 / 2).contains(&gap), "{gap}");
         assert_eq!(dues[2].planned - dues[1].planned, MINUTE_MS);
     }
 }

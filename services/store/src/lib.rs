@@ -8,6 +8,7 @@
 mod addresses;
 pub mod alerts;
 mod annotations;
+mod background;
 mod checkers;
 mod checks;
 mod codec;

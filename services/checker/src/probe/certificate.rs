@@ -1,7 +1,13 @@
-//! What a chain of certificates says.
+//! What certificates say, whether or not anybody should trust them.
 
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use url::Url;
+use watchkeeper_store::{CertificateAnswer, ConnectOptions, TlsOptions};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::dial::Tools;
+use super::seen::Seen;
 
 /// A chain as a server sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +30,56 @@ impl Chain {
             .collect();
         let own = parsed.first()?;
         let expires = parsed.iter().map(|c| c.validity().not_after.timestamp()).min()?;
-        let names = own
-            .subject_alternative_name()
-            .ok()
-            .flatten()
-            .map(|names| names.value.general_names.iter().filter_map(name).collect())
-            .unwrap_or_default();
         Some(Self {
             expires_at: expires.saturating_mul(1_000),
             subject: own.subject().to_string(),
             issuer: own.issuer().to_string(),
-            names,
+            names: names(own),
         })
     }
+}
+
+/// Asks the server of an https URL for its certificate, and takes any: an
+/// expired one is what a report is for. Nothing is sent to the server.
+///
+/// # Errors
+/// A sentence that says why there is none.
+pub(super) async fn ask(tools: &Tools, url: &str) -> Result<CertificateAnswer, String> {
+    let url = Url::parse(url).map_err(|error| format!("the URL is invalid: {error}"))?;
+    let host = url.host_str().ok_or("the URL has no host")?;
+    let port = url.port_or_known_default().unwrap_or(443);
+    let mut seen = Seen::default();
+    let stream = tools.connect(host, port, ConnectOptions::default(), &mut seen).await?;
+    let any = TlsOptions { skip_verification: true, ..TlsOptions::default() };
+    let stream = tools.trusted.shake(stream, host, &any, &[], &mut seen).await?;
+    let own = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    read(own.ok_or("the server has no certificate")?)
+}
+
+fn read(der: &CertificateDer<'_>) -> Result<CertificateAnswer, String> {
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|_| "the certificate cannot be read".to_owned())?;
+    let validity = certificate.validity();
+    Ok(CertificateAnswer {
+        subject: Some(certificate.subject().to_string()),
+        issuer: Some(certificate.issuer().to_string()),
+        serial_number: Some(certificate.raw_serial_as_string().replace(':', "").to_uppercase()),
+        version: Some(certificate.version().0 + 1),
+        not_before: Some(validity.not_before.timestamp().saturating_mul(1_000)),
+        not_after: Some(validity.not_after.timestamp().saturating_mul(1_000)),
+        names: names(&certificate),
+        fingerprint_sha256: Some(hex(&Sha256::digest(der))),
+        ..CertificateAnswer::default()
+    })
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let names = certificate.subject_alternative_name().ok().flatten();
+    names.map(|names| names.value.general_names.iter().filter_map(name).collect()).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
@@ -47,5 +90,21 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
             _ => <[u8; 16]>::try_from(*bytes).ok().map(|ip| std::net::IpAddr::from(ip).to_string()),
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_tells_names_issuer_and_validity() {
+        let names = ["shop.example".to_owned(), "127.0.0.1".to_owned()];
+        let signed = rcgen::generate_simple_self_signed(names.clone()).expect("a certificate");
+        let told = read(signed.cert.der()).expect("readable");
+        assert_eq!(told.names, names);
+        assert_eq!(told.subject, told.issuer);
+        assert_eq!((told.version, told.fingerprint_sha256.map(|text| text.len())), (Some(3), Some(64)));
+        assert!(told.not_before < told.not_after);
     }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watchkeeper_store::{Assertion, Endpoint, Probe};
+use watchkeeper_store::{Assertion, CertificateAnswer, Endpoint, Probe};
 
 use crate::guard::{Guard, GuardRules, Trust};
 use crate::result::Outcome;
@@ -93,18 +93,39 @@ impl Probers {
             Err(why) => return Outcome::failed(Duration::ZERO, why),
         };
         let start = Instant::now();
-        let tools = Tools {
-            resolver: self.resolver.clone(),
-            trusted: self.trusted.clone(),
-            guard: Guard::new(trust, namespace, self.rules.clone()),
-            deadline: start + timeout,
-        };
+        let tools = self.tools(trust, namespace, start + timeout);
         let mut seen = Seen::default();
         let result = tokio::time::timeout(timeout, run(&tools, probe, &judge, &mut seen)).await;
         let duration = seen.answered.unwrap_or_else(|| start.elapsed());
         seen.end();
         let result = result.unwrap_or_else(|_| Err(seen.stage.overdue(timeout)));
         judge.outcome(probe, result, seen, duration)
+    }
+
+    /// Asks the server of an endpoint's URL for its certificate, for at most `timeout`.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub(crate) async fn certificate(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Duration,
+    ) -> Result<CertificateAnswer, String> {
+        let trust = Trust::from(endpoint.origin);
+        let tools = self.tools(trust, &endpoint.namespace, Instant::now() + timeout);
+        let asked = certificate::ask(&tools, endpoint.spec.probe.target());
+        tokio::time::timeout(timeout, asked)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
+    }
+
+    fn tools(&self, trust: Trust, namespace: &str, deadline: Instant) -> Tools {
+        Tools {
+            resolver: self.resolver.clone(),
+            trusted: self.trusted.clone(),
+            guard: Guard::new(trust, namespace, self.rules.clone()),
+            deadline,
+        }
     }
 }
 

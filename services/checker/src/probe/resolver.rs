@@ -17,10 +17,14 @@ use crate::guard::{Denied, Guard};
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<Source>);
 
+/// The addresses of a name.
+#[cfg(test)]
+type Told = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
+
 enum Source {
     System(Box<TokioResolver>),
     #[cfg(test)]
-    Told(Box<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Told(Box<Told>),
 }
 
 impl Resolver {

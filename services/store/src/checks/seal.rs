@@ -13,7 +13,7 @@ use super::{
     pack::{Recorded, pack, unpack},
     summary,
 };
-use crate::{DAY_MS, LastCheck, ProjectId, Result, Store, hit::day_of, now_ms};
+use crate::{DAY_MS, LastCheck, ProjectId, Result, Store, background::background, hit::day_of, now_ms};
 
 /// Checks in batches from which sealing pays.
 const ROWS: i64 = 60_000;
@@ -99,7 +99,7 @@ impl Store {
         }
         let taken = batches.len() as u64;
         let owners = self.owners().await?;
-        let (count, segments) = blocking(move || {
+        let (count, segments) = background(move || {
             let mut parts: BTreeMap<(i64, i64), Vec<Recorded>> = BTreeMap::new();
             let mut count = 0;
             for batch in batches {
@@ -210,7 +210,7 @@ impl Store {
                     .into_iter()
                     .map(|result| Recorded { endpoint, due: result.at, holds, maintenance: false, result })
                     .collect();
-                Some(blocking(move || Segment::new(ProjectId(project), day, 0, checks)).await?)
+                Some(background(move || Segment::new(ProjectId(project), day, 0, checks)).await?)
             }
         };
         let mut transaction = self.db.begin().await?;
@@ -249,7 +249,7 @@ impl Store {
             pieces.push(row.try_get::<Vec<u8>, _>(2)?);
         }
         let taken = pieces.len() as u64;
-        let merged = blocking(move || {
+        let merged = background(move || {
             let mut checks = Vec::new();
             for piece in pieces {
                 checks.extend(unpack(&piece)?);
@@ -345,8 +345,4 @@ fn former(row: &sqlx::any::AnyRow) -> Result<LastCheck> {
         message: row.try_get(4)?,
         ..LastCheck::default()
     })
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| crate::StoreError::Damaged(error.to_string()))?
 }

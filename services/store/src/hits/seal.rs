@@ -10,7 +10,8 @@ use super::{
     read::decode,
 };
 use crate::{
-    Hit, ProjectId, Result, Store, StoreError,
+    Hit, ProjectId, Result, Store,
+    background::background,
     codec::{self, Purpose},
     db::Dialect,
     hit::day_of,
@@ -34,9 +35,6 @@ const FULL: i64 = 250_000;
 
 /// Segments of one day and level that are merged into one of the next.
 const FAN_IN: usize = 8;
-
-/// How nice the threads are that make segments, as `nice` counts.
-const NICE: i32 = 10;
 
 /// First of the advisory lock keys, one a project.
 const LOCK_BASE: i64 = 0x57_4B_53_45_41_4C_00_00;
@@ -247,20 +245,6 @@ pub(super) fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
         max_ts: hits.last().map_or(0, |hit| hit.ts),
         data: codec::encode(&hits, Purpose::Segment)?,
     })
-}
-
-/// Does work that nobody waits for, at a priority below that of everything somebody does.
-async fn background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("seal".into())
-        .spawn(move || {
-            // Linux has a priority for each thread; where it does not work, nothing is lost.
-            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
-            let _ = done.send(work());
-        })
-        .map_err(|error| StoreError::Damaged(format!("no thread to seal in: {error}")))?;
-    result.await.map_err(|_| StoreError::Damaged("a segment could not be made".into()))?
 }
 
 pub(super) async fn insert(
