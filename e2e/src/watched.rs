@@ -12,8 +12,11 @@ use watchkeeper_store::{
 /// Time from one check to the next, milliseconds.
 const EVERY: i64 = 1_800_000;
 
-/// Name, group, and the outages of the past: days ago and how many checks long.
-const ENDPOINTS: &[(&str, &str, &[(i64, i64)])] = &[
+/// An outage: how many days ago, and how many checks long.
+type Outage = (i64, i64);
+
+/// Name, group, and the outages of the past.
+const ENDPOINTS: &[(&str, &str, &[Outage])] = &[
     ("Search", "Shop", &[(0, 4), (2, 3), (19, 2), (61, 7)]),
     ("Storefront", "Shop", &[]),
     ("Checkout API", "Shop", &[(1, 2), (70, 1)]),

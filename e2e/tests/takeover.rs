@@ -175,7 +175,7 @@ fn endpoint(number: usize, targets: &Targets) -> NewEndpoint {
         spec: EndpointSpec {
             interval: INTERVAL,
             timeout: Duration::from_secs(2),
-            ..EndpointSpec::new(format!("target-{number}"), Probe::Http(HttpProbe::new(&targets.url(number))))
+            ..EndpointSpec::new(format!("target-{number}"), Probe::Http(HttpProbe::new(targets.url(number))))
         },
     }
 }

@@ -31,8 +31,8 @@ pub struct HttpProbe {
     /// status takes the place of the default.
     #[serde(default = "default_expected_status")]
     #[schemars(
-        length(min = 1, max = 72),
-        inner(length(max = 3), regex(pattern = "^[1-5]([0-9][0-9]|xx|[0-9][0-9]-[1-5][0-9][0-9])$"))
+        length(min = 1, max = 32),
+        inner(length(max = 7), regex(pattern = "^[1-5]([0-9][0-9]|xx|[0-9][0-9]-[1-5][0-9][0-9])$"))
     )]
     pub expected_status: Vec<String>,
     /// Whether redirects are followed; otherwise they are the answer.

@@ -160,7 +160,7 @@ fn endpoint(number: usize, targets: &Targets, interval: Duration) -> NewEndpoint
     let spec = EndpointSpec {
         interval,
         timeout: Duration::from_secs(5),
-        ..EndpointSpec::new(format!("target-{number}"), Probe::Http(HttpProbe::new(&targets.url(number))))
+        ..EndpointSpec::new(format!("target-{number}"), Probe::Http(HttpProbe::new(targets.url(number))))
     };
     NewEndpoint {
         uid: format!("target-{number}"),

@@ -88,6 +88,21 @@ impl World {
         body
     }
 
+    /// Waits until the log says that so many notices were sent. What dies before is sent again, as
+    /// the same notice.
+    pub async fn sent(&self, count: usize) {
+        let token = std::fs::read_to_string(self.watchkeeper.data().join("admin-token")).unwrap();
+        let url = format!("{}/api/v1/notices?state=sent", self.watchkeeper.base_url());
+        wait::until_async("the notices are sent", PATIENCE, async || {
+            let answer = self.http.get(&url).bearer_auth(token.trim()).send().await?.error_for_status()?;
+            let log: Value = answer.json().await?;
+            let notices = log["notices"].as_array().map_or(0, Vec::len);
+            Ok((notices == count).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+
     /// Makes an endpoint that is checked every ten seconds, with what `more` has; gives its number.
     pub async fn create(&self, name: &str, url: &str, more: Value) -> i64 {
         let mut body = json!({ "name": name, "url": url, "interval": 10, "timeout": 5 });

@@ -165,6 +165,7 @@ async fn a_restart_tells_nobody_again_and_the_recovery_still_comes(store: Store)
     let world = World::start(store, &telling(&sink, "")).await;
     let id = world.create("shop", target.url(), json!({})).await;
     sink.wait_for(1).await;
+    world.sent(1).await;
     world.watchkeeper.kill9().unwrap();
     world.watchkeeper.restart().unwrap();
     let before = world.history(id).await.len();

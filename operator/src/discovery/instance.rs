@@ -107,7 +107,7 @@ mod tests {
         let any = Wish::default();
         let (here, there, else_where) = (key("web", "a"), key("ops", "a"), key("lab", "b"));
         assert_eq!(choose(&[], &any, "web"), Ok(None));
-        assert_eq!(choose(&[there.clone()], &any, "web"), Ok(Some(there.clone())));
+        assert_eq!(choose(std::slice::from_ref(&there), &any, "web"), Ok(Some(there.clone())));
         assert_eq!(choose(&[there.clone(), here.clone()], &any, "web"), Ok(Some(here.clone())));
         assert_eq!(
             choose(&[there.clone(), here.clone()], &named(Some("ops"), "a"), "web"),

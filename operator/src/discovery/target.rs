@@ -84,7 +84,10 @@ fn of_service(object: &Value, wish: &Wish) -> Result<Target, Refusal> {
         ));
     }
     let ports = list(&object["spec"]["ports"]);
-    let is = |port: &Value, wanted: &str| port["name"] == wanted || port["port"].to_string() == wanted;
+    let is = |port: &Value, wanted: &str| {
+        let number = port["port"].as_u64().map(|number| number.to_string());
+        port["name"] == wanted || number.as_deref() == Some(wanted)
+    };
     let port = match &wish.port {
         Some(wanted) => ports.iter().find(|port| is(port, wanted)).ok_or_else(|| {
             Refusal::new(

@@ -55,7 +55,9 @@
   }
 
   // Follows links within a project without leaving the page: only its main part is exchanged.
+  const address = () => location.pathname + location.search;
   let asked = 0;
+  let shown = address();
   async function visit(href, push = true, scroll) {
     const mine = ++asked;
     main().setAttribute("aria-busy", "true");
@@ -68,6 +70,7 @@
       main().replaceWith(document.importNode(page.getElementById("main"), true));
       document.title = page.title;
       if (push) history.pushState({}, "", href);
+      shown = address();
       const place = focused && document.getElementById(focused)?.querySelector("a[aria-current], a, h2");
       if (push) (place ?? main()).focus({ preventScroll: true });
       if (scroll !== undefined) scrollTo(0, scroll);
@@ -85,7 +88,8 @@
     event.preventDefault();
     visit(url.pathname + url.search);
   });
-  addEventListener("popstate", () => visit(location.pathname + location.search, false));
+  // A jump within the page, as by "Skip to content", is told the same way and exchanges nothing.
+  addEventListener("popstate", () => address() === shown || visit(address(), false));
 
   // An open menu closes by Escape and by a click beside it.
   document.addEventListener("keydown", (event) => {

@@ -41,7 +41,7 @@ pub enum Command {
     /// Probe endpoints and write the results into Postgres
     Checker(CheckerArgs),
     /// Run everything in one process, on an embedded store unless WATCHKEEPER_DATABASE_URL is set
-    Local(LocalArgs),
+    Local(Box<LocalArgs>),
     /// Write a project's hits into a file: CSV, newline-delimited JSON or Parquet
     Export(ExportArgs),
     /// Store what a file holds

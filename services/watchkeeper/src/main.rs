@@ -53,7 +53,7 @@ fn run(mut cli: Cli) -> anyhow::Result<()> {
             Command::Logger(args) => logger::run(args, shutdown).await,
             Command::Api(args) => api::run(args, shutdown).await,
             Command::Checker(args) => checker::run(args, shutdown).await,
-            Command::Local(args) => local::run(args, monitoring, shutdown).await,
+            Command::Local(args) => local::run(*args, monitoring, shutdown).await,
             Command::Export(args) => hits::export(args, shutdown).await,
             Command::Import(args) => match args.what {
                 ImportKind::Hits(args) => hits::import(args, shutdown).await,

@@ -287,7 +287,7 @@ spec:
         assert_eq!(desired.settings.signup, SignupArg::Closed);
         assert_eq!(desired.settings.privacy_level, 1);
         assert!(desired.settings.honor_gpc);
-        let settings = desired.projects[0].settings.unwrap();
+        let settings = desired.projects[0].settings.expect("settings");
         assert!(settings.honor_gpc && settings.privacy_level.is_none());
         assert_eq!(settings.retention_hits.map(|age| age.as_secs()), Some(30 * 86_400));
         assert_eq!(desired.settings.retention.hits.map(|age| age.as_secs()), Some(90 * 86_400));

@@ -13,8 +13,8 @@ const RETRIES: u32 = 2;
 pub fn translate(text: &str) -> anyhow::Result<Translation> {
     let read = Config::read(text, |_| Ok(()));
     let read = read.map_err(|mistakes| anyhow!("the file has mistakes:\n  {}", mistakes.join("\n  ")))?;
-    let mut translation = Translation::default();
-    translation.drafts = read.endpoints.iter().map(draft).collect();
+    let drafts = read.endpoints.iter().map(draft).collect();
+    let mut translation = Translation { drafts, ..Translation::default() };
     let told = &read.config.notifications;
     let channels = [
         ("email", told.email.enabled),

@@ -93,7 +93,7 @@ impl<'a> Fields<'a> {
         match integer(value, &["body", name], range) {
             Ok(number) => Some(number),
             Err(problem) => {
-                self.problems.push(problem);
+                self.problems.push(*problem);
                 None
             }
         }
@@ -146,8 +146,8 @@ pub(super) fn integer(
     value: &Value,
     place: &[&str],
     range: RangeInclusive<i64>,
-) -> Result<i64, FieldProblem> {
-    let fail = |kind, message| Err(FieldProblem::new(kind, place, message, value.clone()));
+) -> Result<i64, Box<FieldProblem>> {
+    let fail = |kind, message| Err(Box::new(FieldProblem::new(kind, place, message, value.clone())));
     let number = match value {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(number), _) => number,
@@ -168,7 +168,7 @@ pub(super) fn integer(
         _ => return fail("int_type", "Input should be a valid integer"),
     };
     let bound = |kind, message: String, context| {
-        Err(FieldProblem::new(kind, place, message, value.clone()).context(context))
+        Err(Box::new(FieldProblem::new(kind, place, message, value.clone()).context(context)))
     };
     if number < *range.start() {
         let least = range.start();

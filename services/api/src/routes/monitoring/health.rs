@@ -226,8 +226,7 @@ pub(crate) async fn certificates(
         }
     };
     let total = endpoints.len();
-    let secure: Vec<Endpoint> =
-        endpoints.into_iter().filter(|endpoint| asks_https(endpoint)).take(CERTIFICATES).collect();
+    let secure: Vec<Endpoint> = endpoints.into_iter().filter(asks_https).take(CERTIFICATES).collect();
     let errands: Vec<_> =
         secure.iter().map(|endpoint| Errand::Certificate { endpoint: endpoint.id }).collect();
     let answers = api.store.run_errands(&errands, REPORT).await?;

@@ -46,7 +46,7 @@ impl Params {
         match integer(&Value::from(text.as_str()), &["query", name], range) {
             Ok(number) => number,
             Err(problem) => {
-                self.problems.push(problem);
+                self.problems.push(*problem);
                 default
             }
         }
@@ -122,7 +122,7 @@ impl Period {
 }
 
 /// The number in a path; what is wrong with it is told together with the rest of the request.
-pub(super) struct EndpointId(pub Result<i64, FieldProblem>);
+pub(super) struct EndpointId(pub Result<i64, Box<FieldProblem>>);
 
 impl EndpointId {
     /// Reads the number of an endpoint.
@@ -133,7 +133,7 @@ impl EndpointId {
     /// The number; a problem is noted among those of the parameters, which then give the answer.
     pub fn noted(self, params: &mut Params) -> i64 {
         self.0.unwrap_or_else(|problem| {
-            params.add(problem);
+            params.add(*problem);
             0
         })
     }
@@ -141,7 +141,7 @@ impl EndpointId {
     /// # Errors
     /// 422 when it is no number.
     pub fn get(self) -> Result<i64, Problem> {
-        self.0.map_err(|problem| Problem::fields(&[problem]))
+        self.0.map_err(|problem| Problem::fields(&[*problem]))
     }
 }
 
