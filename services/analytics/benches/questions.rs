@@ -1,7 +1,8 @@
 //! A dashboard's twelve panels over hits of a month, cold and warm, beside the same panels as SQL over
 //! plain rows in the same Postgres: `make bench`. What counts are the ratios; the machine is noisy.
 //!
-//! `WATCHKEEPER_BENCH_HITS` names other numbers of hits, such as `10000000`.
+//! `WATCHKEEPER_BENCH_HITS` names other numbers of hits, such as `10000000`, `WATCHKEEPER_BENCH_WARM` another
+//! number of warm runs than nine, for a profiler.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,6 @@ use watchkeeper_testkit::postgres::Postgres;
 /// 2026-06-01T00:00:00Z.
 const FIRST: i64 = 1_780_272_000_000;
 const DAYS: i64 = 30;
-
-/// Warm runs of a question.
-const WARM: usize = 9;
 
 /// Hits of one post.
 const BATCH: usize = 10_000;
@@ -70,13 +68,15 @@ async fn measure(
         .await?;
         let analytics = Analytics::new(store.clone());
         analytics.ask(project, &question).await?;
+        let runs =
+            std::env::var("WATCHKEEPER_BENCH_WARM").ok().and_then(|runs| runs.parse().ok()).unwrap_or(9);
         let before = processor_time()?;
-        let warm = median(WARM, async || {
+        let warm = median(runs, async || {
             analytics.ask(project, &question).await?;
             Ok(())
         })
         .await?;
-        let processor = (processor_time()? - before) / u32::try_from(WARM)?;
+        let processor = (processor_time()? - before) / u32::try_from(runs)?;
         let plain = match &mut raw {
             None => String::new(),
             Some(raw) => {

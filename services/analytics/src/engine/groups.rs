@@ -1,8 +1,6 @@
 //! The groups of a table while hits are added up.
 
-use rustc_hash::FxHashMap;
-
-use super::{codes::UNKNOWN, distinct::Distinct, plan::Wants, quantile::Quantiles};
+use super::{codes::UNKNOWN, distinct::Distinct, keys::Keys, plan::Wants, quantile::Quantiles};
 
 /// Sums over the times to the answer of a group, microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -11,14 +9,6 @@ pub(crate) struct Durations {
     pub sum: i128,
     pub min: i64,
     pub max: i64,
-}
-
-/// Statuses of a group.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Statuses {
-    pub known: u64,
-    pub errors: u64,
-    pub successes: u64,
 }
 
 /// What a status is, as bits.
@@ -41,13 +31,17 @@ pub(crate) struct Groups {
     pub keys: Keys,
     wants: Wants,
     pub hits: Vec<u64>,
-    pub statuses: Vec<Statuses>,
+    /// Hits whose status is known, is an error's, and is a success's.
+    pub known: Vec<u64>,
+    pub errors: Vec<u64>,
+    pub successes: Vec<u64>,
     pub durations: Vec<Durations>,
     pub quantiles: Quantiles,
     pub request_bytes: Vec<i128>,
     pub response_bytes: Vec<i128>,
-    /// First and last time.
-    pub seen: Vec<(i64, i64)>,
+    /// First and last times.
+    pub first: Vec<i64>,
+    pub last: Vec<i64>,
     pub visitors: Daily,
     pub sessions: Daily,
     pub users: Distinct,
@@ -59,6 +53,8 @@ pub(crate) struct Groups {
 pub(crate) struct Inputs {
     pub statuses: Vec<u8>,
     pub durations: Vec<i64>,
+    /// Whether none of these is unknown.
+    pub durations_known: bool,
     pub request_bytes: Vec<i64>,
     pub response_bytes: Vec<i64>,
     pub ts: Vec<i64>,
@@ -69,24 +65,60 @@ pub(crate) struct Inputs {
 }
 
 /// Rows of a block with their groups.
-pub(crate) struct Grouped<'a> {
-    pub groups: &'a [u32],
-    /// Their places in the block; `None` when they are all of it.
-    pub places: Option<&'a [u32]>,
+pub(crate) enum Grouped<'a> {
+    /// A group for each.
+    Each(&'a [u32]),
+    /// A group for each of those at these places in the block.
+    Picked(&'a [u32], &'a [u32]),
+    /// Groups, and how many rows on end each has: what is grouped by the time comes so.
+    Runs(&'a [(u32, usize)]),
 }
 
 impl Grouped<'_> {
     /// Calls `each` with the group and the value of every row.
     #[inline]
     fn each<T: Copy>(&self, values: &[T], mut each: impl FnMut(u32, T)) {
-        match self.places {
-            None => self.groups.iter().zip(values).for_each(|(group, value)| each(*group, *value)),
-            Some(places) => {
-                self.groups
-                    .iter()
-                    .zip(places)
-                    .for_each(|(group, place)| each(*group, values[*place as usize]));
+        match self {
+            Self::Each(groups) => groups.iter().zip(values).for_each(|(group, value)| each(*group, *value)),
+            Self::Picked(groups, places) => {
+                groups.iter().zip(*places).for_each(|(group, place)| each(*group, values[*place as usize]));
             }
+            Self::Runs(runs) => runs_of(runs, values, |group, values| {
+                values.iter().for_each(|value| each(group, *value));
+            }),
+        }
+    }
+}
+
+/// Calls `each` with the group and the values of every run.
+fn runs_of<T>(runs: &[(u32, usize)], mut values: &[T], mut each: impl FnMut(u32, &[T])) {
+    for (group, length) in runs {
+        let (run, rest) = values.split_at((*length).min(values.len()));
+        each(*group, run);
+        values = rest;
+    }
+}
+
+impl Durations {
+    fn add(&mut self, value: i64) {
+        self.known += 1;
+        self.sum += i128::from(value);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    /// Adds a run; where all values are known and small, without a branch a value.
+    fn add_run(&mut self, values: &[i64]) {
+        let least = values.iter().copied().fold(i64::MAX, i64::min);
+        let most = values.iter().copied().fold(i64::MIN, i64::max);
+        // A block has far fewer than 2^20 rows, so that such a sum stays below 2^63.
+        if least >= 0 && most < 1 << 43 {
+            self.known += values.len() as u64;
+            self.sum += i128::from(values.iter().sum::<i64>());
+            self.min = self.min.min(least);
+            self.max = self.max.max(most);
+        } else {
+            values.iter().filter(|value| **value != UNKNOWN).for_each(|value| self.add(*value));
         }
     }
 }
@@ -112,48 +144,83 @@ impl Groups {
             return;
         }
         self.hits.resize(groups, 0);
-        to(wants.status, &mut self.statuses, groups, Statuses::default());
+        to(wants.known, &mut self.known, groups, 0);
+        to(wants.errors, &mut self.errors, groups, 0);
+        to(wants.successes, &mut self.successes, groups, 0);
         let durations = Durations { known: 0, sum: 0, min: i64::MAX, max: i64::MIN };
         to(wants.duration, &mut self.durations, groups, durations);
         to(wants.request_bytes, &mut self.request_bytes, groups, 0);
         to(wants.response_bytes, &mut self.response_bytes, groups, 0);
-        to(wants.seen, &mut self.seen, groups, (i64::MAX, i64::MIN));
+        to(wants.first, &mut self.first, groups, i64::MAX);
+        to(wants.last, &mut self.last, groups, i64::MIN);
         to(wants.visitors, &mut self.visitors.counts, groups, 0);
         to(wants.sessions, &mut self.sessions.counts, groups, 0);
+    }
+
+    /// Adds up hits of groups, where nothing else is wanted of any.
+    pub fn count(&mut self, hits: &[(u32, u64)]) {
+        self.widen();
+        hits.iter().for_each(|(group, hits)| self.hits[*group as usize] += hits);
     }
 
     /// Adds up a block.
     pub fn add(&mut self, rows: &Grouped, inputs: &Inputs) {
         self.widen();
         let wants = self.wants;
-        for group in rows.groups {
-            self.hits[*group as usize] += 1;
+        match rows {
+            Grouped::Each(groups) | Grouped::Picked(groups, _) => {
+                groups.iter().for_each(|group| self.hits[*group as usize] += 1);
+            }
+            Grouped::Runs(runs) => {
+                runs.iter().for_each(|(group, length)| self.hits[*group as usize] += *length as u64);
+            }
         }
-        if wants.status {
-            rows.each(&inputs.statuses, |group, status| {
-                let group = &mut self.statuses[group as usize];
-                group.known += u64::from(status & KNOWN);
-                group.errors += u64::from(status & ERROR != 0);
-                group.successes += u64::from(status & SUCCESS != 0);
-            });
+        for (wanted, bit, counts) in [
+            (wants.known, KNOWN, &mut self.known),
+            (wants.errors, ERROR, &mut self.errors),
+            (wants.successes, SUCCESS, &mut self.successes),
+        ] {
+            match rows {
+                _ if !wanted => {}
+                // In one go over bytes, which the processor does many at a time.
+                Grouped::Runs(runs) => runs_of(runs, &inputs.statuses, |group, run| {
+                    counts[group as usize] +=
+                        run.iter().map(|status| u64::from(status & bit != 0)).sum::<u64>();
+                }),
+                _ => rows.each(&inputs.statuses, |group, status| {
+                    counts[group as usize] += u64::from(status & bit != 0);
+                }),
+            }
         }
         if wants.duration {
-            rows.each(&inputs.durations, |group, value| {
-                if value != UNKNOWN {
-                    let group = &mut self.durations[group as usize];
-                    group.known += 1;
-                    group.sum += i128::from(value);
-                    group.min = group.min.min(value);
-                    group.max = group.max.max(value);
-                }
-            });
+            let durations = &mut self.durations;
+            match rows {
+                Grouped::Runs(runs) => runs_of(runs, &inputs.durations, |group, run| {
+                    durations[group as usize].add_run(run);
+                }),
+                _ => rows.each(&inputs.durations, |group, value| {
+                    if value != UNKNOWN {
+                        durations[group as usize].add(value);
+                    }
+                }),
+            }
         }
         if wants.quantiles {
-            rows.each(&inputs.durations, |group, value| {
-                if value != UNKNOWN {
-                    self.quantiles.add(group, value);
+            let quantiles = &mut self.quantiles;
+            match rows {
+                Grouped::Each(groups) if inputs.durations_known => {
+                    quantiles.add_all(groups.iter().copied(), &inputs.durations);
                 }
-            });
+                Grouped::Runs(runs) if inputs.durations_known => {
+                    let groups = runs.iter().flat_map(|(group, length)| std::iter::repeat_n(*group, *length));
+                    quantiles.add_all(groups, &inputs.durations);
+                }
+                _ => rows.each(&inputs.durations, |group, value| {
+                    if value != UNKNOWN {
+                        quantiles.add(group, value);
+                    }
+                }),
+            }
             self.quantiles.settle(self.keys.len());
         }
         for (wanted, values, sums) in [
@@ -168,12 +235,13 @@ impl Groups {
                 });
             }
         }
-        if wants.seen {
+        if wants.first {
             rows.each(&inputs.ts, |group, ts| {
-                let (first, last) = &mut self.seen[group as usize];
-                *first = ts.min(*first);
-                *last = ts.max(*last);
+                self.first[group as usize] = self.first[group as usize].min(ts)
             });
+        }
+        if wants.last {
+            rows.each(&inputs.ts, |group, ts| self.last[group as usize] = self.last[group as usize].max(ts));
         }
         for (wanted, values, set) in [
             (wants.visitors, &inputs.visitors, &mut self.visitors.today),
@@ -213,11 +281,9 @@ impl Groups {
             }
         }
         each(&names, &mut self.hits, other.hits, |ours, other| *ours += other);
-        each(&names, &mut self.statuses, other.statuses, |ours, other| {
-            ours.known += other.known;
-            ours.errors += other.errors;
-            ours.successes += other.successes;
-        });
+        each(&names, &mut self.known, other.known, |ours, other| *ours += other);
+        each(&names, &mut self.errors, other.errors, |ours, other| *ours += other);
+        each(&names, &mut self.successes, other.successes, |ours, other| *ours += other);
         each(&names, &mut self.durations, other.durations, |ours, other| {
             ours.known += other.known;
             ours.sum += other.sum;
@@ -226,9 +292,8 @@ impl Groups {
         });
         each(&names, &mut self.request_bytes, other.request_bytes, |ours, other| *ours += other);
         each(&names, &mut self.response_bytes, other.response_bytes, |ours, other| *ours += other);
-        each(&names, &mut self.seen, other.seen, |ours, other| {
-            *ours = (ours.0.min(other.0), ours.1.max(other.1));
-        });
+        each(&names, &mut self.first, other.first, |ours, other| *ours = other.min(*ours));
+        each(&names, &mut self.last, other.last, |ours, other| *ours = other.max(*ours));
         for (ours, other) in [(&mut self.visitors, other.visitors), (&mut self.sessions, other.sessions)] {
             each(&names, &mut ours.counts, other.counts, |ours, other| *ours += other);
             ours.sampled = ours.sampled.max(other.sampled);
@@ -248,11 +313,14 @@ impl Groups {
     /// Bytes of working memory.
     pub fn bytes(&self) -> usize {
         let each = 8
-            + 24 * usize::from(self.wants.status)
+            + 8 * usize::from(self.wants.known)
+            + 8 * usize::from(self.wants.errors)
+            + 8 * usize::from(self.wants.successes)
             + size_of::<Durations>() * usize::from(self.wants.duration)
             + 16 * usize::from(self.wants.request_bytes)
             + 16 * usize::from(self.wants.response_bytes)
-            + 16 * usize::from(self.wants.seen)
+            + 8 * usize::from(self.wants.first)
+            + 8 * usize::from(self.wants.last)
             + 8 * usize::from(self.wants.visitors)
             + 8 * usize::from(self.wants.sessions);
         self.keys.bytes()
@@ -272,121 +340,63 @@ impl Daily {
     }
 }
 
-/// Numbers for combinations of codes, a code a dimension: level by level, each prefix has a number.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    levels: Vec<Level>,
-}
-
-#[derive(Debug, Default)]
-struct Level {
-    /// By prefix and code; on the first level, where there is one prefix only, by code alone.
-    numbers: FxHashMap<u64, u32>,
-    first: Vec<u32>,
-    /// Prefix and code of each number.
-    nodes: Vec<(u32, u32)>,
-}
-
-const NONE: u32 = u32::MAX;
-
-impl Keys {
-    fn new(dimensions: usize) -> Self {
-        Self { levels: (0..dimensions).map(|_| Level::default()).collect() }
-    }
-
-    /// Combinations with a number; without dimensions there is one.
-    pub fn len(&self) -> usize {
-        self.levels.last().map_or(1, |level| level.nodes.len())
-    }
-
-    /// The number of a combination.
-    pub fn number(&mut self, codes: impl Iterator<Item = u32>) -> u32 {
-        let mut prefix = 0;
-        for (place, (level, code)) in self.levels.iter_mut().zip(codes).enumerate() {
-            let Level { numbers, first, nodes } = level;
-            let mut new = || {
-                nodes.push((prefix, code));
-                u32::try_from(nodes.len() - 1).unwrap_or(NONE)
-            };
-            prefix = if place == 0 {
-                if first.len() <= code as usize {
-                    first.resize((code as usize + 1).max(first.len() * 2), NONE);
-                }
-                let number = &mut first[code as usize];
-                if *number == NONE {
-                    *number = new();
-                }
-                *number
-            } else {
-                *numbers.entry(u64::from(prefix) << 32 | u64::from(code)).or_insert_with(new)
-            };
-        }
-        prefix
-    }
-
-    /// The codes of one dimension of numbers.
-    pub fn codes(&self, dimension: usize, numbers: impl Iterator<Item = usize>) -> Vec<u32> {
-        numbers
-            .map(|number| {
-                let (mut at, mut code) = (number, 0);
-                for level in self.levels[dimension..].iter().rev() {
-                    let (prefix, its) = level.nodes[at];
-                    (at, code) = (prefix as usize, its);
-                }
-                code
-            })
-            .collect()
-    }
-
-    /// Takes in other combinations; returns what their numbers are here.
-    fn merge(&mut self, other: &Self, spaces: &[Option<&[u32]>]) -> Vec<u32> {
-        let mut codes = vec![0; self.levels.len()];
-        (0..other.len())
-            .map(|number| {
-                let mut at = number;
-                for (place, level) in other.levels.iter().enumerate().rev() {
-                    let (prefix, code) = level.nodes[at];
-                    at = prefix as usize;
-                    codes[place] = spaces[place].map_or(code, |space| space[code as usize]);
-                }
-                self.number(codes.iter().copied())
-            })
-            .collect()
-    }
-
-    fn bytes(&self) -> usize {
-        let bytes = |level: &Level| {
-            18 * level.numbers.capacity() + 4 * level.first.capacity() + 8 * level.nodes.capacity()
-        };
-        self.levels.iter().map(bytes).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_has_a_number_of_its_own() {
-        let mut keys = Keys::new(3);
-        let numbers: Vec<u32> = (0..60).map(|n| keys.number([n % 3, n % 4, n % 5].into_iter())).collect();
-        assert_eq!(numbers, (0..60).collect::<Vec<_>>());
-        assert_eq!(keys.number([1, 3, 2].into_iter()), 7);
-        for (dimension, size) in [(0, 3), (1, 4), (2, 5)] {
-            let codes = keys.codes(dimension, 0..60);
-            assert_eq!(codes, (0..60).map(|n| n % size).collect::<Vec<_>>());
-        }
-        let mut other = Keys::new(3);
-        other.number([7, 7, 7].into_iter());
-        let double: Vec<u32> = (0..9).map(|code| code * 2).collect();
-        assert_eq!(other.merge(&keys, &[None, Some(&double), None])[5], other.number([2, 2, 0].into_iter()));
-    }
-
-    #[test]
     fn without_dimensions_there_is_one_group() {
         let mut groups = Groups::new(0, Wants::default());
         assert_eq!((groups.keys.number([].into_iter()), groups.len()), (0, 1));
-        groups.add(&Grouped { groups: &[0, 0], places: None }, &Inputs::default());
+        groups.add(&Grouped::Each(&[0, 0]), &Inputs::default());
         assert_eq!(groups.hits, [2]);
+    }
+
+    #[test]
+    fn runs_add_up_as_their_rows_do() {
+        let wants = Wants {
+            known: true,
+            errors: true,
+            successes: true,
+            duration: true,
+            quantiles: true,
+            first: true,
+            last: true,
+            users: true,
+            ..Wants::default()
+        };
+        let of_rows = [0, 0, 0, 1, 1, 0, 2];
+        let runs = [(0, 3), (1, 2), (0, 1), (2, 1)];
+        for durations in [
+            [5, 7, UNKNOWN, 1, 2, i64::MAX, i64::MAX],
+            [5, 7, 9, 1, 2, 3, 4],
+            [-5, 7, i64::MAX, i64::MAX, i64::MAX, 3, UNKNOWN],
+        ] {
+            let inputs = Inputs {
+                statuses: vec![0, KNOWN | ERROR, KNOWN, KNOWN | SUCCESS, 0, KNOWN | SUCCESS, KNOWN | ERROR],
+                durations: durations.into(),
+                durations_known: !durations.contains(&UNKNOWN),
+                ts: vec![9, 8, 7, 6, 5, 4, 3],
+                users: vec![0, 1, 1, 2, 3, 4, 0],
+                ..Inputs::default()
+            };
+            let add = |rows: Grouped| {
+                let mut groups = Groups::new(1, wants);
+                (0..3).for_each(|code| {
+                    groups.keys.number([code].into_iter());
+                });
+                groups.add(&rows, &inputs);
+                let mut users = vec![0; 3];
+                groups.users.count_into(&mut users);
+                let mut quantiles = std::mem::take(&mut groups.quantiles).finish(3, None);
+                let quantiles: Vec<_> = (0..3).map(|group| quantiles.quantile(group, 500)).collect();
+                let Groups { hits, known, errors, successes, durations, first, last, .. } = groups;
+                let statuses = (known, errors, successes);
+                format!("{hits:?} {statuses:?} {durations:?} {first:?} {last:?} {users:?} {quantiles:?}")
+            };
+            assert_eq!(add(Grouped::Runs(&runs)), add(Grouped::Each(&of_rows)));
+            let all: Vec<u32> = (0..7).collect();
+            assert_eq!(add(Grouped::Picked(&of_rows, &all)), add(Grouped::Each(&of_rows)));
+        }
     }
 }

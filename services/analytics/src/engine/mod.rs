@@ -16,6 +16,7 @@ mod dictionary;
 mod distinct;
 mod filter;
 mod groups;
+mod keys;
 mod load;
 mod plan;
 mod quantile;
@@ -175,6 +176,11 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, threads: usize) -> Result
             panel.others.push(groups);
         }
     }
+    // The largest first, so that no thread is left alone with it.
+    panels.make_contiguous().sort_by_key(|panel| {
+        let each = |groups: &Groups| groups.len() + groups.quantiles.len();
+        std::cmp::Reverse(each(&panel.groups) + panel.others.iter().map(each).sum::<usize>())
+    });
     let shared = Arc::new((plan, spaces, codes, Mutex::new(panels)));
     let threads = (0..threads.max(1)).map(|_| {
         let shared = Arc::clone(&shared);

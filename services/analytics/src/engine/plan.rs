@@ -80,6 +80,11 @@ impl Origin {
         }
     }
 
+    /// Whether rows in the order of time have its values in runs.
+    pub fn is_time(self) -> bool {
+        matches!(self, Self::Time(_))
+    }
+
     /// The columns that it needs.
     pub fn columns(self) -> impl Iterator<Item = Column> {
         let (one, other) = match self {
@@ -108,15 +113,20 @@ pub(crate) struct DimensionTest {
     pub test: TextTest,
 }
 
-/// What the groups of a table add up.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the groups of a table add up, beside hits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Wants {
-    pub status: bool,
+    /// Hits whose status is known, is an error's, and is a success's.
+    pub known: bool,
+    pub errors: bool,
+    pub successes: bool,
     pub duration: bool,
     pub quantiles: bool,
     pub request_bytes: bool,
     pub response_bytes: bool,
-    pub seen: bool,
+    /// First and last times.
+    pub first: bool,
+    pub last: bool,
     pub visitors: bool,
     pub sessions: bool,
     pub users: bool,
@@ -135,19 +145,29 @@ impl Wants {
                 Metric::Sessions => wants.sessions = true,
                 Metric::RequestBytes => wants.request_bytes = true,
                 Metric::ResponseBytes => wants.response_bytes = true,
-                Metric::Errors | Metric::ErrorRate | Metric::SuccessRate => wants.status = true,
+                Metric::Errors => wants.errors = true,
+                Metric::ErrorRate => (wants.known, wants.errors) = (true, true),
+                Metric::SuccessRate => (wants.known, wants.successes) = (true, true),
                 Metric::MeanDuration | Metric::MinDuration | Metric::MaxDuration => wants.duration = true,
                 Metric::Duration(_) => wants.quantiles = true,
-                Metric::FirstSeen | Metric::LastSeen => wants.seen = true,
+                Metric::FirstSeen => wants.first = true,
+                Metric::LastSeen => wants.last = true,
             }
         }
         wants
+    }
+
+    /// Whether statuses have to be read.
+    pub fn status(self) -> bool {
+        self.known || self.errors || self.successes
     }
 }
 
 pub(crate) struct PanelPlan {
     /// By their places in [`Plan::origins`].
     pub dimensions: Vec<usize>,
+    /// Whether it is grouped by times alone, or not at all.
+    pub by_time: bool,
     pub condition: Node,
     pub wants: Wants,
 }
@@ -188,6 +208,7 @@ impl Plan {
             .map(|panel| {
                 Ok(PanelPlan {
                     dimensions: panel.dimensions.iter().map(|it| builder.dimension(*it)).collect(),
+                    by_time: panel.dimensions.iter().all(|it| Origin::of(*it).is_time()),
                     condition: builder.node(&panel.condition)?,
                     wants: Wants::of(&panel.metrics),
                 })
@@ -199,7 +220,7 @@ impl Plan {
         let addresses = wants.addresses.then(|| builder.dimension(Dimension::Ip));
         let mut columns = builder.columns;
         for (wanted, column) in [
-            (wants.status, Column::Status),
+            (wants.status(), Column::Status),
             (wants.duration || wants.quantiles, Column::DurationUs),
             (wants.request_bytes, Column::RequestBytes),
             (wants.response_bytes, Column::ResponseBytes),

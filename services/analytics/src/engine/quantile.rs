@@ -45,6 +45,12 @@ impl Quantiles {
         self.values.push(value);
     }
 
+    /// Adds known values, a group each.
+    pub fn add_all(&mut self, groups: impl Iterator<Item = u32>, values: &[i64]) {
+        self.groups.extend(groups);
+        self.values.extend_from_slice(values);
+    }
+
     /// To be called now and then while values are added, with how many groups there are.
     pub fn settle(&mut self, groups: usize) {
         if self.values.len() > KEPT {
@@ -126,6 +132,11 @@ impl Quantiles {
         }
         self.groups.truncate(next);
         self.values.truncate(next);
+    }
+
+    /// Values that are kept as they came.
+    pub fn len(&self) -> usize {
+        self.values.len()
     }
 
     pub fn bytes(&self) -> usize {

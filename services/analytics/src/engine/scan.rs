@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use watchkeeper_store::StoreError;
 
 use super::{
-    codes::Rows,
+    codes::{Rows, UNKNOWN},
     column::Column,
     filter::{Decided, Verdicts},
     groups::{ERROR, Grouped, Groups, Inputs, KNOWN, SUCCESS},
     load::{Day, DayChunk},
-    plan::{PanelPlan, Plan},
+    plan::{PanelPlan, Plan, Wants},
     space::{Space, View},
 };
 use crate::{AskError, MAX_GROUPS, ask::too_many_groups, calendar::Calendar};
@@ -115,7 +115,7 @@ impl Worker {
                 table.add(chunk, &views, &rows, &block)?;
             }
         }
-        Ok(())
+        tables.into_iter().try_for_each(|table| table.finish(&views))
     }
 }
 
@@ -155,7 +155,7 @@ impl<'a> Block<'a> {
     fn new(plan: &'a Plan, day: &'a Day, place: usize, views: &'a [View<'a>]) -> Self {
         let chunk = &day.chunks[place];
         let mut statuses = Vec::new();
-        if plan.wants.status
+        if plan.wants.status()
             && let Some(dictionary) = plan.dictionaries.get(&Column::Status)
         {
             let texts = dictionary.read();
@@ -179,13 +179,14 @@ impl<'a> Block<'a> {
                 self.views[dimension].codes.gather(rows, codes);
             }
         }
-        if wants.status {
+        if wants.status() {
             let statuses = &self.statuses;
             let status = |code: u32| statuses.get(code as usize).copied().unwrap_or_default();
             chunk.texts(Column::Status).codes.gather_as(rows, &mut inputs.statuses, status);
         }
         if wants.duration || wants.quantiles {
             chunk.integers(Column::DurationUs).gather(rows, &mut inputs.durations);
+            inputs.durations_known = !inputs.durations.contains(&UNKNOWN);
         }
         if wants.request_bytes {
             chunk.integers(Column::RequestBytes).gather(rows, &mut inputs.request_bytes);
@@ -193,7 +194,7 @@ impl<'a> Block<'a> {
         if wants.response_bytes {
             chunk.integers(Column::ResponseBytes).gather(rows, &mut inputs.response_bytes);
         }
-        if wants.seen {
+        if wants.first || wants.last {
             chunk.ts().gather(rows, &mut inputs.ts);
         }
         if wants.visitors
@@ -225,10 +226,28 @@ struct Table<'a> {
     condition: Decided,
     /// How far combinations of codes are apart, by dimension; empty when there are too many.
     strides: Vec<usize>,
-    /// The group of each combination that came up.
-    places: Vec<u32>,
+    way: Way,
     mask: Vec<bool>,
     of_rows: Vec<u32>,
+}
+
+/// How rows come to their groups.
+enum Way {
+    /// Nothing but hits is wanted: they are counted by combination, and the counts are added up at
+    /// the end of the chunk.
+    Count(Counts),
+    /// Rows of one group lie on end.
+    Runs(Vec<(u32, usize)>),
+    /// By the group of each combination that came up.
+    Places(Vec<u32>),
+}
+
+/// Hits by combination. Where combinations are few, neighbouring rows go to several counts of the
+/// same by turns, since one count cannot be raised twice at once.
+struct Counts {
+    combinations: usize,
+    lanes: usize,
+    counts: Vec<u32>,
 }
 
 impl<'a> Table<'a> {
@@ -248,15 +267,14 @@ impl<'a> Table<'a> {
             strides.clear();
             combinations = 0;
         }
-        Self {
-            plan,
-            groups,
-            condition,
-            strides,
-            places: vec![OPEN; combinations],
-            mask: Vec::new(),
-            of_rows: Vec::new(),
-        }
+        let way = if plan.by_time && matches!(condition, Decided::Always(_)) {
+            Way::Runs(Vec::new())
+        } else if plan.wants == Wants::default() && !strides.is_empty() {
+            Way::Count(Counts::new(combinations))
+        } else {
+            Way::Places(vec![OPEN; combinations])
+        };
+        Self { plan, groups, condition, strides, way, mask: Vec::new(), of_rows: Vec::new() }
     }
 
     /// Adds up the rows of a block.
@@ -267,17 +285,52 @@ impl<'a> Table<'a> {
             picked_places = picked(&self.mask, 0);
         }
         let places = picked_places.as_deref();
-        self.group(views, &block.codes, rows.len(), places);
+        let grouped = match &mut self.way {
+            Way::Count(counts) => {
+                let by = columns(self.plan, &self.strides, &block.codes);
+                counts.add(&by, rows.len(), places);
+                return Ok(());
+            }
+            Way::Runs(runs) => {
+                find_runs(runs, self.plan, self.groups, views, &block.codes, rows.len());
+                Grouped::Runs(runs)
+            }
+            Way::Places(_) => {
+                self.group(views, &block.codes, rows.len(), places);
+                match places {
+                    None => Grouped::Each(&self.of_rows),
+                    Some(places) => Grouped::Picked(&self.of_rows, places),
+                }
+            }
+        };
         if self.groups.len() > MAX_GROUPS {
             return Err(too_many_groups());
         }
-        self.groups.add(&Grouped { groups: &self.of_rows, places }, &block.inputs);
+        self.groups.add(&grouped, &block.inputs);
         Ok(())
+    }
+
+    /// Ends the chunk.
+    fn finish(self, views: &[View]) -> Result<(), AskError> {
+        let Way::Count(counts) = &self.way else { return Ok(()) };
+        let mut counted = Vec::new();
+        for combination in 0..counts.combinations {
+            let hits = counts.of(combination);
+            if hits > 0 {
+                let codes = self.plan.dimensions.iter().zip(&self.strides).map(|(dimension, stride)| {
+                    let shared = &views[*dimension].shared;
+                    shared[combination / stride % shared.len()]
+                });
+                counted.push((self.groups.keys.number(codes), hits));
+            }
+        }
+        self.groups.count(&counted);
+        if self.groups.len() > MAX_GROUPS { Err(too_many_groups()) } else { Ok(()) }
     }
 
     /// Finds the group of every row.
     fn group(&mut self, views: &[View], codes: &[Vec<u32>], rows: usize, places: Option<&[u32]>) {
-        let Self { plan, groups, strides, places: known, of_rows, .. } = self;
+        let Self { plan, groups, strides, way: Way::Places(known), of_rows, .. } = self else { return };
         of_rows.clear();
         let rows = places.map_or(rows, <[u32]>::len);
         let place = |at: usize| places.map_or(at, |places| places[at] as usize);
@@ -300,15 +353,10 @@ impl<'a> Table<'a> {
                 }
             }
             dimensions if !strides.is_empty() => {
-                let by: Vec<(&[u32], usize)> = dimensions
-                    .iter()
-                    .zip(strides.iter())
-                    .map(|(dimension, stride)| (codes[*dimension].as_slice(), *stride))
-                    .collect();
+                let by = columns(plan, strides, codes);
                 of_rows.extend((0..rows).map(|at| {
                     let at = place(at);
-                    let combination: usize =
-                        by.iter().map(|(codes, stride)| codes[at] as usize * stride).sum();
+                    let combination = combination(&by, at);
                     let group = &mut known[combination];
                     if *group == OPEN {
                         let shared = dimensions
@@ -328,5 +376,78 @@ impl<'a> Table<'a> {
                 )
             })),
         }
+    }
+}
+
+/// The codes of a panel's dimensions in a block, each with how far its combinations are apart.
+fn columns<'a>(plan: &PanelPlan, strides: &[usize], codes: &'a [Vec<u32>]) -> Vec<(&'a [u32], usize)> {
+    let by = plan.dimensions.iter().zip(strides);
+    by.map(|(dimension, stride)| (codes[*dimension].as_slice(), *stride)).collect()
+}
+
+/// The combination of a row.
+#[inline]
+fn combination(by: &[(&[u32], usize)], row: usize) -> usize {
+    by.iter().map(|(codes, stride)| codes[row] as usize * stride).sum()
+}
+
+impl Counts {
+    fn new(combinations: usize) -> Self {
+        let lanes = if combinations <= 1_024 { 4 } else { 1 };
+        Self { combinations, lanes, counts: vec![0; lanes * combinations] }
+    }
+
+    /// Counts rows, or those at `places`.
+    fn add(&mut self, by: &[(&[u32], usize)], rows: usize, places: Option<&[u32]>) {
+        let Self { combinations, lanes, counts } = self;
+        let last = *lanes - 1; // they are a power of two
+        let mut count = |place: usize, combination: usize| {
+            counts[(place & last) * *combinations + combination] += 1;
+        };
+        match (by, places) {
+            ([(codes, _)], None) => {
+                codes.iter().enumerate().for_each(|(place, code)| count(place, *code as usize));
+            }
+            ([(one, _), (other, stride)], None) => {
+                for (place, (one, other)) in one.iter().zip(*other).enumerate() {
+                    count(place, *one as usize + *other as usize * stride);
+                }
+            }
+            (by, None) => (0..rows).for_each(|row| count(row, combination(by, row))),
+            (by, Some(places)) => {
+                for (place, row) in places.iter().enumerate() {
+                    count(place, combination(by, *row as usize));
+                }
+            }
+        }
+    }
+
+    /// Hits of a combination.
+    fn of(&self, combination: usize) -> u64 {
+        (0..self.lanes).map(|lane| u64::from(self.counts[lane * self.combinations + combination])).sum()
+    }
+}
+
+/// Finds the groups of rows in the order of time, which are grouped by nothing else.
+fn find_runs(
+    runs: &mut Vec<(u32, usize)>,
+    plan: &PanelPlan,
+    groups: &mut Groups,
+    views: &[View],
+    codes: &[Vec<u32>],
+    rows: usize,
+) {
+    runs.clear();
+    let mut first = 0;
+    while first < rows {
+        // Codes of times ascend within a chunk.
+        let same = |dimension: &usize| {
+            let codes = &codes[*dimension][first..];
+            codes.partition_point(|code| *code == codes[0])
+        };
+        let length = plan.dimensions.iter().map(same).min().unwrap_or(rows - first);
+        let shared = |dimension: &usize| views[*dimension].shared[codes[*dimension][first] as usize];
+        runs.push((groups.keys.number(plan.dimensions.iter().map(shared)), length));
+        first += length;
     }
 }

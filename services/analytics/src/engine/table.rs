@@ -45,48 +45,61 @@ pub(crate) fn table(
         })
         .collect();
     let end = panel.limit.map_or(count, |limit| panel.offset.saturating_add(limit)).min(count);
-    // Of a few rows among many, few keys are ever compared.
-    let sorted = end > count / 8;
+    let number = |place: usize, one: usize, other: usize| match by_metric.get(place) {
+        Some(Some(column)) => [column[one], column[other]],
+        _ => [None, None],
+    };
+    // Where numbers come first, they tell which groups are wanted, but for ties; the values of all
+    // others are never looked at.
+    let mut candidates: Vec<usize> = (0..count).collect();
+    let by_numbers = !panel.order.iter().any(|order| matches!(order.by, Column::Dimension(_)));
+    if by_numbers && end > 0 && end < count {
+        let compare = |one: &usize, other: &usize| {
+            order::compare(panel, |place| number(place, *one, *other), |_| Ordering::Equal)
+        };
+        let last = *candidates.select_nth_unstable_by(end - 1, compare).1;
+        candidates.retain(|group| compare(group, &last).is_le());
+    }
+    let sorted = end > candidates.len() / 8;
     let keys: Vec<Keys> = places
         .iter()
         .enumerate()
         .map(|(dimension, place)| {
-            let codes = numbers.groups.keys.codes(dimension, 0..count);
+            let codes = numbers.groups.keys.codes(dimension, candidates.iter().copied());
             Keys::new(&codes, &spaces[*place], sorted)
         })
         .collect();
 
+    // From here on, groups go by their places among the candidates.
     let compare = |one: &usize, other: &usize| {
         order::compare(
             panel,
-            |place| match by_metric.get(place) {
-                Some(Some(column)) => [column[*one], column[*other]],
-                _ => [None, None],
-            },
+            |place| number(place, candidates[*one], candidates[*other]),
             |dimension| keys.get(dimension).map_or(Ordering::Equal, |key| key.compare(*one, *other)),
         )
     };
-    let mut wanted: Vec<usize> = (0..count).collect();
-    if end < count && end > 0 {
+    let mut wanted: Vec<usize> = (0..candidates.len()).collect();
+    if end < wanted.len() && end > 0 {
         wanted.select_nth_unstable_by(end - 1, compare);
     }
     wanted.truncate(end);
     wanted.sort_unstable_by(compare);
     if panel.metrics.iter().any(is_quantile) {
-        numbers.finish_quantiles(Some(&wanted));
+        let groups: Vec<usize> = wanted.iter().map(|place| candidates[*place]).collect();
+        numbers.finish_quantiles(Some(&groups));
     }
     let rows = wanted
         .into_iter()
         .skip(panel.offset)
-        .map(|group| Row {
-            key: keys.iter().map(|key| key.value(group)).collect(),
+        .map(|place| Row {
+            key: keys.iter().map(|key| key.value(place)).collect(),
             metrics: panel
                 .metrics
                 .iter()
-                .enumerate()
-                .map(|(place, metric)| match &by_metric[place] {
-                    Some(column) => column[group],
-                    None => numbers.of(*metric, group),
+                .zip(&by_metric)
+                .map(|(metric, column)| match column {
+                    Some(column) => column[candidates[place]],
+                    None => numbers.of(*metric, candidates[place]),
                 })
                 .collect(),
         })
@@ -170,9 +183,9 @@ impl Numbers {
     fn of(&mut self, metric: Metric, group: usize) -> Option<f64> {
         let groups = &self.groups;
         let count = |counts: &[u64]| counts.get(group).map(|count| *count as f64);
-        let share = |good: fn(&super::groups::Statuses) -> u64| {
-            let statuses = groups.statuses.get(group)?;
-            (statuses.known > 0).then(|| good(statuses) as f64 / statuses.known as f64)
+        let share = |good: &[u64]| {
+            let (known, good) = (*groups.known.get(group)?, *good.get(group)?);
+            (known > 0).then(|| good as f64 / known as f64)
         };
         let durations = || groups.durations.get(group).filter(|durations| durations.known > 0);
         match metric {
@@ -183,19 +196,19 @@ impl Numbers {
             Metric::Addresses => count(&self.addresses),
             Metric::RequestBytes => groups.request_bytes.get(group).map(|sum| *sum as f64),
             Metric::ResponseBytes => groups.response_bytes.get(group).map(|sum| *sum as f64),
-            Metric::Errors => groups.statuses.get(group).map(|statuses| statuses.errors as f64),
-            Metric::ErrorRate => share(|statuses| statuses.errors),
-            Metric::SuccessRate => share(|statuses| statuses.successes),
+            Metric::Errors => count(&groups.errors),
+            Metric::ErrorRate => share(&groups.errors),
+            Metric::SuccessRate => share(&groups.successes),
             Metric::MeanDuration => durations().map(|it| it.sum as f64 / it.known as f64 / 1_000.0),
             Metric::MinDuration => durations().map(|it| it.min as f64 / 1_000.0),
             Metric::MaxDuration => durations().map(|it| it.max as f64 / 1_000.0),
             Metric::Duration(permille) => {
                 self.quantiles.as_mut()?.quantile(group, permille).map(|microseconds| microseconds / 1_000.0)
             }
-            Metric::FirstSeen | Metric::LastSeen => {
-                let (first, last) = groups.seen.get(group).filter(|(first, last)| first <= last)?;
-                Some(if metric == Metric::FirstSeen { *first as f64 } else { *last as f64 })
+            Metric::FirstSeen => {
+                groups.first.get(group).filter(|first| **first < i64::MAX).map(|it| *it as f64)
             }
+            Metric::LastSeen => groups.last.get(group).filter(|last| **last > i64::MIN).map(|it| *it as f64),
         }
     }
 
