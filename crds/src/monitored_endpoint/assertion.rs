@@ -53,6 +53,7 @@ pub enum AssertionSource {
     BodySize,
     ResponseTime,
     CertificateExpiration,
+    DomainExpiration,
     Connected,
     Ip,
     DnsRcode,

@@ -170,7 +170,7 @@ mod tests {
     async fn ask(rules: GuardRules, query: &str, conditions: &[&str]) -> Option<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
-        let router = router(Probers::new(rules).expect("probers"));
+        let router = router(Probers::new(rules, None).expect("probers"));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let query = query.replace("SELF", &at.to_string());
         let assertions: Vec<Assertion> = conditions
@@ -178,7 +178,7 @@ mod tests {
             .map(|text| Assertion { condition: (*text).into(), severity: Severity::Down })
             .collect();
         let probe = Probe::Http(HttpProbe::new(format!("http://{at}/probe?{query}")));
-        let own = Probers::new(GuardRules::default()).expect("probers");
+        let own = Probers::new(GuardRules::default(), None).expect("probers");
         let outcome = own.probe(Trust::Operator, "", &probe, &assertions, Duration::from_secs(10)).await;
         outcome.message
     }

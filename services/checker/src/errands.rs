@@ -7,8 +7,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{CertificateAnswer, Check, Errand, Store, Taken, now_ms};
 
-use crate::CheckerError;
-use crate::guard::GuardRules;
 use crate::probe::Probers;
 use crate::retry;
 
@@ -24,16 +22,8 @@ const AT_ONCE: usize = 64;
 /// Longest time to get a certificate.
 const CERTIFICATE_TIME: Duration = Duration::from_secs(10);
 
-/// Does errands until `shutdown`. `rules` say what may be asked.
-///
-/// # Errors
-/// When a prober cannot be made.
-pub async fn run_errands(
-    store: Store,
-    rules: GuardRules,
-    shutdown: CancellationToken,
-) -> Result<(), CheckerError> {
-    let probers = Probers::new(rules)?;
+/// Does errands until `shutdown`.
+pub async fn run_errands(store: Store, probers: Probers, shutdown: CancellationToken) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut pause = LOOK;
     while tokio::time::timeout(pause, shutdown.cancelled()).await.is_err() {
@@ -58,7 +48,6 @@ pub async fn run_errands(
             });
         }
     }
-    Ok(())
 }
 
 async fn do_one(store: Store, probers: Probers, Taken { id, errand }: Taken) {

@@ -45,9 +45,36 @@ fn authority(target: &str) -> &str {
     authority.rsplit('@').next().unwrap_or_default()
 }
 
+/// The host of a URL or of an address, without its port.
+pub(crate) fn host_of(target: &str) -> &str {
+    let authority = authority(target);
+    if authority.starts_with('[') {
+        return authority.split_once(']').map_or(authority, |(host, _)| &host[1..]);
+    }
+    match authority.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host,
+        _ => authority,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_has_a_host() {
+        for (target, host) in [
+            ("https://u:p@www.example.org:8443/x?y", "www.example.org"),
+            ("example.org:25", "example.org"),
+            ("example.org", "example.org"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("https://[2001:db8::1]/", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(target), host);
+        }
+    }
 
     #[tokio::test]
     async fn one_host_is_asked_by_so_many_at_once_and_holds_no_other_up() {

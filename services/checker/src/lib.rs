@@ -69,8 +69,6 @@ pub struct CheckerOptions {
     /// Time between this replica's heartbeats. Others take over within two of
     /// them when it dies; all replicas should have the same.
     pub heartbeat: Duration,
-    /// What probes may ask.
-    pub guard: GuardRules,
 }
 
 impl CheckerOptions {
@@ -81,7 +79,6 @@ impl CheckerOptions {
             concurrency: 256,
             poll: Duration::from_secs(2),
             heartbeat: Duration::from_secs(5),
-            guard: GuardRules::default(),
         }
     }
 }
@@ -109,6 +106,8 @@ impl ChangeHandle {
 
 /// What a checker works with.
 pub struct CheckerDeps<B> {
+    /// What asks.
+    pub probers: Probers,
     /// Where endpoints come from and results go.
     pub backend: B,
     /// Where its metrics are registered.
@@ -123,9 +122,6 @@ pub struct CheckerDeps<B> {
 /// what is away.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckerError {
-    /// A prober could not be made.
-    #[error(transparent)]
-    Prober(#[from] ProberError),
     /// The metrics are registered already.
     #[error("the checker's metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -137,9 +133,8 @@ pub enum CheckerError {
 /// # Errors
 /// When it cannot start.
 pub async fn run<B: Backend>(deps: CheckerDeps<B>, shutdown: CancellationToken) -> Result<(), CheckerError> {
-    let CheckerDeps { backend, registry, options, changes } = deps;
+    let CheckerDeps { probers, backend, registry, options, changes } = deps;
     let metrics = Metrics::new(&registry)?;
-    let probers = Probers::new(options.guard)?;
 
     let (results, recorder) = Recorder::start(backend.clone(), metrics.clone());
     let (say, tenures) = watch::channel(None);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{Endpoint, Origin, Probe};
 
 use crate::testing::{Fake, endpoint, eventually};
-use crate::{ChangeHandle, CheckerDeps, CheckerError, CheckerOptions, run};
+use crate::{ChangeHandle, CheckerDeps, CheckerError, CheckerOptions, GuardRules, Probers, run};
 
 struct Running {
     changes: ChangeHandle,
@@ -34,6 +34,7 @@ impl Running {
         let (changes, registry) = (ChangeHandle::new(), Registry::new());
         let shutdown = CancellationToken::new();
         let deps = CheckerDeps {
+            probers: Probers::new(GuardRules::default(), None).expect("probers"),
             backend: store.clone(),
             registry: registry.clone(),
             options,

@@ -16,7 +16,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
-use watchkeeper_checker::{ChangeHandle, CheckerDeps, CheckerError, CheckerOptions, run};
+use watchkeeper_checker::{
+    ChangeHandle, CheckerDeps, CheckerError, CheckerOptions, GuardRules, Probers, run,
+};
 use watchkeeper_store::{
     Endpoint, EndpointSpec, HttpProbe, NewEndpoint, Options, Origin, Probe, ProjectId, State, Store,
 };
@@ -91,6 +93,7 @@ fn checker(store: &Store, holder: &str) -> (CancellationToken, JoinHandle<Result
     options.poll = Duration::from_millis(100);
     options.heartbeat = Duration::from_secs(1);
     let deps = CheckerDeps {
+        probers: Probers::new(GuardRules::default(), None).expect("probers"),
         backend: store.clone(),
         registry: Registry::new(),
         options,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use watchkeeper_checker::{ChangeHandle, CheckerDeps, CheckerError, CheckerOptions, Probers};
+use watchkeeper_checker::{ChangeHandle, CheckerDeps, CheckerOptions, Probers};
 use watchkeeper_runtime::http::{Limits, bind, serve};
 
 use crate::{
@@ -15,14 +15,15 @@ use crate::{
 pub async fn run(args: CheckerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let options = required_postgres(args.process.database_ca.as_deref())?;
     let process = Process::start("checker", args.process.metrics_listen, &options, &shutdown).await?;
-    let deps = deps(&process, &args.probes, ChangeHandle::new());
-    blackbox(&args.probes, &shutdown).await?;
+    let probers = args.probes.probers()?;
+    let deps = deps(&process, &args.probes, &probers, ChangeHandle::new());
+    blackbox(&args.probes, &probers, &shutdown).await?;
     let notifier = vital(&shutdown, notify::deliver(&process, shutdown.clone()));
     process.started();
-    let errands = vital(&shutdown, errands(&process, &args.probes, shutdown.clone()));
+    let errands = vital(&shutdown, errands(&process, &probers, shutdown.clone()));
     watchkeeper_checker::run(deps, shutdown).await?;
     notifier.await??;
-    errands.await??;
+    errands.await?;
     process.finish().await;
     Ok(())
 }
@@ -30,35 +31,44 @@ pub async fn run(args: CheckerArgs, shutdown: CancellationToken) -> anyhow::Resu
 /// Does what APIs ask for beside the schedule.
 pub fn errands(
     process: &Process,
-    args: &ProbeArgs,
+    probers: &Probers,
     shutdown: CancellationToken,
-) -> impl Future<Output = Result<(), CheckerError>> + Send + 'static {
-    let (store, rules) = (process.store.clone(), args.guard());
-    async move { watchkeeper_checker::run_errands(store, rules, shutdown).await }
+) -> impl Future<Output = ()> + Send + 'static {
+    watchkeeper_checker::run_errands(process.store.clone(), probers.clone(), shutdown)
 }
 
 /// What a checker works with in this process.
 pub fn deps(
     process: &Process,
     args: &ProbeArgs,
+    probers: &Probers,
     changes: ChangeHandle,
 ) -> CheckerDeps<watchkeeper_store::Store> {
     // Of the embedded store there is one process: the one before it is dead, and nobody waits for its end.
     let name = if process.store.is_embedded() { "embedded".to_owned() } else { holder() };
     let usual = CheckerOptions::new(name);
     let options = CheckerOptions {
-        guard: args.guard(),
         concurrency: args.probe_concurrency.unwrap_or(usual.concurrency),
         heartbeat: args.checker_heartbeat,
         ..usual
     };
-    CheckerDeps { backend: process.store.clone(), registry: process.registry.clone(), options, changes }
+    CheckerDeps {
+        probers: probers.clone(),
+        backend: process.store.clone(),
+        registry: process.registry.clone(),
+        options,
+        changes,
+    }
 }
 
 /// Serves `/probe`, if an address for it is named.
-pub async fn blackbox(args: &ProbeArgs, shutdown: &CancellationToken) -> anyhow::Result<()> {
+pub async fn blackbox(
+    args: &ProbeArgs,
+    probers: &Probers,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let Some(address) = args.blackbox_listen else { return Ok(()) };
-    let router = watchkeeper_checker::blackbox::router(Probers::new(args.guard())?);
+    let router = watchkeeper_checker::blackbox::router(probers.clone());
     let listener = bind(address).await?;
     let answer = Duration::from_secs(125); // longer than any probe through it
     let limits = Limits {

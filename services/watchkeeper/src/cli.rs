@@ -10,9 +10,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use url::Url;
 use watchkeeper_analytics::DEFAULT_CACHE_BYTES;
 use watchkeeper_api::ApiOptions;
-use watchkeeper_checker::{GuardRules, HostLimit};
+use watchkeeper_checker::{GuardRules, HostLimit, ProberError, Probers};
 use watchkeeper_crds::durations;
 use watchkeeper_logger::{Bounds, Signup};
 use watchkeeper_runtime::telemetry::LogArgs;
@@ -430,6 +431,16 @@ pub struct ProbeArgs {
     /// all below; may be repeated
     #[arg(long, env = "WATCHKEEPER_PROBE_HOSTS", value_name = "NAMESPACE=HOST", value_delimiter = ',')]
     pub probe_hosts: Vec<HostLimit>,
+    /// List of registries to ask, by RDAP, when the registration of a domain ends, where an assertion is about
+    /// [DOMAIN_EXPIRATION]; an empty one asks nobody
+    #[arg(
+        long,
+        env = "WATCHKEEPER_RDAP_REGISTRIES",
+        default_value = "https://data.iana.org/rdap/dns.json",
+        value_parser = optional_url,
+        value_name = "URL"
+    )]
+    pub rdap_registries: OptionalUrl,
     /// Address to serve /probe?target=&module= on, as blackbox_exporter does; not served without. Private
     /// networks can be probed through it only as far as --probe-allow lets strangers
     #[arg(long, env = "WATCHKEEPER_BLACKBOX_LISTEN", value_name = "ADDR")]
@@ -448,15 +459,27 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     bounds.contains(&time).then_some(time).ok_or_else(|| "between 1s and 60s".to_owned())
 }
 
+/// A URL, or none.
+#[derive(Debug, Clone)]
+pub struct OptionalUrl(pub Option<Url>);
+
+fn optional_url(text: &str) -> Result<OptionalUrl, url::ParseError> {
+    Ok(OptionalUrl(if text.is_empty() { None } else { Some(text.parse()?) }))
+}
+
 impl ProbeArgs {
-    /// What probes may ask.
-    pub fn guard(&self) -> GuardRules {
-        GuardRules {
+    /// What makes checks, within what they may ask.
+    ///
+    /// # Errors
+    /// When names cannot be resolved, or TLS cannot be set up.
+    pub fn probers(&self) -> Result<Probers, ProberError> {
+        let rules = GuardRules {
             allow: self.probe_allow.clone(),
             deny: self.probe_deny.clone(),
             metadata: self.probe_allow_metadata.clone(),
             hosts: self.probe_hosts.clone(),
-        }
+        };
+        Probers::new(rules, self.rdap_registries.0.clone())
     }
 }
 

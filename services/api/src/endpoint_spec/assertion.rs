@@ -1,7 +1,7 @@
 //! Assertions: the parts of one become its text, and every text is understood
 //! before it is kept.
 
-use watchkeeper_assertions::{Subject, literal, parse};
+use watchkeeper_assertions::{literal, parse};
 use watchkeeper_crds::monitored_endpoint::{AssertionComparison, AssertionSource, AssertionSpec, Severity};
 use watchkeeper_store::Assertion;
 
@@ -22,14 +22,7 @@ fn assertion(index: usize, spec: &AssertionSpec) -> Result<Assertion, SpecError>
         }
     };
     let part = if spec.condition.is_some() { ".condition" } else { "" };
-    let parsed = parse(&condition).map_err(|error| fault(part, error.to_string()))?;
-    if parsed.mentions(Subject::Domain) {
-        return Err(fault(
-            part,
-            "[DOMAIN_EXPIRATION] is not looked up: watch the registration where it is kept, and remove this"
-                .into(),
-        ));
-    }
+    parse(&condition).map_err(|error| fault(part, error.to_string()))?;
     let severity = match spec.severity {
         Severity::Down => watchkeeper_store::Severity::Down,
         Severity::Degraded => watchkeeper_store::Severity::Degraded,
@@ -50,6 +43,7 @@ fn text(spec: &AssertionSpec) -> Option<String> {
         AssertionSource::BodySize => "[BODY_SIZE]".into(),
         AssertionSource::ResponseTime => "[RESPONSE_TIME]".into(),
         AssertionSource::CertificateExpiration => "[CERTIFICATE_EXPIRATION]".into(),
+        AssertionSource::DomainExpiration => "[DOMAIN_EXPIRATION]".into(),
         AssertionSource::Connected => "[CONNECTED]".into(),
         AssertionSource::Ip => "[IP]".into(),
         AssertionSource::DnsRcode => "[DNS_RCODE]".into(),
@@ -101,6 +95,10 @@ mod tests {
                 json!({"source": "Body", "property": "items[0].id", "comparison": "Exists"}),
                 "has([BODY].items[0].id) == true",
             ),
+            (
+                json!({"source": "DomainExpiration", "comparison": "GreaterThan", "target": "720h"}),
+                "[DOMAIN_EXPIRATION] > 720h",
+            ),
             (json!({"source": "Body", "comparison": "Equals", "target": "a, b"}), "[BODY] == lit(\"a, b\")"),
         ] {
             assert_eq!(read(spec).expect(text).condition, text);
@@ -118,7 +116,5 @@ mod tests {
         let error =
             read(json!({"source": "Body", "comparison": "Matches", "target": "a["})).expect_err("regex");
         assert!(error.message.contains("regular expression"), "{error}");
-        let error = read(json!({"condition": "[DOMAIN_EXPIRATION] > 720h"})).expect_err("not looked up");
-        assert!(error.message.contains("not looked up"), "{error}");
     }
 }

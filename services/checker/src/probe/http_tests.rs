@@ -40,7 +40,7 @@ impl HttpProber {
 }
 
 fn prober(trust: Trust) -> HttpProber {
-    HttpProber { trust, probers: Probers::new(GuardRules::default()).expect("probers") }
+    HttpProber { trust, probers: Probers::new(GuardRules::default(), None).expect("probers") }
 }
 
 async fn operator(probe: &HttpProbe) -> Outcome {
@@ -310,7 +310,7 @@ async fn an_allowed_network_is_open_to_strangers() {
     let at = serve(Router::new().route("/", get(|| async { "hello" }))).await;
     let allow = ["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")];
     let rules = GuardRules { allow: allow.to_vec(), ..GuardRules::default() };
-    let prober = HttpProber { trust: Trust::Stranger, probers: Probers::new(rules).expect("probers") };
+    let prober = HttpProber { trust: Trust::Stranger, probers: Probers::new(rules, None).expect("probers") };
     let probe = HttpProbe::new(format!("http://localhost:{}/", at.port()));
     assert!(prober.probe(&probe, TIMEOUT).await.ok);
 }

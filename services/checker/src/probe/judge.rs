@@ -31,7 +31,12 @@ impl Judge {
     }
 
     pub fn wants_body(&self) -> bool {
-        self.conditions.iter().any(|(condition, _)| condition.mentions(Subject::Body))
+        self.mentions(Subject::Body)
+    }
+
+    /// Whether an assertion is about `subject`.
+    pub fn mentions(&self, subject: Subject) -> bool {
+        self.conditions.iter().any(|(condition, _)| condition.mentions(subject))
     }
 
     /// Whether an assertion decides about `subject`, so that the probe's default does not.
@@ -69,6 +74,18 @@ impl Judge {
         }
         if ok {
             for (condition, severity) in &self.conditions {
+                // What a registry does not tell says nothing against the endpoint.
+                if condition.mentions(Subject::Domain) {
+                    match &seen.domain {
+                        None => continue,
+                        Some(Err(why)) => {
+                            degraded = true;
+                            messages.push(format!("[DOMAIN_EXPIRATION] is not known: {why}"));
+                            continue;
+                        }
+                        Some(Ok(_)) => {}
+                    }
+                }
                 if let Err(why) = condition.judge(&facts(&seen, duration)) {
                     match severity {
                         Severity::Down => ok = false,
@@ -98,7 +115,7 @@ fn facts(seen: &Seen, duration: Duration) -> Facts<'_> {
         ip: seen.ip.map(|ip| ip.to_string()),
         dns_rcode: seen.dns.as_ref().map(|dns| dns.rcode.as_str()),
         certificate_expiration: seen.chain.as_ref().map(|chain| chain.expires_at - now_ms()),
-        domain_expiration: None,
+        domain_expiration: seen.domain.clone().and_then(Result::ok),
         headers: seen
             .headers
             .iter()

@@ -9,6 +9,7 @@ mod grpc;
 mod http;
 mod icmp;
 mod judge;
+mod registration;
 mod resolver;
 pub(crate) mod seen;
 mod starttls;
@@ -19,18 +20,24 @@ mod websocket;
 #[cfg(test)]
 mod lying_tests;
 #[cfg(test)]
+mod secure_tests;
+#[cfg(test)]
 mod type_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use url::Url;
+use watchkeeper_assertions::Subject;
 use watchkeeper_store::{Assertion, CertificateAnswer, Endpoint, Probe};
 
 use crate::guard::{Guard, GuardRules, Trust};
+use crate::hosts::host_of;
 use crate::result::Outcome;
 use dial::Tools;
 use judge::Judge;
+use registration::Registrations;
 use resolver::Resolver;
 use seen::Seen;
 use tls::Trusted;
@@ -49,16 +56,24 @@ pub struct Probers {
     rules: Arc<GuardRules>,
     resolver: Resolver,
     trusted: Trusted,
+    registrations: Registrations,
 }
 
 impl Probers {
-    /// Probers that ask what `rules` let them ask.
+    /// Probers that ask what `rules` let them ask, and registries of domains that the list at
+    /// `registries` names (RFC 9224), or none.
     ///
     /// # Errors
     /// When the system's resolver cannot be used.
-    pub fn new(rules: GuardRules) -> Result<Self, ProberError> {
+    pub fn new(rules: GuardRules, registries: Option<Url>) -> Result<Self, ProberError> {
         let resolver = Resolver::system().map_err(ProberError::Resolver)?;
-        Ok(Self { rules: Arc::new(rules), resolver, trusted: Trusted::load() })
+        Ok(Self::with(rules, resolver, registries))
+    }
+
+    fn with(rules: GuardRules, resolver: Resolver, registries: Option<Url>) -> Self {
+        let trusted = Trusted::load();
+        let registrations = Registrations::new(registries, &trusted);
+        Self { rules: Arc::new(rules), resolver, trusted, registrations }
     }
 
     /// Probers whose names come to the addresses that they are told.
@@ -67,7 +82,7 @@ impl Probers {
         rules: GuardRules,
         answer: impl Fn(&str) -> Vec<std::net::IpAddr> + Send + Sync + 'static,
     ) -> Self {
-        Self { rules: Arc::new(rules), resolver: Resolver::told(answer), trusted: Trusted::load() }
+        Self::with(rules, Resolver::told(answer), None)
     }
 
     /// Checks an endpoint by one attempt, for at most its timeout. Whatever goes
@@ -99,6 +114,10 @@ impl Probers {
         let duration = seen.answered.unwrap_or_else(|| start.elapsed());
         seen.end();
         let result = result.unwrap_or_else(|_| Err(seen.stage.overdue(timeout)));
+        if result.is_ok() && judge.mentions(Subject::Domain) {
+            let left = (start + timeout).saturating_duration_since(Instant::now());
+            seen.domain = self.registrations.left(host_of(probe.target()), left).await;
+        }
         judge.outcome(probe, result, seen, duration)
     }
 

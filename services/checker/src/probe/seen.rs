@@ -57,6 +57,8 @@ pub(crate) struct Seen {
     pub chain: Option<Chain>,
     pub dns: Option<DnsSeen>,
     pub grpc_status: Option<u32>,
+    /// Time until the registration of the target's domain ends, milliseconds, or why nobody knows.
+    pub domain: Option<Result<i64, String>>,
     /// Whether an expectation written as a regular expression was not met.
     pub regex_failed: bool,
 }

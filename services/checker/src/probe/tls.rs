@@ -70,6 +70,14 @@ impl Trusted {
         Ok(stream)
     }
 
+    /// What an ordinary client trusts.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub fn usual(&self) -> Result<ClientConfig, String> {
+        self.config(&TlsOptions::default(), &[]).map(|(config, _)| config)
+    }
+
     fn config(
         &self,
         options: &TlsOptions,

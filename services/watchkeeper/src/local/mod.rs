@@ -121,11 +121,12 @@ pub async fn run(
         local.process.registry.clone(),
         shutdown.clone(),
     )?);
-    let deps = checker::deps(&local.process, &local.args.probes, local.changes.clone());
-    checker::blackbox(&local.args.probes, &shutdown).await?;
+    let probers = local.args.probes.probers()?;
+    let deps = checker::deps(&local.process, &local.args.probes, &probers, local.changes.clone());
+    checker::blackbox(&local.args.probes, &probers, &shutdown).await?;
     let checker = vital(&shutdown, watchkeeper_checker::run(deps, shutdown.clone()));
     let notifier = vital(&shutdown, notify::deliver(&local.process, shutdown.clone()));
-    let errands = vital(&shutdown, checker::errands(&local.process, &local.args.probes, shutdown.clone()));
+    let errands = vital(&shutdown, checker::errands(&local.process, &probers, shutdown.clone()));
 
     let outer = Router::new().fallback(move |request: Request| {
         let router = current.borrow().clone();
@@ -138,7 +139,7 @@ pub async fn run(
 
     checker.await??;
     notifier.await??;
-    errands.await??;
+    errands.await?;
     upkeep.await?;
     sites.processing.await?;
     swap.await?;

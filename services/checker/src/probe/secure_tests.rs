@@ -1,0 +1,278 @@
+//! What is spoken over TLS, and credentials: against real servers of each protocol.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::get;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use watchkeeper_store::{
+    Assertion, ConnectOptions, DnsProbe, DnsTransport, Exchange, HttpAuth, HttpProbe, HttpVersion, Probe,
+    Severity, StartTls, TcpProbe, TlsOptions,
+};
+
+use crate::Outcome;
+use crate::guard::{GuardRules, Trust};
+use crate::probe::Probers;
+
+async fn ask(probe: Probe, conditions: &[&str]) -> Outcome {
+    let probers = Probers::told(GuardRules::default(), |_| vec![IpAddr::from([127, 0, 0, 1])]);
+    let assertions: Vec<Assertion> = conditions
+        .iter()
+        .map(|condition| Assertion { condition: (*condition).into(), severity: Severity::Down })
+        .collect();
+    probers.probe(Trust::Operator, "", &probe, &assertions, Duration::from_secs(5)).await
+}
+
+fn message(outcome: &Outcome) -> &str {
+    outcome.message.as_deref().unwrap_or_default()
+}
+
+/// A certificate that vouches for itself.
+struct Own {
+    certificate: CertificateDer<'static>,
+    pem: String,
+    key: KeyPair,
+}
+
+impl Own {
+    fn new(name: &str) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        let made = params.self_signed(&key).expect("a certificate");
+        Self { certificate: made.der().clone(), pem: made.pem(), key }
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
+    }
+
+    /// What a client trusts that trusts this alone.
+    fn trusted(&self) -> TlsOptions {
+        TlsOptions { ca: Some(self.pem.clone()), ..TlsOptions::default() }
+    }
+}
+
+/// A server's side of TLS, which takes clients with the certificate of `client` alone, where there is one.
+fn acceptor(own: &Own, client: Option<&Own>, protocols: &[&str]) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let builder = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(client.certificate.clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        }
+    };
+    let mut config =
+        builder.with_single_cert(vec![own.certificate.clone()], own.key()).expect("a configuration");
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A listener behind TLS, for `axum::serve`.
+struct Behind(TcpListener, TlsAcceptor);
+
+impl axum::serve::Listener for Behind {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((socket, from)) = self.0.accept().await else { continue };
+            if let Ok(stream) = self.1.accept(socket).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+async fn listen() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, port)
+}
+
+/// A web server that tells the version of HTTP that it was asked in; returns its port.
+async fn web(acceptor: TlsAcceptor) -> u16 {
+    let (listener, port) = listen().await;
+    let router = Router::new().route("/", get(async |request: Request| format!("{:?}", request.version())));
+    tokio::spawn(async move { axum::serve(Behind(listener, acceptor), router).await });
+    port
+}
+
+fn https(port: u16, tls: TlsOptions) -> HttpProbe {
+    HttpProbe { tls, ..HttpProbe::new(format!("https://own.test:{port}/")) }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_who_asks_for_one() {
+    let (own, client) = (Own::new("own.test"), Own::new("client.test"));
+    let port = web(acceptor(&own, Some(&client), &[])).await;
+    let shown = TlsOptions {
+        client_certificate: Some(client.pem.clone()),
+        client_key: Some(client.key.serialize_pem()),
+        ..own.trusted()
+    };
+    let known = ask(Probe::Http(https(port, shown.clone())), &[]).await;
+    assert!(known.ok, "{known:?}");
+    let unknown = ask(Probe::Http(https(port, own.trusted())), &[]).await;
+    assert!(!unknown.ok, "{unknown:?}");
+    let keyless = TlsOptions { client_key: None, ..shown };
+    let keyless = ask(Probe::Http(https(port, keyless)), &[]).await;
+    assert!(message(&keyless).contains("a client certificate needs its key"), "{keyless:?}");
+}
+
+#[tokio::test]
+async fn the_version_of_http_is_agreed_on_or_insisted_on() {
+    let own = Own::new("own.test");
+    let both = web(acceptor(&own, None, &["h2", "http/1.1"])).await;
+    let old = web(acceptor(&own, None, &["http/1.1"])).await;
+    for (port, version, body) in [
+        (both, HttpVersion::Auto, "HTTP/2.0"),
+        (both, HttpVersion::Http1, "HTTP/1.1"),
+        (both, HttpVersion::Http2, "HTTP/2.0"),
+        (old, HttpVersion::Auto, "HTTP/1.1"),
+    ] {
+        let probe = HttpProbe { version, ..https(port, own.trusted()) };
+        let outcome = ask(Probe::Http(probe), &[&format!("[BODY] == {body}")]).await;
+        assert!(outcome.ok, "{version:?}: {outcome:?}");
+    }
+    let probe = HttpProbe { version: HttpVersion::Http2, ..https(old, own.trusted()) };
+    let refused = ask(Probe::Http(probe), &[]).await;
+    assert!(!refused.ok && !message(&refused).is_empty(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn credentials_are_sent_and_wrong_ones_are_down() {
+    let (listener, port) = listen().await;
+    let router = Router::new().route(
+        "/{scheme}",
+        get(async |request: Request| {
+            let wanted = match request.uri().path() {
+                "/basic" => "Basic YW5uOmEgOiBi",
+                _ => "Bearer t0ken",
+            };
+            let sent = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+            if sent == Some(wanted) { http::StatusCode::OK } else { http::StatusCode::UNAUTHORIZED }
+        }),
+    );
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let basic = |password: &str| HttpAuth::Basic { username: "ann".into(), password: password.into() };
+    let bearer = |token: &str| HttpAuth::Bearer { token: token.into() };
+    for (path, auth, ok) in [
+        ("basic", Some(basic("a : b")), true),
+        ("basic", Some(basic("other")), false),
+        ("basic", None, false),
+        ("bearer", Some(bearer("t0ken")), true),
+        ("bearer", Some(bearer("s3cret")), false),
+    ] {
+        let probe = HttpProbe { auth, ..HttpProbe::new(format!("http://own.test:{port}/{path}")) };
+        let outcome = ask(Probe::Http(probe), &[]).await;
+        assert_eq!((outcome.ok, outcome.status), (ok, Some(if ok { 200 } else { 401 })), "{path}");
+        assert!(!message(&outcome).contains("s3cret"), "{outcome:?}");
+    }
+    let in_url = HttpProbe::new(format!("http://ann:a%20:%20b@own.test:{port}/basic"));
+    assert!(ask(Probe::Http(in_url), &[]).await.ok);
+}
+
+#[tokio::test]
+async fn a_mail_server_goes_on_in_tls() {
+    let own = Own::new("own.test");
+    let acceptor = acceptor(&own, None, &[]);
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut socket = BufReader::new(socket);
+                for (answer, line) in [("220 own.test\r\n", "EHLO"), ("250 STARTTLS\r\n", "STARTTLS")] {
+                    socket.write_all(answer.as_bytes()).await.expect("sent");
+                    let mut heard = String::new();
+                    socket.read_line(&mut heard).await.expect("a line");
+                    assert!(heard.starts_with(line), "{heard}");
+                }
+                socket.write_all(b"220 go on\r\n").await.expect("sent");
+                let mut stream = BufReader::new(acceptor.accept(socket.into_inner()).await.expect("TLS"));
+                let mut heard = String::new();
+                stream.read_line(&mut heard).await.expect("a line");
+                stream.write_all(format!("250 {heard}").as_bytes()).await.expect("sent");
+            });
+        }
+    });
+    let step = |expect: Option<&str>, send: Option<&str>| Exchange {
+        expect: expect.map(Into::into),
+        send: send.map(Into::into),
+        starttls: false,
+    };
+    let probe = Probe::Tcp(TcpProbe {
+        address: format!("own.test:{port}"),
+        conversation: vec![step(None, Some("NOOP")), step(Some("^250 NOOP"), None)],
+        starttls: Some(StartTls::Smtp),
+        tls: Some(own.trusted()),
+        connect: ConnectOptions::default(),
+    });
+    let outcome = ask(probe, &["[CERTIFICATE_EXPIRATION] > 24h"]).await;
+    assert!(outcome.ok, "{outcome:?}");
+    assert_eq!(outcome.seen.chain.map(|chain| chain.names), Some(vec!["own.test".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_name_is_asked_for_over_tls() {
+    use hickory_resolver::proto::op::{Message, MessageType};
+    use hickory_resolver::proto::rr::{RData, Record, rdata::A};
+
+    let own = Own::new("own.test");
+    let acceptor = acceptor(&own, None, &[]);
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let length = stream.read_u16().await.expect("a length");
+            let mut query = vec![0; length.into()];
+            stream.read_exact(&mut query).await.expect("a query");
+            let query = Message::from_vec(&query).expect("a query");
+            let name = query.queries[0].name.clone();
+            let mut answer = query.into_response();
+            answer.metadata.message_type = MessageType::Response;
+            answer.add_answer(Record::from_rdata(name, 60, RData::A(A::new(192, 0, 2, 9))));
+            let bytes = answer.to_vec().expect("bytes");
+            stream.write_u16(u16::try_from(bytes.len()).expect("short")).await.expect("sent");
+            stream.write_all(&bytes).await.expect("sent");
+        }
+    });
+    let probe = |tls: TlsOptions| {
+        Probe::Dns(DnsProbe {
+            server: Some(format!("own.test:{port}")),
+            transport: DnsTransport::Tls,
+            name: "a.test".into(),
+            record_type: "A".into(),
+            expected: vec!["192.0.2.9".into()],
+            exact: true,
+            rcodes: Vec::new(),
+            tls,
+            connect: ConnectOptions::default(),
+        })
+    };
+    let outcome = ask(probe(own.trusted()), &["[DNS_RCODE] == NOERROR"]).await;
+    assert!(outcome.ok, "{outcome:?}");
+    let unknown = ask(probe(TlsOptions::default()), &[]).await;
+    assert!(message(&unknown).starts_with("TLS: "), "{unknown:?}");
+}
