@@ -16,6 +16,7 @@ on_both_stores! {
     a_range_and_a_zone_choose_their_hits
     what_cannot_be_understood_is_refused_by_its_name
     a_table_and_its_csv_hold_every_row
+    the_requests_that_a_page_is_about_are_a_file
     what_strangers_send_is_text_and_never_markup_nor_formula
     only_who_may_look_looks
     a_session_begins_by_the_token_and_ends
@@ -289,6 +290,23 @@ async fn a_table_and_its_csv_hold_every_row(fresh: Fresh) {
     assert!(page.text().contains("All 130"));
     let activity = project.get(&format!("/table/activity?{RANGE}")).await;
     assert!(activity.text().contains("<th scope=\"col\">Time</th>"), "the chart has a table");
+}
+
+async fn the_requests_that_a_page_is_about_are_a_file(fresh: Fresh) {
+    let project = project(&fresh, &known()).await;
+    let lines = async |query: &str| {
+        let file = project.get(&format!("/requests.csv?{RANGE}{query}")).await;
+        assert_eq!(file.status, 200, "{}", file.text());
+        assert!(file.text().starts_with("ts,") || file.text().contains("path"), "{}", file.text());
+        file.text().lines().count() - 1
+    };
+    assert_eq!(lines("&bots=1").await, 10);
+    assert_eq!(lines("&bots=1&path=/v1/a").await, 4);
+    assert_eq!(lines("&bots=1&status=201").await, 1);
+    let page = project.get(&format!("?{RANGE}&path=/v1/a")).await;
+    let link =
+        page.text().split("requests.csv?").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
+    assert!(link.expect("a link").contains("path="), "its link keeps the filters");
 }
 
 async fn what_strangers_send_is_text_and_never_markup_nor_formula(fresh: Fresh) {

@@ -12,6 +12,7 @@ mod monitors;
 mod overview;
 mod page;
 mod panels;
+mod requests;
 mod settings;
 mod shared;
 mod shares;
@@ -108,6 +109,7 @@ fn readable() -> Router<Api> {
 /// What only its owner and the administrator do.
 fn manageable() -> Router<Api> {
     Router::new()
+        .route("/requests.csv", get(requests::csv))
         .route("/settings", get(settings::page).post(settings::save))
         .route("/shares", post(shares::create))
         .route("/shares/{id}/revoke", post(shares::revoke))

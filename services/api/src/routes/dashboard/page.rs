@@ -193,7 +193,7 @@ pub(super) async fn page(
         traffic: with_tabs(traffic, "traffic", "traffic", "Traffic", TRAFFIC),
         referrers: list("referrers"),
         users: look.people.then(|| list("users")),
-        export: look.manages.then(|| export(&look, &scope)),
+        export: look.manages.then(|| format!("{}/requests.csv{}", look.base, filters.query())),
         empty: totals.first().copied().flatten().unwrap_or_default() == 0.0,
     };
     render(&page)
@@ -242,15 +242,6 @@ pub(super) async fn answer(api: &Api, project: ProjectId, question: &Question) -
         }
         AskError::Store(error) => PageError::store(&error),
     })
-}
-
-/// The export of the period's hits, whatever filters are in force.
-fn export(look: &Look, scope: &Scope<'_>) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("project", &look.project.user_id.to_string()).append_pair("format", "csv");
-    query.append_pair("from", &crate::times::rfc3339(scope.period.from));
-    query.append_pair("to", &crate::times::rfc3339(scope.period.to));
-    format!("/api/v1/export?{}", query.finish())
 }
 
 pub(super) fn bar(look: &Look, scope: &Scope<'_>, links: &Links<'_>) -> Bar {

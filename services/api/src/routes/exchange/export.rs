@@ -139,9 +139,22 @@ async fn export(api: &Api, headers: &HeaderMap, body: &Value) -> Result<Response
         zone: period.zone.clone(),
         condition: wanted.condition.clone(),
     };
+    stream(api, &project, wanted.format, selection).await
+}
+
+/// Answers with the file of a selection, as soon as there is room for another export.
+///
+/// # Errors
+/// When the server shuts down meanwhile.
+pub(in crate::routes) async fn stream(
+    api: &Api,
+    project: &Project,
+    format: Format,
+    selection: Selection,
+) -> Result<Response, ApiError> {
     let permit = api.exports.clone().acquire_owned().await.map_err(|e| ApiError::internal(&e))?;
     let (producer, chunks) = pipe::to_client();
-    let (store, format, id) = (api.store.clone(), wanted.format, project.id);
+    let (store, id) = (api.store.clone(), project.id);
     tokio::spawn(async move {
         let _permit = permit;
         if let Err(error) = write(&store, id, format, &selection, &producer).await {
@@ -150,7 +163,7 @@ async fn export(api: &Api, headers: &HeaderMap, body: &Value) -> Result<Response
             producer.give(Err(broken)).await;
         }
     });
-    let name = format!("attachment; filename=\"{}.{format}\"", file_name(&project));
+    let name = format!("attachment; filename=\"{}.{format}\"", file_name(project));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
         (CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(|e| ApiError::internal(&e))?),

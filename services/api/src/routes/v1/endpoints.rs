@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use watchkeeper_crds::{
     MonitoredEndpoint,
@@ -44,7 +44,14 @@ pub(in crate::routes) async fn list(
     // Before the list: what changes meanwhile is then told again rather than never.
     let cursor = api.store.last_transition().await.map_err(|e| store_error(&e).into_response())?;
     let endpoints = views(api, origin).await.map_err(IntoResponse::into_response)?;
-    Ok(Json(json!({ "endpoints": endpoints, "cursor": cursor.to_string() })).into_response())
+    Ok(Json(List { endpoints, cursor: cursor.to_string() }).into_response())
+}
+
+/// A list of endpoints, and the last transition that it knows of.
+#[derive(Serialize)]
+struct List {
+    endpoints: Vec<EndpointView>,
+    cursor: String,
 }
 
 /// The endpoints with their uptimes.
