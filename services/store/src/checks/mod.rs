@@ -69,27 +69,52 @@ impl Store {
     }
 
     /// Uptime of every endpoint that was checked in the last 30 days before
-    /// `now`. Where that is much work, the answer may be some seconds old.
+    /// `now`. Of many endpoints, the answer may be up to a minute old, and
+    /// nobody waits for a newer one.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn uptimes(&self, now: i64) -> Result<HashMap<i64, Uptime>> {
         let mut known = self.uptimes.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.is_fresh(now)) {
+        if let Some(known) = known.as_mut().filter(|known| known.is_good(now)) {
+            if !known.renewing && !known.is_fresh() {
+                known.renewing = true;
+                tokio::spawn(self.clone().renew_uptimes(now));
+            }
             return Ok(known.uptimes.clone());
         }
-        let begin = Instant::now();
+        let made = self.make_uptimes(now).await?;
+        Ok(known.insert(made).uptimes.clone())
+    }
+
+    async fn renew_uptimes(self, now: i64) {
+        let made = self.make_uptimes(now).await;
+        let mut known = self.uptimes.lock().await;
+        match made {
+            Ok(made) => *known = Some(made),
+            Err(error) => {
+                tracing::warn!(%error, "uptimes could not be made anew");
+                // Whoever asks next waits for them, and hears what is wrong.
+                *known = None;
+            }
+        }
+    }
+
+    async fn make_uptimes(&self, now: i64) -> Result<KnownUptimes> {
+        let made = Instant::now();
         let from = [1, 7, 30].map(|days| days_before(now, days));
         let [day, week, month] = self.availabilities(from, now).await?;
         let of = |all: &HashMap<i64, Availability>, id| all.get(id).and_then(Availability::uptime);
-        let uptimes: HashMap<i64, Uptime> = month
+        let uptimes = month
             .keys()
             .map(|id| (*id, Uptime { day: of(&day, id), week: of(&week, id), month: of(&month, id) }))
             .collect();
-        *known = Some(KnownUptimes { now, taken: begin.elapsed(), made: begin, uptimes: uptimes.clone() });
-        Ok(uptimes)
+        Ok(KnownUptimes { now, taken: made.elapsed(), made, renewing: false, uptimes })
     }
 }
+
+/// Endpoints from which on their uptimes may be those of a moment ago.
+const MANY: usize = 200;
 
 /// Uptimes of a moment ago.
 #[derive(Debug)]
@@ -98,15 +123,20 @@ pub(crate) struct KnownUptimes {
     /// How long they took to make.
     taken: Duration,
     made: Instant,
+    /// Whether newer ones are being made.
+    renewing: bool,
     uptimes: HashMap<i64, Uptime>,
 }
 
 impl KnownUptimes {
-    /// Whether they do: making them must not take more than a fiftieth of the
-    /// time, and what took no time is always made anew.
-    fn is_fresh(&self, now: i64) -> bool {
-        let worth = self.taken > Duration::from_millis(20) && now >= self.now;
-        worth && self.made.elapsed() < (self.taken * 50).min(Duration::from_secs(60))
+    /// Whether they will do.
+    fn is_good(&self, now: i64) -> bool {
+        self.uptimes.len() >= MANY && now >= self.now && self.made.elapsed() < Duration::from_secs(60)
+    }
+
+    /// Whether newer ones can wait: making them must not take more than a fiftieth of the time.
+    fn is_fresh(&self) -> bool {
+        self.made.elapsed() < (self.taken * 50).clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
 }
 
