@@ -297,7 +297,8 @@ async fn the_requests_that_a_page_is_about_are_a_file(fresh: Fresh) {
     let lines = async |query: &str| {
         let file = project.get(&format!("/requests.csv?{RANGE}{query}")).await;
         assert_eq!(file.status, 200, "{}", file.text());
-        assert!(file.text().starts_with("ts,") || file.text().contains("path"), "{}", file.text());
+        let head = file.text().lines().next().unwrap_or_default().to_owned();
+        assert!(head.split(',').any(|column| column == "path"), "{head}");
         file.text().lines().count() - 1
     };
     assert_eq!(lines("&bots=1").await, 10);
