@@ -46,7 +46,7 @@ async fn run() -> Result<()> {
     let slow = usize::try_from(number("WATCHKEEPER_BENCH_SLOW_ENDPOINTS", 10_000))?;
     // What a peer costs a check shows soon, and that a minute's endpoints are all kept takes some minutes.
     let shorter = time.min(Duration::from_secs(120));
-    let calm = time.clamp(Duration::from_secs(60), Duration::from_secs(240));
+    let longer = time.clamp(Duration::from_secs(60), Duration::from_secs(240));
     let targets = Targets::start().await?;
 
     println!("| what | checks a second | processor seconds for 1,000 | memory, MiB |\n|---|---|---|---|");
@@ -62,7 +62,7 @@ async fn run() -> Result<()> {
         None => println!("Gatus is skipped: there is none on PATH and WATCHKEEPER_BENCH_GATUS names none"),
     }
     ratios("blackbox_exporter", &own, &blackbox);
-    let calm = watch(&targets, slow, Duration::from_secs(60), calm, true).await?;
+    let calm = watch(&targets, slow, Duration::from_secs(60), longer, true).await?;
     row(&format!("checker on one core, {slow} endpoints at 60 s"), &calm);
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::probe::split_port;
+
 /// Probes of one host under way at once.
 const PER_HOST: usize = 64;
 
@@ -48,13 +50,7 @@ fn authority(target: &str) -> &str {
 /// The host of a URL or of an address, without its port.
 pub(crate) fn host_of(target: &str) -> &str {
     let authority = authority(target);
-    if authority.starts_with('[') {
-        return authority.split_once(']').map_or(authority, |(host, _)| &host[1..]);
-    }
-    match authority.split_once(':') {
-        Some((host, port)) if !port.contains(':') => host,
-        _ => authority,
-    }
+    split_port(authority).map_or(authority, |(host, _)| host)
 }
 
 #[cfg(test)]

@@ -471,7 +471,7 @@ impl ProbeArgs {
     /// What makes checks, within what they may ask.
     ///
     /// # Errors
-    /// When names cannot be resolved, or TLS cannot be set up.
+    /// When the system's resolver cannot be used.
     pub fn probers(&self) -> Result<Probers, ProberError> {
         let rules = GuardRules {
             allow: self.probe_allow.clone(),

@@ -186,6 +186,8 @@ impl<'a> Block<'a> {
         }
         if wants.duration || wants.quantiles {
             chunk.integers(Column::DurationUs).gather(rows, &mut inputs.durations);
+        }
+        if wants.quantiles {
             inputs.durations_known = !inputs.durations.contains(&UNKNOWN);
         }
         if wants.request_bytes {

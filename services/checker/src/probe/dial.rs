@@ -132,15 +132,11 @@ async fn open(ip: IpAddr, port: u16) -> io::Result<TcpStream> {
     TcpStream::connect(SocketAddr::new(ip, port)).await
 }
 
-/// Splits `host:port`; IPv6 stands in brackets.
-///
-/// # Errors
-/// A sentence about how to write it.
-pub(crate) fn host_port(address: &str, default: Option<u16>) -> Result<(&str, u16), String> {
-    let wrong = || format!("`{address}` is not an address: write it as host:port or [ipv6]:port");
-    let (host, port) = match address.strip_prefix('[') {
+/// The host of an address and its port as they stand; `None` when a bracket is not closed.
+pub(crate) fn split_port(address: &str) -> Option<(&str, Option<&str>)> {
+    Some(match address.strip_prefix('[') {
         Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
+            let (host, rest) = rest.split_once(']')?;
             (host, rest.strip_prefix(':'))
         }
         None => match address.split_once(':') {
@@ -149,7 +145,16 @@ pub(crate) fn host_port(address: &str, default: Option<u16>) -> Result<(&str, u1
             Some((host, port)) => (host, Some(port)),
             None => (address, None),
         },
-    };
+    })
+}
+
+/// Splits `host:port`; IPv6 stands in brackets.
+///
+/// # Errors
+/// A sentence about how to write it.
+pub(crate) fn host_port(address: &str, default: Option<u16>) -> Result<(&str, u16), String> {
+    let wrong = || format!("`{address}` is not an address: write it as host:port or [ipv6]:port");
+    let (host, port) = split_port(address).ok_or_else(wrong)?;
     let port = match port {
         Some(port) => port.parse().ok(),
         None => default,

@@ -16,6 +16,7 @@ use watchkeeper_store::Probe;
 use super::*;
 use crate::guard::{GuardRules, Trust};
 use crate::probe::Probers;
+use crate::probe::testing::message;
 use crate::result::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,10 +50,6 @@ async fn operator(probe: &HttpProbe) -> Outcome {
 
 async fn stranger(probe: &HttpProbe) -> Outcome {
     prober(Trust::Stranger).probe(probe, TIMEOUT).await
-}
-
-fn message(outcome: &Outcome) -> &str {
-    outcome.message.as_deref().unwrap_or("")
 }
 
 #[tokio::test]

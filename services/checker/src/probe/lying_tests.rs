@@ -4,17 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{CertificateParams, DistinguishedName, DnType, date_time_ymd};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use watchkeeper_store::{
     AddressPolicy, Assertion, ConnectOptions, HttpProbe, Probe, Severity, TlsOptions, TlsProbe,
 };
 
+use super::testing::{Own, acceptor};
 use crate::Outcome;
 use crate::guard::{GuardRules, Trust};
 use crate::probe::Probers;
@@ -172,23 +170,14 @@ async fn a_redirect_loop_and_a_huge_head_have_their_bounds() {
 
 /// A server of TLS with a certificate of its own authority.
 async fn tls_server(adjust: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(vec!["good.test".to_owned()]).expect("names");
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "a lying server");
-    params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = date_time_ymd(2099, 1, 1);
-    adjust(&mut params);
-    let certificate = params.self_signed(&key).expect("a certificate");
-    let pem = certificate.pem();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .expect("a configuration");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let own = Own::with("good.test", |params| {
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "a lying server");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2099, 1, 1);
+        adjust(params);
+    });
+    let acceptor = acceptor(&own, None, &[]);
     let at = server(move |socket| {
         let acceptor = acceptor.clone();
         async move {
@@ -201,7 +190,7 @@ async fn tls_server(adjust: impl FnOnce(&mut CertificateParams)) -> (SocketAddr,
         }
     })
     .await;
-    (at, pem)
+    (at, own.pem)
 }
 
 fn https(host: &str, at: SocketAddr, ca: Option<&str>) -> Probe {

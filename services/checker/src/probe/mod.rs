@@ -22,6 +22,8 @@ mod lying_tests;
 #[cfg(test)]
 mod secure_tests;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod type_tests;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::guard::{Guard, GuardRules, Trust};
 use crate::hosts::host_of;
 use crate::result::Outcome;
 use dial::Tools;
+pub(crate) use dial::split_port;
 use judge::Judge;
 use registration::Registrations;
 use resolver::Resolver;

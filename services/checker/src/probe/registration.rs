@@ -3,7 +3,6 @@
 //! a registry does makes no endpoint bad.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use watchkeeper_store::now_ms;
 
+use super::resolver::literal;
 use super::tls::Trusted;
 
 /// How long an answer is good, and how long a failure keeps from asking again.
@@ -152,7 +152,7 @@ impl Shared {
     /// Asks a registry for the shortest of a host's names that it knows.
     async fn ask(&self, host: &str) -> Result<i64, String> {
         let labels: Vec<&str> = host.split('.').collect();
-        if labels.len() < 2 || host.parse::<IpAddr>().is_ok() {
+        if labels.len() < 2 || literal(host).is_some() {
             return Err(format!("{host} is no domain that is registered"));
         }
         let registries = self.registries().await?;

@@ -1,5 +1,6 @@
 //! Registrations over a registry of our own, which speaks RDAP.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;

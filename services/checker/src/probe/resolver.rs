@@ -96,7 +96,7 @@ impl Resolver {
 
 /// The address that a host is, in any spelling that some system takes for one:
 /// `127.1`, `2130706433`, `0x7f.1`, `[::1]`.
-fn literal(host: &str) -> Option<IpAddr> {
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
     if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse() {
         return Some(ip);
     }

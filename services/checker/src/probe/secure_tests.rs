@@ -1,86 +1,27 @@
 //! What is spoken over TLS, and credentials: against real servers of each protocol.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use watchkeeper_store::{
-    Assertion, ConnectOptions, DnsProbe, DnsTransport, Exchange, HttpAuth, HttpProbe, HttpVersion, Probe,
-    Severity, StartTls, TcpProbe, TlsOptions,
+    ConnectOptions, DnsProbe, DnsTransport, HttpAuth, HttpProbe, HttpVersion, Probe, StartTls, TcpProbe,
+    TlsOptions,
 };
 
+use super::testing::{self, Own, acceptor, message, step};
 use crate::Outcome;
-use crate::guard::{GuardRules, Trust};
-use crate::probe::Probers;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn ask(probe: Probe, conditions: &[&str]) -> Outcome {
-    let probers = Probers::told(GuardRules::default(), |_| vec![IpAddr::from([127, 0, 0, 1])]);
-    let assertions: Vec<Assertion> = conditions
-        .iter()
-        .map(|condition| Assertion { condition: (*condition).into(), severity: Severity::Down })
-        .collect();
-    probers.probe(Trust::Operator, "", &probe, &assertions, Duration::from_secs(5)).await
-}
-
-fn message(outcome: &Outcome) -> &str {
-    outcome.message.as_deref().unwrap_or_default()
-}
-
-/// A certificate that vouches for itself.
-struct Own {
-    certificate: CertificateDer<'static>,
-    pem: String,
-    key: KeyPair,
-}
-
-impl Own {
-    fn new(name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([name.to_owned()]).expect("parameters");
-        let made = params.self_signed(&key).expect("a certificate");
-        Self { certificate: made.der().clone(), pem: made.pem(), key }
-    }
-
-    fn key(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
-    }
-
-    /// What a client trusts that trusts this alone.
-    fn trusted(&self) -> TlsOptions {
-        TlsOptions { ca: Some(self.pem.clone()), ..TlsOptions::default() }
-    }
-}
-
-/// A server's side of TLS, which takes clients with the certificate of `client` alone, where there is one.
-fn acceptor(own: &Own, client: Option<&Own>, protocols: &[&str]) -> TlsAcceptor {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("versions");
-    let builder = match client {
-        None => builder.with_no_client_auth(),
-        Some(client) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(client.certificate.clone()).expect("a root");
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            builder.with_client_cert_verifier(verifier.expect("a verifier"))
-        }
-    };
-    let mut config =
-        builder.with_single_cert(vec![own.certificate.clone()], own.key()).expect("a configuration");
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    TlsAcceptor::from(Arc::new(config))
+    testing::ask(&probe, conditions, TIMEOUT).await
 }
 
 /// A listener behind TLS, for `axum::serve`.
@@ -217,11 +158,6 @@ async fn a_mail_server_goes_on_in_tls() {
             });
         }
     });
-    let step = |expect: Option<&str>, send: Option<&str>| Exchange {
-        expect: expect.map(Into::into),
-        send: send.map(Into::into),
-        starttls: false,
-    };
     let probe = Probe::Tcp(TcpProbe {
         address: format!("own.test:{port}"),
         conversation: vec![step(None, Some("NOOP")), step(Some("^250 NOOP"), None)],

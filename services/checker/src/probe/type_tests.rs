@@ -1,6 +1,6 @@
 //! Each type of probe against a real server of its protocol.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,31 +12,21 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_tungstenite::tungstenite::Message;
 use watchkeeper_store::{
-    Assertion, ConnectOptions, DnsProbe, DnsTransport, Exchange, GrpcProbe, IcmpProbe, Probe, Severity,
-    StartTls, TcpProbe, TlsOptions, WebSocketProbe,
+    ConnectOptions, DnsProbe, DnsTransport, Exchange, GrpcProbe, IcmpProbe, Probe, StartTls, TcpProbe,
+    TlsOptions, WebSocketProbe,
 };
 
+use super::testing::{self, message, step};
 use crate::Outcome;
-use crate::guard::{GuardRules, Trust};
-use crate::probe::Probers;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn ask_with(probe: &Probe, conditions: &[&str]) -> Outcome {
-    let probers = Probers::told(GuardRules::default(), |_| vec![IpAddr::from([127, 0, 0, 1])]);
-    let assertions: Vec<Assertion> = conditions
-        .iter()
-        .map(|condition| Assertion { condition: (*condition).into(), severity: Severity::Down })
-        .collect();
-    probers.probe(Trust::Operator, "", probe, &assertions, TIMEOUT).await
+    testing::ask(probe, conditions, TIMEOUT).await
 }
 
 async fn ask(probe: &Probe) -> Outcome {
     ask_with(probe, &[]).await
-}
-
-fn message(outcome: &Outcome) -> &str {
-    outcome.message.as_deref().unwrap_or_default()
 }
 
 /// A server that greets, and answers each line as `answer` says.
@@ -72,10 +62,6 @@ fn tcp(at: SocketAddr, conversation: Vec<Exchange>) -> TcpProbe {
         tls: None,
         connect: ConnectOptions::default(),
     }
-}
-
-fn step(expect: Option<&str>, send: Option<&str>) -> Exchange {
-    Exchange { expect: expect.map(Into::into), send: send.map(Into::into), starttls: false }
 }
 
 #[tokio::test]
