@@ -355,7 +355,7 @@ fn parent_decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, now: i64) -> 
             let unasked = checked(parent) < at && now < at.saturating_add(patience(parent));
             // What came up again after its parent shows it by its own next check.
             let since = parent.status.since;
-            let follows = checked(endpoint) < since && now < since.saturating_add(patience(endpoint));
+            let follows = checked(endpoint) <= since && now < since.saturating_add(patience(endpoint));
             failing || unasked || follows
         }
     }
