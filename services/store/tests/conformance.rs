@@ -1,42 +1,19 @@
 //! What every database behind the store must do, run on each of them.
 
+#[macro_use]
+mod common;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tempfile::TempDir;
+use common::{Fresh, open, project};
 use uuid::Uuid;
 use watchkeeper_store::{
     AddressFacts, AddressUpdate, Batch, BatchId, Check, DAY_MS, EndpointSpec, Hit, HttpProbe, Identity,
-    LastCheck, Lease, NewEndpoint, Options, Origin, Probe, ProjectId, PutOutcome, Retention, SiteAccess,
-    State, Store, StoreError, now_ms,
+    LastCheck, Lease, NewEndpoint, Origin, Probe, ProjectId, PutOutcome, Retention, SiteAccess, State, Store,
+    StoreError, now_ms,
 };
-use watchkeeper_testkit::postgres::Postgres;
 
-/// A fresh database, and what must live as long as it.
-struct Fresh {
-    options: Options,
-    _directory: Option<TempDir>,
-}
-
-fn sqlite() -> Fresh {
-    let directory = TempDir::new().expect("temporary directory");
-    let options = Options::sqlite(directory.path().join("a store?.db"));
-    Fresh { options, _directory: Some(directory) }
-}
-
-fn postgres() -> Fresh {
-    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
-    Fresh { options: Options::postgres(&url, None).expect("options"), _directory: None }
-}
-
-/// Runs one behaviour on each database as a test of its own.
-macro_rules! conformance {
-    ($($name:ident)*) => {
-        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite()).await; })* }
-        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres()).await; })* }
-    };
-}
-
-conformance! {
+on_both! {
     hits_are_read_as_they_were_written
     hits_come_oldest_first_and_in_order_of_arrival_within_a_millisecond
     sealing_changes_nothing_that_is_read
@@ -66,18 +43,9 @@ conformance! {
     results_of_gone_endpoints_are_dropped
     uptime_is_the_share_of_good_time
     a_lease_has_one_holder_until_it_is_released_or_ends
-    retention_drops_what_is_older_and_nothing_else
     replicas_that_start_at_once_migrate_once
     a_newer_schema_is_refused
     the_installation_key_is_made_once
-}
-
-async fn open(fresh: &Fresh) -> Store {
-    Store::open(&fresh.options).await.expect("open")
-}
-
-async fn project(store: &Store) -> ProjectId {
-    store.register_key(Uuid::new_v4()).await.expect("register").id
 }
 
 fn hit(ts: i64, path: &str) -> Hit {
@@ -572,25 +540,6 @@ async fn a_lease_has_one_holder_until_it_is_released_or_ends(fresh: Fresh) {
     assert!(store.hold(&b).await.expect("hold"));
     // The grant of b ended at once.
     assert!(store.hold(&a).await.expect("hold"));
-}
-
-async fn retention_drops_what_is_older_and_nothing_else(fresh: Fresh) {
-    let store = open(&fresh).await;
-    let project = project(&store).await;
-    let now = now_ms();
-    for sealed in [true, false] {
-        store.append(project, vec![hit(now - 100 * DAY_MS, "old")]).await.expect("append");
-        store.append(project, vec![hit(now - 2 * DAY_MS, "young")]).await.expect("append");
-        if sealed {
-            store.seal_all().await.expect("seal");
-        }
-    }
-    store.expire(Retention::default()).await.expect("expire");
-    assert_eq!(read_all(&store, project).await.len(), 4);
-    let retention = Retention { hits: Some(Duration::from_secs(90 * 86_400)), checks: None };
-    store.expire(retention).await.expect("expire");
-    let left: Vec<_> = read_all(&store, project).await.into_iter().filter_map(|h| h.path).collect();
-    assert_eq!(left, ["young", "young"]);
 }
 
 async fn replicas_that_start_at_once_migrate_once(fresh: Fresh) {

@@ -1,36 +1,13 @@
 //! What dashboards keep and read beside hits, on each database.
 
-use tempfile::TempDir;
+#[macro_use]
+mod common;
+
+use common::{Fresh, open, project};
 use uuid::Uuid;
 use watchkeeper_store::{
-    DashboardSettings, Hit, NewAnnotation, NewShare, Options, ProjectId, Reach, Retention, Store, StoreError,
-    now_ms,
+    DashboardSettings, Hit, NewAnnotation, NewShare, ProjectId, Reach, Retention, StoreError, now_ms,
 };
-use watchkeeper_testkit::postgres::Postgres;
-
-struct Fresh {
-    store: Store,
-    _directory: Option<TempDir>,
-}
-
-async fn sqlite() -> Fresh {
-    let directory = TempDir::new().expect("temporary directory");
-    let store = Store::open(&Options::sqlite(directory.path().join("s.db"))).await.expect("open");
-    Fresh { store, _directory: Some(directory) }
-}
-
-async fn postgres() -> Fresh {
-    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
-    let store = Store::open(&Options::postgres(&url, None).expect("options")).await.expect("open");
-    Fresh { store, _directory: None }
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite().await).await; })* }
-        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres().await).await; })* }
-    };
-}
 
 on_both! {
     a_share_is_found_by_its_link_until_it_is_revoked
@@ -38,10 +15,6 @@ on_both! {
     what_a_deleted_project_had_goes_and_what_an_absorbed_one_had_moves
     a_session_lasts_until_it_ends_or_is_ended
     hits_are_told_once_in_the_order_of_their_arrival
-}
-
-async fn project(store: &Store) -> ProjectId {
-    store.register_key(Uuid::new_v4()).await.expect("register").id
 }
 
 fn share(project: ProjectId, reach: Reach, secret: &str) -> NewShare {
@@ -59,7 +32,8 @@ fn public(slug: &str) -> Reach {
     Reach::Public { slug: slug.into() }
 }
 
-async fn a_share_is_found_by_its_link_until_it_is_revoked(Fresh { store, _directory }: Fresh) {
+async fn a_share_is_found_by_its_link_until_it_is_revoked(fresh: Fresh) {
+    let store = open(&fresh).await;
     let (one, other) = (project(&store).await, project(&store).await);
     let secret = store.create_share(&share(one, Reach::Secret, "s3cret")).await.expect("create");
     store.create_share(&share(other, public("shop"), "unused")).await.expect("create");
@@ -85,7 +59,8 @@ async fn a_share_is_found_by_its_link_until_it_is_revoked(Fresh { store, _direct
     assert_eq!(found("s3cret").await, None);
 }
 
-async fn settings_and_annotations_are_a_projects_own(Fresh { store, _directory }: Fresh) {
+async fn settings_and_annotations_are_a_projects_own(fresh: Fresh) {
+    let store = open(&fresh).await;
     let (one, other) = (project(&store).await, project(&store).await);
     let settings = DashboardSettings { hidden: vec!["/h*".into()], hide_bots: true, ..Default::default() };
     for _ in 0..2 {
@@ -108,9 +83,8 @@ async fn settings_and_annotations_are_a_projects_own(Fresh { store, _directory }
     assert_eq!(times(i64::MIN, i64::MAX).await, [20]);
 }
 
-async fn what_a_deleted_project_had_goes_and_what_an_absorbed_one_had_moves(
-    Fresh { store, _directory }: Fresh,
-) {
+async fn what_a_deleted_project_had_goes_and_what_an_absorbed_one_had_moves(fresh: Fresh) {
+    let store = open(&fresh).await;
     let note = NewAnnotation { at: 1, text: "n".into(), url: None };
     let settings = DashboardSettings { hide_bots: true, ..Default::default() };
     let (named_key, new_key) = (Uuid::new_v4(), Uuid::new_v4());
@@ -130,7 +104,8 @@ async fn what_a_deleted_project_had_goes_and_what_an_absorbed_one_had_moves(
     assert_eq!(store.dashboard_settings(shop).await.expect("get"), DashboardSettings::default());
 }
 
-async fn a_session_lasts_until_it_ends_or_is_ended(Fresh { store, _directory }: Fresh) {
+async fn a_session_lasts_until_it_ends_or_is_ended(fresh: Fresh) {
+    let store = open(&fresh).await;
     store.start_session(b"one", now_ms() + 60_000).await.expect("start");
     store.start_session(b"past", now_ms() - 1).await.expect("start");
     let has = async |token: &[u8]| store.has_session(token).await.expect("look");
@@ -140,7 +115,8 @@ async fn a_session_lasts_until_it_ends_or_is_ended(Fresh { store, _directory }: 
     assert!(!has(b"one").await);
 }
 
-async fn hits_are_told_once_in_the_order_of_their_arrival(Fresh { store, _directory }: Fresh) {
+async fn hits_are_told_once_in_the_order_of_their_arrival(fresh: Fresh) {
+    let store = open(&fresh).await;
     let (one, other) = (project(&store).await, project(&store).await);
     let hit = |ts| Hit { ts, ..Hit::default() };
     let start = store.arrival_cursor(one).await.expect("cursor");

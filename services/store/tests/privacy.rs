@@ -1,39 +1,15 @@
 //! Salts, retention of one project, and erasing, on both databases.
 
+#[macro_use]
+mod common;
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use common::{Fresh, execute, open};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use tempfile::TempDir;
 use uuid::Uuid;
-use watchkeeper_store::{
-    DAY_MS, Hit, Options, Person, ProjectId, ProjectSettings, Retention, Store, day_of, now_ms,
-};
-use watchkeeper_testkit::postgres::Postgres;
-
-/// A fresh database, and what must live as long as it.
-struct Fresh {
-    options: Options,
-    _directory: Option<TempDir>,
-}
-
-fn sqlite() -> Fresh {
-    let directory = TempDir::new().expect("temporary directory");
-    Fresh { options: Options::sqlite(directory.path().join("s.db")), _directory: Some(directory) }
-}
-
-fn postgres() -> Fresh {
-    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
-    Fresh { options: Options::postgres(&url, None).expect("options"), _directory: None }
-}
-
-/// Runs one behaviour on each database as a test of its own.
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite()).await; })* }
-        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres()).await; })* }
-    };
-}
+use watchkeeper_store::{DAY_MS, Hit, Person, ProjectId, ProjectSettings, Retention, Store, day_of, now_ms};
 
 on_both! {
     replicas_that_ask_at_once_have_one_random_salt_a_day
@@ -41,18 +17,6 @@ on_both! {
     an_upgrade_keeps_the_ids_of_its_day_and_forgets_the_old_key
     a_project_drops_its_hits_sooner_than_the_others
     erasing_beside_writers_and_sealers_loses_nobody_elses_hits
-}
-
-async fn open(fresh: &Fresh) -> Store {
-    Store::open(&fresh.options).await.expect("open")
-}
-
-async fn execute(fresh: &Fresh, statements: &[&'static str]) {
-    let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
-    for statement in statements {
-        sqlx::query(*statement).execute(&pool).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
-    }
-    pool.close().await;
 }
 
 async fn replicas_that_ask_at_once_have_one_random_salt_a_day(fresh: Fresh) {

@@ -1,35 +1,13 @@
 //! Status pages and what is posted on them, on each database.
 
-use tempfile::TempDir;
+#[macro_use]
+mod common;
+
+use common::{Fresh, open};
 use watchkeeper_store::{
-    Impact, IncidentFacts, IncidentKind, IncidentStatus, Options, StatusGroup, StatusPageSpec, StatusUpdate,
-    Store, StoreError,
+    Impact, IncidentFacts, IncidentKind, IncidentStatus, StatusGroup, StatusPageSpec, StatusUpdate,
+    StoreError,
 };
-use watchkeeper_testkit::postgres::Postgres;
-
-struct Fresh {
-    store: Store,
-    _directory: Option<TempDir>,
-}
-
-async fn sqlite() -> Fresh {
-    let directory = TempDir::new().expect("temporary directory");
-    let store = Store::open(&Options::sqlite(directory.path().join("s.db"))).await.expect("open");
-    Fresh { store, _directory: Some(directory) }
-}
-
-async fn postgres() -> Fresh {
-    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
-    let store = Store::open(&Options::postgres(&url, None).expect("options")).await.expect("open");
-    Fresh { store, _directory: None }
-}
-
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite().await).await; })* }
-        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres().await).await; })* }
-    };
-}
 
 on_both! {
     a_page_is_found_by_slug_and_host_and_no_other_takes_them
@@ -56,7 +34,8 @@ fn update(at: i64, status: IncidentStatus) -> StatusUpdate {
     StatusUpdate { at, status, text: format!("at {at}") }
 }
 
-async fn a_page_is_found_by_slug_and_host_and_no_other_takes_them(Fresh { store, .. }: Fresh) {
+async fn a_page_is_found_by_slug_and_host_and_no_other_takes_them(fresh: Fresh) {
+    let store = open(&fresh).await;
     let id = store.create_status_page("shop", &spec(Some("status.example"))).await.expect("made");
     let found = store.status_page_at("status.example").await.expect("read").expect("there");
     assert_eq!((found.id, found.slug.as_str(), &found.spec), (id, "shop", &spec(Some("status.example"))));
@@ -77,7 +56,8 @@ async fn a_page_is_found_by_slug_and_host_and_no_other_takes_them(Fresh { store,
     assert_eq!(slugs, ["renamed", "shop"]);
 }
 
-async fn what_was_posted_is_told_with_its_updates_newest_first(Fresh { store, .. }: Fresh) {
+async fn what_was_posted_is_told_with_its_updates_newest_first(fresh: Fresh) {
+    let store = open(&fresh).await;
     let page = store.create_status_page("shop", &spec(None)).await.expect("made");
     let first = update(1_000, IncidentStatus::Investigating);
     let old =
@@ -112,7 +92,8 @@ async fn what_was_posted_is_told_with_its_updates_newest_first(Fresh { store, ..
     assert_eq!((edited.facts, edited.updates.len()), (later, 1));
 }
 
-async fn a_deleted_page_takes_its_posts_along_and_leaves_others(Fresh { store, .. }: Fresh) {
+async fn a_deleted_page_takes_its_posts_along_and_leaves_others(fresh: Fresh) {
+    let store = open(&fresh).await;
     let pages =
         [store.create_status_page("a", &spec(None)).await, store.create_status_page("b", &spec(None)).await]
             .map(|page| page.expect("made"));
@@ -131,7 +112,8 @@ async fn a_deleted_page_takes_its_posts_along_and_leaves_others(Fresh { store, .
     assert_eq!((left.len(), left[0].updates.len()), (1, 1));
 }
 
-async fn a_badge_is_public_until_it_is_switched_off(Fresh { store, .. }: Fresh) {
+async fn a_badge_is_public_until_it_is_switched_off(fresh: Fresh) {
+    let store = open(&fresh).await;
     for _ in 0..2 {
         store.set_badge("u1", true).await.expect("set");
     }

@@ -1,42 +1,21 @@
 //! Checks on each database: who may store them, that each is there once, and
 //! that sealing changes nothing that is read.
 
+#[macro_use]
+mod common;
+
 use std::{collections::BTreeSet, time::Duration};
 
+use common::{Fresh, open};
 use sqlx::{Connection, Row};
-use tempfile::TempDir;
 use watchkeeper_store::{
-    Check, DAY_MS, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Options, Origin, PlannedCheck, Probe,
-    ProjectId, Recording, Retention, SHARDS, State, Store, StoreError, now_ms, shard_of,
+    Check, DAY_MS, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Origin, PlannedCheck, Probe, ProjectId,
+    Recording, Retention, SHARDS, State, Store, StoreError, now_ms, shard_of,
 };
-use watchkeeper_testkit::postgres::Postgres;
 
 const TTL: Duration = Duration::from_secs(30);
 const PROJECT: ProjectId = ProjectId::INSTALLATION;
 const INTERVAL: i64 = 10_000;
-
-struct Fresh {
-    options: Options,
-    _directory: Option<TempDir>,
-}
-
-fn sqlite() -> Fresh {
-    let directory = TempDir::new().expect("temporary directory");
-    Fresh { options: Options::sqlite(directory.path().join("store.db")), _directory: Some(directory) }
-}
-
-fn postgres() -> Fresh {
-    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
-    Fresh { options: Options::postgres(&url, None).expect("options"), _directory: None }
-}
-
-/// Runs one behaviour on each database as a test of its own.
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::sqlite()).await; })* }
-        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::postgres()).await; })* }
-    };
-}
 
 on_both! {
     a_term_that_was_ended_stores_nothing_any_more
@@ -50,10 +29,6 @@ on_both! {
     retention_drops_old_results
     transitions_are_remembered_in_their_order
     checks_are_read_by_their_project_alone_and_go_with_their_endpoint
-}
-
-async fn store(fresh: &Fresh) -> Store {
-    Store::open(&fresh.options).await.expect("open")
 }
 
 /// A new endpoint, checked every ten seconds; its id.
@@ -101,7 +76,7 @@ async fn dues(store: &Store, endpoint: i64) -> Vec<i64> {
 }
 
 async fn a_term_that_was_ended_stores_nothing_any_more(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let old = join_all(&store, "a").await;
     store.record_planned(old, vec![planned(id, 10, true)]).await.expect("record");
@@ -119,7 +94,7 @@ async fn a_term_that_was_ended_stores_nothing_any_more(fresh: Fresh) {
 }
 
 async fn a_living_term_keeps_its_shards_and_a_dead_one_loses_them(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let first = join_all(&store, "first").await;
     let second = store.join_checkers("second", TTL).await.expect("join").expect("a term");
     let all: Vec<i64> = (0..SHARDS).collect();
@@ -140,7 +115,7 @@ async fn a_living_term_keeps_its_shards_and_a_dead_one_loses_them(fresh: Fresh) 
 }
 
 async fn results_of_shards_that_were_given_away_are_refused_one_by_one(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let (a, b) = (endpoint(&store, "a").await, endpoint(&store, "b").await);
     let term = join_all(&store, "first").await;
     store.release_shards(term, vec![shard_of(a)]).await.expect("release");
@@ -151,7 +126,7 @@ async fn results_of_shards_that_were_given_away_are_refused_one_by_one(fresh: Fr
 }
 
 async fn a_planned_check_is_stored_once_however_often_it_is_given(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let term = join_all(&store, "first").await;
     let batch: Vec<PlannedCheck> = (1..=20).map(|number| planned(id, number * 10, true)).collect();
@@ -171,7 +146,7 @@ async fn a_planned_check_is_stored_once_however_often_it_is_given(fresh: Fresh) 
 }
 
 async fn an_earlier_release_that_probes_is_waited_for(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let lease = watchkeeper_store::Lease { name: "checker".into(), holder: "old-pod".into(), ttl: TTL };
     assert!(store.hold(&lease).await.expect("hold"));
     assert_eq!(store.join_checkers("new", TTL).await.expect("join"), None);
@@ -181,7 +156,7 @@ async fn an_earlier_release_that_probes_is_waited_for(fresh: Fresh) {
 }
 
 async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let ids = [endpoint(&store, "a").await, endpoint(&store, "b").await];
     let term = join_all(&store, "first").await;
     // Across midnight, with gaps and with outages, in batches of both.
@@ -226,7 +201,7 @@ async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
 }
 
 async fn what_an_earlier_release_has_stored_is_taken_over(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
     for at in [5, 7, DAY_MS + 9] {
@@ -247,7 +222,7 @@ async fn what_an_earlier_release_has_stored_is_taken_over(fresh: Fresh) {
 }
 
 async fn results_take_at_most_eight_bytes_each(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let start = now_ms() / DAY_MS * DAY_MS - 6 * DAY_MS;
     let mut seed = 11_u64;
@@ -299,7 +274,7 @@ async fn results_take_at_most_eight_bytes_each(fresh: Fresh) {
 }
 
 async fn retention_drops_old_results(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let now = now_ms();
     for (age, sealed) in [(50 * DAY_MS, true), (40 * DAY_MS, false), (3_600_000, true), (60_000, false)] {
@@ -316,7 +291,7 @@ async fn retention_drops_old_results(fresh: Fresh) {
 }
 
 async fn transitions_are_remembered_in_their_order(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let checks: Vec<Check> =
         [(8, true), (9, false), (15, false), (22, true)].map(|(due, ok)| planned(id, due, ok).check).into();
@@ -332,7 +307,7 @@ async fn transitions_are_remembered_in_their_order(fresh: Fresh) {
 }
 
 async fn checks_are_read_by_their_project_alone_and_go_with_their_endpoint(fresh: Fresh) {
-    let store = store(&fresh).await;
+    let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
     let count = async |project| store.check_count(project, id, i64::MIN, i64::MAX).await.expect("count");
     store.record_checks(&[planned(id, 10, true).check]).await.expect("record");

@@ -1,0 +1,94 @@
+//! What is dropped when its time is over, and nothing else, on each database.
+
+#[macro_use]
+mod common;
+
+use std::time::Duration;
+
+use common::{Fresh, execute, open, project};
+use sqlx::{Connection, Row};
+use watchkeeper_store::{DAY_MS, Hit, Identity, ProjectId, Retention, Store, now_ms};
+
+on_both! {
+    retention_drops_what_is_older_and_nothing_else
+    what_was_noted_of_a_batch_is_forgotten_after_a_day
+}
+
+mod on_postgres_alone {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_is_gone_for_months_is_forgotten() {
+        super::a_writer_that_is_gone_for_months_is_forgotten(super::common::postgres()).await;
+    }
+}
+
+fn hit(ts: i64, path: &str) -> Hit {
+    Hit { ts, path: Some(path.into()), ..Hit::default() }
+}
+
+async fn paths(store: &Store, project: ProjectId) -> Vec<String> {
+    let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+    let mut hits = Vec::new();
+    for day in snapshot.days().to_vec() {
+        hits.extend(snapshot.load(day.day).await.expect("load"));
+    }
+    hits.into_iter().filter_map(|hit| hit.path).collect()
+}
+
+async fn rows(fresh: &Fresh, table: &'static str) -> i64 {
+    let mut database = sqlx::AnyConnection::connect(fresh.options.url()).await.expect("connect");
+    let row = sqlx::query(table).fetch_one(&mut database).await.expect("count");
+    database.close().await.expect("close");
+    row.get(0)
+}
+
+async fn retention_drops_what_is_older_and_nothing_else(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let now = now_ms();
+    for sealed in [true, false] {
+        store.append(project, vec![hit(now - 100 * DAY_MS, "old")]).await.expect("append");
+        store.append(project, vec![hit(now - 2 * DAY_MS, "young")]).await.expect("append");
+        if sealed {
+            store.seal_all().await.expect("seal");
+        }
+    }
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(paths(&store, project).await.len(), 4);
+    let retention = Retention { hits: Some(Duration::from_secs(90 * 86_400)), checks: None };
+    store.expire(retention).await.expect("expire");
+    assert_eq!(paths(&store, project).await, ["young", "young"]);
+}
+
+async fn what_was_noted_of_a_batch_is_forgotten_after_a_day(fresh: Fresh) {
+    const BATCHES: &str = "SELECT COUNT(*) FROM batches";
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let send = async || {
+        let key = Identity::Key { key: "k".into(), payload: [7; 32] };
+        store.append_once(project, vec![hit(1, "a")], key).await.expect("append");
+    };
+    send().await;
+    send().await;
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(rows(&fresh, BATCHES).await, 1, "it is remembered for a day");
+    send().await;
+    assert_eq!(paths(&store, project).await, ["a"]);
+    execute(&fresh, &["UPDATE batches SET created_at = created_at - 86400001"]).await;
+    assert_eq!(store.expire(Retention::default()).await.expect("expire"), 1);
+    assert_eq!(rows(&fresh, BATCHES).await, 0);
+    send().await;
+    assert_eq!(paths(&store, project).await, ["a", "a"], "nobody sends a batch again after a day");
+}
+
+async fn a_writer_that_is_gone_for_months_is_forgotten(fresh: Fresh) {
+    const WRITERS: &str = "SELECT COUNT(*) FROM writers WHERE written_at = 1";
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    store.append(project, vec![hit(1, "a")]).await.expect("append");
+    execute(&fresh, &["INSERT INTO writers (id, sequence, written_at) VALUES ('\\x01', 1, 1)"]).await;
+    assert_eq!(rows(&fresh, WRITERS).await, 1);
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(rows(&fresh, WRITERS).await, 0);
+    store.append(project, vec![hit(2, "b")]).await.expect("the writers of today are still known");
+    assert_eq!(paths(&store, project).await, ["a", "b"]);
+}
