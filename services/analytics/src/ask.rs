@@ -8,7 +8,7 @@ use watchkeeper_store::{ProjectId, Store, StoreError};
 
 use crate::{
     Answer, MAX_GROUPS, Question,
-    engine::{self, Cache, Limits, Plan},
+    engine::{Cache, Engine, Facts, Limits},
     metrics::Metrics,
 };
 
@@ -26,12 +26,20 @@ pub struct AnalyticsOptions {
     pub threads: usize,
     /// Working memory of one question at most, bytes; one that needs more is refused.
     pub question_bytes: usize,
+    /// Rows that a table may have before its limit applies; a question that needs more is refused.
+    pub question_groups: usize,
 }
 
 impl Default for AnalyticsOptions {
     /// Bounds that fit together into the gigabyte that an API may take in a cluster.
     fn default() -> Self {
-        Self { cache_bytes: DEFAULT_CACHE_BYTES, questions: 4, threads: 2, question_bytes: 128 << 20 }
+        Self {
+            cache_bytes: DEFAULT_CACHE_BYTES,
+            questions: 4,
+            threads: 2,
+            question_bytes: 128 << 20,
+            question_groups: MAX_GROUPS,
+        }
     }
 }
 
@@ -73,7 +81,11 @@ impl Analytics {
             store,
             cache: Arc::new(Cache::new(options.cache_bytes)),
             running: Arc::new(Semaphore::new(options.questions.max(1))),
-            limits: Limits { threads: options.threads, bytes: options.question_bytes },
+            limits: Limits {
+                threads: options.threads,
+                bytes: options.question_bytes,
+                groups: options.question_groups,
+            },
             metrics: Arc::default(),
         }
     }
@@ -111,11 +123,16 @@ impl Analytics {
         let facts = if question.dimensions().iter().any(|dimension| dimension.is_late()) {
             self.store.address_facts(project).await?
         } else {
-            Default::default()
+            Facts::default()
         };
-        let plan = Plan::new(question, facts, &self.cache, project)?;
-        let answer =
-            engine::answer(&self.store, &self.cache, metrics.cloned(), project, plan, self.limits).await;
+        let engine = Engine {
+            cache: Arc::clone(&self.cache),
+            metrics: metrics.cloned(),
+            project,
+            facts: Arc::new(facts),
+            limits: self.limits,
+        };
+        let answer = engine.answer(&self.store, question).await;
         if let Some(metrics) = metrics {
             metrics.cache_bytes.set(i64::try_from(self.cache.bytes()).unwrap_or(i64::MAX));
         }
@@ -124,8 +141,8 @@ impl Analytics {
 }
 
 /// A table that nobody can read.
-pub(crate) fn too_many_groups() -> AskError {
+pub(crate) fn too_many_groups(most: usize) -> AskError {
     AskError::Question(format!(
-        "a table would have more than {MAX_GROUPS} rows; ask for fewer dimensions, longer time buckets or a shorter range"
+        "a table would have more than {most} rows; ask for fewer dimensions, longer time buckets or a shorter range"
     ))
 }

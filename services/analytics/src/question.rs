@@ -42,7 +42,8 @@ pub struct Panel {
     pub limit: Option<usize>,
 }
 
-/// Rows that a table may have before its limit applies; a question that needs more is refused.
+/// Rows that a table may have before its limit applies unless other bounds are given; a question that needs
+/// more is refused.
 pub const MAX_GROUPS: usize = 1_000_000;
 
 /// By what rows are ordered.

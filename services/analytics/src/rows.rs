@@ -33,7 +33,7 @@ pub(crate) fn answer(question: &Question, hits: &[Hit], facts: &Facts) -> Result
                 let key = panel.dimensions.iter().map(|dimension| value(*dimension)).collect();
                 groups.entry(key).or_default().push(index);
                 if groups.len() > MAX_GROUPS {
-                    return Err(too_many_groups());
+                    return Err(too_many_groups(MAX_GROUPS));
                 }
             }
         }

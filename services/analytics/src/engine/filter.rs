@@ -4,7 +4,7 @@ use super::{
     codes::{Rows, UNKNOWN},
     column::Column,
     load::DayChunk,
-    plan::{Node, Plan},
+    plan::{Decide, Node, Plan},
     space::{Space, View},
 };
 use crate::{Comparison, text_test::compare};
@@ -94,7 +94,14 @@ impl Decided {
             Node::Text(place) => {
                 let test = &plan.tests[*place];
                 let view = &views[test.dimension];
-                let mask = verdicts[*place].of(&view.shared, &spaces[test.dimension], &test.test);
+                let space = &spaces[test.dimension];
+                let mask = match &test.test {
+                    Decide::Is(texts) => {
+                        let codes = space.codes(texts);
+                        view.shared.iter().map(|code| codes.contains(code)).collect()
+                    }
+                    Decide::Each(test) => verdicts[*place].of(&view.shared, space, test),
+                };
                 match mask.first() {
                     Some(first) if mask.iter().all(|one| one == first) => Self::Always(*first),
                     _ => Self::Codes(test.dimension, mask),

@@ -100,7 +100,7 @@ pub(crate) struct Loader {
     pub project: ProjectId,
     pub turn: Turn,
     pub plan: Arc<Plan>,
-    pub snapshot: Mutex<Batches>,
+    pub snapshot: Arc<Mutex<Batches>>,
 }
 
 /// What was found of a batch, and what is missing.

@@ -9,7 +9,7 @@ use watchkeeper_store::{AddressFacts, ProjectId};
 
 use super::{cache::Cache, column::Column, dictionary::Dictionary};
 use crate::{
-    AskError, Comparison, Condition, Dimension, Field, Metric, Question,
+    AskError, Comparison, Condition, Dimension, Field, Metric, Question, Test,
     calendar::Unit,
     derive::{domain, referrer_host, version},
     text_test::{TextTest, compare, text_test},
@@ -96,6 +96,16 @@ impl Origin {
     }
 }
 
+/// Texts of a dimension that are known at present; `None` where its values are not a column's texts.
+pub(crate) fn texts(dimension: Dimension, cache: &Cache, project: ProjectId) -> Option<usize> {
+    match Origin::of(dimension) {
+        Origin::Text(column) | Origin::Either(column, _) => {
+            Some(cache.dictionary(project, column.dictionary()).read().len())
+        }
+        Origin::Derived(..) | Origin::Time(_) => None,
+    }
+}
+
 /// A condition whose tests are compiled.
 pub(crate) enum Node {
     All(Vec<Node>),
@@ -110,7 +120,15 @@ pub(crate) enum Node {
 pub(crate) struct DimensionTest {
     /// By its place in [`Plan::origins`].
     pub dimension: usize,
-    pub test: TextTest,
+    pub test: Decide,
+}
+
+/// How a test is decided.
+pub(crate) enum Decide {
+    /// By looking up which codes these texts have.
+    Is(Vec<Option<String>>),
+    /// By each text.
+    Each(TextTest),
 }
 
 /// What the groups of a table add up, beside hits.
@@ -174,7 +192,7 @@ pub(crate) struct PanelPlan {
 
 pub(crate) struct Plan {
     pub question: Question,
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     /// The dimensions that occur, each once.
     pub origins: Vec<(Dimension, Origin)>,
     pub tests: Vec<DimensionTest>,
@@ -196,7 +214,7 @@ impl Plan {
     /// When an expression of the question is malformed.
     pub fn new(
         question: &Question,
-        facts: Facts,
+        facts: Arc<Facts>,
         cache: &Cache,
         project: ProjectId,
     ) -> Result<Self, AskError> {
@@ -266,7 +284,7 @@ impl Builder {
         })
     }
 
-    fn test(&mut self, dimension: Dimension, test: TextTest) -> Node {
+    fn test(&mut self, dimension: Dimension, test: Decide) -> Node {
         let dimension = self.dimension(dimension);
         self.tests.push(DimensionTest { dimension, test });
         Node::Text(self.tests.len() - 1)
@@ -278,7 +296,10 @@ impl Builder {
             Condition::Any(any) => Node::Any(any.iter().map(|one| self.node(one)).collect::<Result<_, _>>()?),
             Condition::Not(condition) => Node::Not(Box::new(self.node(condition)?)),
             Condition::Text { dimension, test, ignore_case } => {
-                let test = text_test(test, *ignore_case)?;
+                let test = match test {
+                    Test::Is(texts) if !ignore_case => Decide::Is(texts.clone()),
+                    test => Decide::Each(text_test(test, *ignore_case)?),
+                };
                 self.test(*dimension, test)
             }
             Condition::Number { field, comparison, value } => {
@@ -290,7 +311,7 @@ impl Builder {
                             let status = text.and_then(|text| text.parse().ok());
                             status.is_some_and(|status| compare(status, comparison, value))
                         };
-                        return Ok(self.test(Dimension::Status, Box::new(test)));
+                        return Ok(self.test(Dimension::Status, Decide::Each(Box::new(test))));
                     }
                     Field::Duration => Column::DurationUs,
                     Field::RequestBytes => Column::RequestBytes,

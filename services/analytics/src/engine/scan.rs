@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use watchkeeper_store::StoreError;
 
 use super::{
+    Limits,
     codes::{Rows, UNKNOWN},
     column::Column,
     filter::{Decided, Verdicts},
@@ -13,7 +14,7 @@ use super::{
     plan::{PanelPlan, Plan, Wants},
     space::{Space, View},
 };
-use crate::{AskError, MAX_GROUPS, ask::too_many_groups, calendar::Calendar};
+use crate::{AskError, ask::too_many_groups, calendar::Calendar};
 
 /// Rows that are gone through at a time: their codes and values stay in the nearest cache.
 const BLOCK: usize = 4_096;
@@ -29,29 +30,32 @@ pub(crate) struct Worker {
     pub spaces: Vec<Space>,
     pub groups: Vec<Groups>,
     verdicts: Vec<Verdicts>,
+    limits: Limits,
 }
 
 impl Worker {
-    pub fn new(plan: &Plan) -> Self {
+    /// A thread that may take `limits` by itself.
+    pub fn new(plan: &Plan, limits: Limits) -> Self {
         Self {
             spaces: plan.origins.iter().map(|(it, origin)| Space::new(plan, *it, *origin)).collect(),
             groups: plan.panels.iter().map(|it| Groups::new(it.dimensions.len(), it.wants)).collect(),
             verdicts: plan.tests.iter().map(|_| Verdicts::default()).collect(),
+            limits,
         }
     }
 
-    /// Adds up a day; `stop` ends it early, `bytes` is the working memory at most.
+    /// Adds up a day; `stop` ends it early.
     ///
     /// # Errors
     /// When there are too many groups, too much is to be remembered, or it was stopped.
-    pub fn scan(&mut self, plan: &Plan, day: &Day, stop: &AtomicBool, bytes: usize) -> Result<(), AskError> {
+    pub fn scan(&mut self, plan: &Plan, day: &Day, stop: &AtomicBool) -> Result<(), AskError> {
         for place in 0..day.chunks.len() {
             self.chunk(plan, day, place, stop)?;
             let needed = |groups: &[Groups]| groups.iter().map(Groups::bytes).sum::<usize>();
-            if needed(&self.groups) > bytes {
+            if needed(&self.groups) > self.limits.bytes {
                 self.groups.iter_mut().for_each(Groups::compact);
             }
-            if needed(&self.groups) > bytes {
+            if needed(&self.groups) > self.limits.bytes {
                 return Err(AskError::Question(
                     "the question needs too much memory; ask for fewer tables, dimensions or distinct \
                      counts at once, or for a shorter range"
@@ -112,10 +116,16 @@ impl Worker {
             }
             block.fill(&rows, &tables);
             for table in &mut tables {
-                table.add(chunk, &views, &rows, &block)?;
+                table.add(chunk, &views, &rows, &block);
             }
         }
-        tables.into_iter().try_for_each(|table| table.finish(&views))
+        tables.into_iter().for_each(|table| table.finish(&views));
+        self.bounded()
+    }
+
+    fn bounded(&self) -> Result<(), AskError> {
+        let most = self.limits.groups;
+        if self.groups.iter().any(|groups| groups.len() > most) { Err(too_many_groups(most)) } else { Ok(()) }
     }
 }
 
@@ -280,7 +290,7 @@ impl<'a> Table<'a> {
     }
 
     /// Adds up the rows of a block.
-    fn add(&mut self, chunk: &DayChunk, views: &[View], rows: &Rows, block: &Block) -> Result<(), AskError> {
+    fn add(&mut self, chunk: &DayChunk, views: &[View], rows: &Rows, block: &Block) {
         let mut picked_places = None;
         if !matches!(self.condition, Decided::Always(_)) {
             self.condition.mask(chunk, views, rows, &mut self.mask);
@@ -291,7 +301,7 @@ impl<'a> Table<'a> {
             Way::Count(counts) => {
                 let by = columns(self.plan, &self.strides, &block.codes);
                 counts.add(&by, rows.len(), places);
-                return Ok(());
+                return;
             }
             Way::Runs(runs) => {
                 find_runs(runs, self.plan, self.groups, views, &block.codes, rows.len());
@@ -305,16 +315,12 @@ impl<'a> Table<'a> {
                 }
             }
         };
-        if self.groups.len() > MAX_GROUPS {
-            return Err(too_many_groups());
-        }
         self.groups.add(&grouped, &block.inputs);
-        Ok(())
     }
 
     /// Ends the chunk.
-    fn finish(self, views: &[View]) -> Result<(), AskError> {
-        let Way::Count(counts) = &self.way else { return Ok(()) };
+    fn finish(self, views: &[View]) {
+        let Way::Count(counts) = &self.way else { return };
         let mut counted = Vec::new();
         for combination in 0..counts.combinations {
             let hits = counts.of(combination);
@@ -327,7 +333,6 @@ impl<'a> Table<'a> {
             }
         }
         self.groups.count(&counted);
-        if self.groups.len() > MAX_GROUPS { Err(too_many_groups()) } else { Ok(()) }
     }
 
     /// Finds the group of every row.

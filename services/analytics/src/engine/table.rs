@@ -3,22 +3,23 @@
 use std::cmp::Ordering;
 
 use super::{distinct, groups::Groups, quantile::Finished, space::Space};
-use crate::{AskError, Column, MAX_GROUPS, Metric, Panel, Row, Table, Value, ask::too_many_groups, order};
+use crate::{AskError, Column, Metric, Panel, Row, Table, Value, ask::too_many_groups, order};
 
 /// Makes the table of a panel, whose dimensions are `places` of `spaces`.
 ///
 /// # Errors
-/// When it has too many rows.
+/// When it has more than `most` rows.
 pub(crate) fn table(
     panel: &Panel,
     mut groups: Groups,
     spaces: &[Space],
     places: &[usize],
+    most: usize,
 ) -> Result<Table, AskError> {
     groups.finish();
     let count = groups.len();
-    if count > MAX_GROUPS {
-        return Err(too_many_groups());
+    if count > most {
+        return Err(too_many_groups(most));
     }
     let mut numbers = Numbers::new(groups);
     let is_quantile = |metric: &Metric| matches!(metric, Metric::Duration(_));

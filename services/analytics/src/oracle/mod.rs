@@ -193,6 +193,8 @@ async fn a_question_that_needs_too_much_is_refused_and_says_what_to_do() {
     let defaults = AnalyticsOptions::default();
     let text = ask(AnalyticsOptions { question_bytes: 5_000, ..defaults }).await;
     assert!(text.contains("too much memory") && text.contains("shorter range"), "{text}");
+    let text = ask(AnalyticsOptions { question_groups: 4, ..defaults }).await;
+    assert!(text.contains("more than 4 rows") && text.contains("fewer dimensions"), "{text}");
     let text = ask(AnalyticsOptions { cache_bytes: 100, ..defaults }).await;
     assert!(text.contains("--analytics-cache-bytes"), "{text}");
 }
