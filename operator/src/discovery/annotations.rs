@@ -135,11 +135,23 @@ pub fn read(annotations: &BTreeMap<String, String>) -> Result<Option<Wish>, Refu
             "expected-status" => {
                 wish.expected_status = list(value);
                 let good = |code: &String| is_status(code);
-                if wish.expected_status.is_empty() || !wish.expected_status.iter().all(good) {
-                    return refuse(name, "write codes or classes separated by commas, for example 200,3xx");
+                if !(1..=32).contains(&wish.expected_status.len()) || !wish.expected_status.iter().all(good) {
+                    return refuse(
+                        name,
+                        "write up to 32 codes, ranges or classes separated by commas, for example 200,400-404,3xx",
+                    );
                 }
             }
-            "alert-channels" => wish.alert_channels = list(value),
+            "alert-channels" => {
+                wish.alert_channels = list(value);
+                let good = |name: &String| (1..=63).contains(&name.len());
+                if !(1..=20).contains(&wish.alert_channels.len()) || !wish.alert_channels.iter().all(good) {
+                    return refuse(
+                        name,
+                        "write 1 to 20 names of channels separated by commas, for example ops,chat",
+                    );
+                }
+            }
             "suspended" => match value {
                 "true" => wish.suspended = true,
                 "false" => {}
@@ -185,11 +197,16 @@ fn is_path(value: &str) -> bool {
     value.starts_with('/') && value.len() <= 1_024 && value.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn is_status(code: &str) -> bool {
-    let bytes = code.as_bytes();
-    bytes.len() == 3
-        && (b'1'..=b'5').contains(&bytes[0])
-        && (&bytes[1..] == b"xx" || bytes[1..].iter().all(u8::is_ascii_digit))
+/// Whether this is a code, a class or a range, as the schema has them.
+fn is_status(text: &str) -> bool {
+    let code = |code: &[u8]| matches!(code, [b'1'..=b'5', tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit());
+    match text.as_bytes() {
+        [b'1'..=b'5', b'x', b'x'] => true,
+        bytes => match bytes.iter().position(|byte| *byte == b'-') {
+            Some(dash) => code(&bytes[..dash]) && code(&bytes[dash + 1..]),
+            None => code(bytes),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -241,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn statuses_are_those_of_the_schema() {
+        for good in ["200", "2xx", "400-404"] {
+            assert!(is_status(good), "{good}");
+        }
+        for bad in ["600", "6xx", "20", "2x0", "200-", "-200", "200-2xx", "200-201-202"] {
+            assert!(!is_status(bad), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_mistake_is_told_with_the_name_of_its_annotation() {
         for (name, value) in [
             ("monitor", "yes"),
@@ -258,6 +285,11 @@ mod tests {
             ("path", "/a b"),
             ("expected-status", "20"),
             ("expected-status", ""),
+            ("expected-status", "200-"),
+            ("expected-status", "200-99"),
+            ("alert-channels", ","),
+            ("alert-channels", &"a".repeat(64)),
+            ("alert-channels", &"a,".repeat(21)),
             ("suspended", "1"),
             ("intervall", "30s"),
             ("slo-window", "7d"),
