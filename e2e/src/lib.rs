@@ -14,6 +14,7 @@ pub mod promql;
 pub mod promtool;
 pub mod proxy;
 pub mod resend;
+pub mod sinks;
 pub mod stores;
 pub mod targets;
 pub mod upstream;

@@ -2,17 +2,15 @@
 //! transition, whatever dies. `WATCHKEEPER_SOAK` makes it 100 rounds.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rand::Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use watchkeeper_e2e::sinks::Sinks;
 use watchkeeper_testkit::{
     postgres::Postgres,
-    sink::{Answer, HttpSink, SmtpOptions, SmtpSink},
+    sink::{Answer, HttpSink},
     wait,
     watchkeeper::{Local, Watchkeeper},
 };
@@ -29,8 +27,7 @@ enum Store {
 /// A world to watch, two servers that notices go to, and the program.
 struct World {
     target: HttpSink,
-    hook: HttpSink,
-    mail: SmtpSink,
+    sinks: Sinks,
     replicas: Vec<Watchkeeper>,
     http: reqwest::Client,
     _manifests: TempDir,
@@ -40,16 +37,15 @@ impl World {
     fn start(store: Store, replicas: usize) -> Self {
         // Two providers are linked in; without a default no client can be made. Another test may have set it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (target, hook) = (HttpSink::start().unwrap(), HttpSink::start().unwrap());
-        let mail = SmtpSink::start(SmtpOptions::default()).unwrap();
+        let (target, sinks) = (HttpSink::start().unwrap(), Sinks::start().unwrap());
         let manifests = tempfile::tempdir().unwrap();
         let secret = manifests.path().join("hook-url");
-        std::fs::write(&secret, format!("{}/hook\n", hook.url())).unwrap();
+        std::fs::write(&secret, format!("{}/hook\n", sinks.hook.url())).unwrap();
         let instance = json!({
             "apiVersion": "watchkeeper.dev/v1alpha1", "kind": "AnalyticsInstance", "metadata": {"name": "main"},
             "spec": {"notifications": {"groupWait": "0s", "channels": [
                 {"name": "hook", "webhook": {"url": {"valueFrom": {"file": secret}}}},
-                {"name": "mail", "email": {"host": "127.0.0.1", "port": mail.address().port(), "encryption": "None",
+                {"name": "mail", "email": {"host": "127.0.0.1", "port": sinks.mail.address().port(), "encryption": "None",
                     "from": "watch@own.example", "to": ["ops@team.example"]}},
             ]}},
         });
@@ -68,7 +64,7 @@ impl World {
             }
         };
         let replicas = (0..replicas).map(|_| replica().start().unwrap()).collect();
-        Self { target, hook, mail, replicas, http: reqwest::Client::new(), _manifests: manifests }
+        Self { target, sinks, replicas, http: reqwest::Client::new(), _manifests: manifests }
     }
 
     fn answers(&self, status: u16) {
@@ -97,33 +93,6 @@ impl World {
         let before = self.target.taken().len();
         let checked = || Ok((self.target.taken().len() >= before + count).then_some(()));
         wait::until("further checks", PATIENCE, checked).unwrap();
-    }
-
-    /// What the hook was told, the first of each message, in order.
-    fn hooked(&self) -> Vec<(String, String)> {
-        let mut seen = BTreeSet::new();
-        let taken = self.hook.taken();
-        let messages =
-            taken.iter().map(|request| (request.headers["idempotency-key"].clone(), request.json()));
-        messages
-            .filter(|(key, _)| seen.insert(key.clone()))
-            .map(|(key, told)| (key, told["kind"].as_str().unwrap().to_owned()))
-            .collect()
-    }
-
-    /// What was mailed, the first of each message, in order.
-    fn mailed(&self) -> Vec<(String, String)> {
-        let mut seen = BTreeSet::new();
-        let taken = self.mail.taken();
-        let messages =
-            taken.iter().map(|mail| (mail.header("Message-ID").unwrap(), mail.header("Subject").unwrap()));
-        messages
-            .filter(|(id, _)| seen.insert(id.clone()))
-            .map(|(id, subject)| {
-                let kind = if subject.starts_with("Down") { "down" } else { "recovery" };
-                (id, kind.to_owned())
-            })
-            .collect()
     }
 
     /// Waits until this many notices of each channel were sent, and are known to be.
@@ -172,13 +141,14 @@ async fn a_restart_while_something_is_down_tells_nobody_again_and_the_recovery_i
         }
         world.further_checks(3).await;
     }
-    assert_eq!((world.hook.taken().len(), world.mail.taken().len()), (1, 1), "somebody was told again");
+    let World { sinks, .. } = &world;
+    assert_eq!((sinks.hook.taken().len(), sinks.mail.taken().len()), (1, 1), "somebody was told again");
     world.answers(200);
     world.told(2).await;
     world.further_checks(3).await;
-    assert_eq!((world.hook.taken().len(), world.mail.taken().len()), (2, 2));
-    assert_eq!(world.hooked()[1].1, "recovery");
-    assert_eq!(world.mailed()[1].1, "recovery");
+    assert_eq!((sinks.hook.taken().len(), sinks.mail.taken().len()), (2, 2));
+    assert_eq!(sinks.hooked()[1].kind, "recovery");
+    assert_eq!(sinks.mailed()[1].kind, "recovery");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +167,7 @@ async fn kill_9_between_everything_leaves_one_notice_for_each_transition(store: 
     let world = World::start(store, replicas);
     world.becomes("Up").await;
     // Servers that take their time are caught in the middle more often.
-    world.hook.answer(Answer { after: Duration::from_millis(60), ..Answer::status(200) });
+    world.sinks.hook.answer(Answer { after: Duration::from_millis(60), ..Answer::status(200) });
     for round in 0..rounds {
         world.answers(if round % 2 == 0 { 503 } else { 200 });
         // At any moment between the failure, its check, its notices, their claims and their marks.
@@ -212,22 +182,17 @@ async fn kill_9_between_everything_leaves_one_notice_for_each_transition(store: 
         Ok(hook.iter().chain(&mail).all(|(_, state)| state == "sent").then_some(()))
     };
     wait::until_async("everything is sent", PATIENCE, all_sent).await.unwrap();
-    for (name, told) in [("hook", world.hooked()), ("mail", world.mailed())] {
+    for (name, told) in [("hook", world.sinks.hooked()), ("mail", world.sinks.mailed())] {
         let logged: Vec<String> = world.log(name).await.into_iter().map(|(kind, _)| kind).collect();
         // A check that this machine was too slow for may have been a transition as well.
         assert!(logged.len() >= rounds && (logged.len() - rounds).is_multiple_of(2), "{name}: {logged:?}");
         let alternating: Vec<&str> = ["down", "recovery"].into_iter().cycle().take(logged.len()).collect();
         assert_eq!(logged, alternating, "{name}: one notice for each transition");
-        let kinds: Vec<&str> = told.iter().map(|(_, kind)| kind.as_str()).collect();
+        let kinds: Vec<&str> = told.iter().map(|told| told.kind.as_str()).collect();
         assert_eq!(kinds, alternating, "{name}: each was taken, in order");
     }
     // What was sent again carries its first identity; it happens only where a sender died.
-    let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    for request in world.hook.taken() {
-        *times.entry(request.headers["idempotency-key"].clone()).or_default() += 1;
-    }
-    let again: usize = times.values().map(|count| count - 1).sum();
-    let mailed_again = world.mail.taken().len() - world.mailed().len();
+    let [again, mailed_again] = world.sinks.repetitions();
     eprintln!("{store:?}: {rounds} kills, {again} requests and {mailed_again} mails were sent again");
     assert!(again <= rounds && mailed_again <= rounds);
 }

@@ -1,15 +1,18 @@
 //! Checkers that share endpoints while they are killed, frozen and cut off: no
 //! check is stored twice, none is missing for longer than two heartbeats and an
-//! interval, and each change of a target is one transition. `WATCHKEEPER_SOAK`
-//! makes it 100 rounds.
+//! interval, and each change of a target is one transition, of which a mail
+//! server and an HTTP server are told once. `WATCHKEEPER_SOAK` makes it 100 rounds.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::Rng;
+use serde_json::json;
 use watchkeeper_e2e::proxy::Proxy;
+use watchkeeper_e2e::sinks::{Sinks, Told};
 use watchkeeper_e2e::targets::Targets;
+use watchkeeper_store::alerts::{Channel, NoticeFilter, NoticeState};
 use watchkeeper_store::{
     EndpointSpec, HttpProbe, NewEndpoint, Options, Origin, Probe, ProjectId, State, Store, now_ms,
 };
@@ -21,6 +24,9 @@ const ENDPOINTS: usize = 40;
 const INTERVAL: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than a claim lasts, which is the longest that a notice waits for a sender that died.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(150);
 
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -50,7 +56,8 @@ async fn rounds_of_faults(members: usize) {
     let postgres = Postgres::shared().unwrap();
     let url = postgres.database().unwrap();
     let store = Store::open(&Options::postgres(&url, None).unwrap()).await.unwrap();
-    let targets = Targets::start().await.unwrap();
+    let (targets, sinks) = (Targets::start().await.unwrap(), Sinks::start().unwrap());
+    store.put_channels(&channels(&sinks)).await.unwrap();
     for number in 0..ENDPOINTS {
         store.put_endpoint(&endpoint(number, &targets)).await.unwrap();
     }
@@ -79,7 +86,7 @@ async fn rounds_of_faults(members: usize) {
     let begin = now_ms();
     let rounds =
         if std::env::var_os("WATCHKEEPER_SOAK").is_some_and(|value| !value.is_empty()) { 100 } else { 3 };
-    let mut changes = 0;
+    let (mut changes, mut told) = (0, Vec::new());
     for round in 0..rounds {
         // The short form has each fault once, the long one what comes.
         let (fault, victim) = if rounds == FAULTS.len() {
@@ -100,6 +107,7 @@ async fn rounds_of_faults(members: usize) {
         targets.set_down(target, false);
         becomes(&store, ids[target], State::Up).await;
         changes += 2;
+        told.extend(["down", "recovery"].map(|kind| (format!("target-{target}"), kind.to_owned())));
         // Longer than it takes to lose a term, so that it comes back to shards that are another's.
         tokio::time::sleep(HEARTBEAT * 2).await;
         match fault {
@@ -118,6 +126,12 @@ async fn rounds_of_faults(members: usize) {
         .unwrap();
         eprintln!("{members} checkers, round {round}: {fault:?}, {victim}");
     }
+    wait::until_async("every notice is sent", NOTICE_PATIENCE, async || {
+        let notices = store.notices(&NoticeFilter::default(), i64::MAX).await?;
+        Ok(notices.iter().all(|notice| notice.state == NoticeState::Sent).then_some(()))
+    })
+    .await
+    .unwrap();
     tokio::time::sleep(HEARTBEAT).await;
     let end = now_ms();
     // Told to stop, they store what they have found.
@@ -149,8 +163,18 @@ async fn rounds_of_faults(members: usize) {
         transitions += found.len();
     }
     assert_eq!(transitions, changes, "each change of a target is one transition");
+    for (name, found) in [("hook", sinks.hooked()), ("mail", sinks.mailed())] {
+        let mut found: Vec<(String, String)> =
+            found.into_iter().map(|Told { endpoint, kind, .. }| (endpoint, kind)).collect();
+        found.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(found, told, "{name}: one notice for each transition, and no other");
+    }
+    let [again, mailed_again] = sinks.repetitions();
+    assert!(again <= rounds && mailed_again <= rounds, "{again} requests and {mailed_again} mails repeated");
     eprintln!(
-        "{members} checkers, {rounds} rounds: {checks} checks, {transitions} transitions, longest gap {worst} ms of {longest} ms allowed"
+        "{members} checkers, {rounds} rounds: {again} requests and {mailed_again} mails were sent again, \
+         {checks} checks, {transitions} transitions, longest gap {worst} ms of {longest} ms allowed"
     );
     store.close().await;
 }
@@ -162,6 +186,26 @@ async fn becomes(store: &Store, id: i64, state: State) {
     })
     .await
     .unwrap();
+}
+
+/// A webhook and a mail server, both told of everything.
+fn channels(sinks: &Sinks) -> [Channel; 2] {
+    let channel = |name: &str, kind: &str, config| Channel {
+        name: name.into(),
+        kind: kind.into(),
+        default: true,
+        group_wait: Duration::ZERO,
+        cooldown: Duration::ZERO,
+        send_recovery: true,
+        quiet_hours: Vec::new(),
+        attempts: None,
+        pause: None,
+        config,
+    };
+    let hook = json!({"name": "hook", "webhook": {"url": {"value": format!("{}/hook", sinks.hook.url())}}});
+    let mail = json!({"name": "mail", "email": {"host": "127.0.0.1", "port": sinks.mail.address().port(),
+        "encryption": "None", "from": "watch@own.example", "to": ["ops@team.example"]}});
+    [channel("hook", "webhook", hook), channel("mail", "email", mail)]
 }
 
 fn endpoint(number: usize, targets: &Targets) -> NewEndpoint {
