@@ -12,6 +12,7 @@ mod database;
 mod endpoints;
 mod install;
 mod leadership;
+mod options;
 mod policies;
 mod reach;
 mod reboot;
