@@ -15,8 +15,9 @@ use crate::durations::{self, TimeSpan};
 use crate::gateway::Gateway;
 use crate::notifications::Notifications;
 use crate::observability::Observability;
+use crate::probe_networks::ProbeNetworks;
 use crate::schema;
-use crate::services::{ProbeNetworks, ReverseDns, Site, Spool};
+use crate::services::{ReverseDns, Site, Spool};
 
 /// One installation of Watchkeeper: logger, API, checker and their database.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -62,7 +63,7 @@ pub struct AnalyticsInstanceSpec {
     /// Probes the monitored endpoints.
     #[serde(default)]
     #[x_kube(validation = Rule::new("!has(self.autoscaling)")
-        .message("the checker cannot be autoscaled: one checker probes and the others stand by; set replicas"))]
+        .message("the checker cannot be autoscaled: its load is the number of endpoints; set replicas"))]
     pub checker: Component,
     /// Where data lives.
     #[serde(default)]

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_checker_is_not_autoscaled() {
         let error = judged(json!({"checker": {"autoscaling": {"maxReplicas": 5}}})).unwrap_err();
-        assert!(error.contains("one checker probes"), "{error}");
+        assert!(error.contains("its load is the number of endpoints"), "{error}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod monitored_endpoint;
 pub mod notifications;
 pub mod observability;
+pub mod probe_networks;
 pub mod schema;
 pub mod services;
 #[cfg(test)]

@@ -15,6 +15,19 @@ pub struct Observability {
     /// Gives the Prometheus operator rules for the endpoints that have an objective (`slo`).
     #[serde(default)]
     pub prometheus_rule: PrometheusRule,
+    /// Answers `/probe?target=…&module=…` as blackbox_exporter does.
+    #[serde(default)]
+    pub blackbox: Blackbox,
+}
+
+/// What checkers answer in blackbox_exporter's stead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blackbox {
+    /// Whether the checkers' Service answers on port 9115. Whoever reaches it can make a checker ask public
+    /// addresses, and private ones as far as `probeNetworks.allow` says.
+    #[serde(default)]
+    pub enabled: bool,
 }
 
 /// Rules by which Prometheus watches the error budgets of endpoints.

@@ -92,24 +92,6 @@ impl ReverseDns {
     }
 }
 
-/// What probes may reach.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProbeNetworks {
-    /// Networks that are not public and that monitors added through the API may still probe, as `10.1.0.0/16`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 64)))]
-    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
-        .message("allow must hold networks, for example 10.1.0.0/16 or fd00::/8"))]
-    pub allow: Vec<String>,
-    /// Networks that nothing may probe, whoever asks; wins over all that is allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 64)))]
-    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
-        .message("deny must hold networks, for example 10.1.0.0/16 or fd00::/8"))]
-    pub deny: Vec<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -165,14 +147,5 @@ mod tests {
         for bad in ["dns.example.com", "10.0.0.53:", "10.0.0.53:0", "[fd00::53]"] {
             assert!(refusal(server(bad)).contains("must be an address"), "{bad}");
         }
-    }
-
-    #[test]
-    fn networks_are_networks() {
-        judged(json!({"probeNetworks": {"allow": ["10.0.0.0/8", "fd00::/8"]}})).unwrap();
-        let error = refusal(json!({"probeNetworks": {"allow": ["10.0.0.0/8", "intranet"]}}));
-        assert!(error.contains("allow must hold networks"), "{error}");
-        let error = refusal(json!({"probeNetworks": {"deny": ["intranet"]}}));
-        assert!(error.contains("deny must hold networks"), "{error}");
     }
 }

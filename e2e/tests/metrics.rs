@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use jiff::Timestamp;
+use serde_json::json;
+use watchkeeper_e2e::prometheus::Prometheus;
 use watchkeeper_e2e::promtool;
 use watchkeeper_e2e::upstream::{Upstream, http_client, row};
+use watchkeeper_testkit::ports::free_port;
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::wait;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
@@ -40,6 +44,51 @@ async fn promtool_finds_nothing_to_say_about_the_metrics_of_local() {
     assert!(metrics.lines().any(|line| line.starts_with("watchkeeper_")), "{metrics}");
     assert!(!metrics.contains(&key), "a key is a secret");
     assert_eq!(promtool::check_metrics(&metrics).unwrap(), (true, String::new()));
+}
+
+#[tokio::test]
+async fn a_scrape_configuration_for_blackbox_exporter_works_with_a_checker() {
+    let blackbox = format!("127.0.0.1:{}", free_port().unwrap());
+    let server = Watchkeeper::local()
+        .arg("--blackbox-listen")
+        .arg(&blackbox)
+        .arg("--probe-allow")
+        .arg("127.0.0.0/8")
+        .start()
+        .unwrap();
+    let (up, down) = (format!("{}/api/health", server.base_url()), "http://127.0.0.1:1/".to_owned());
+    // As blackbox_exporter's documentation has it.
+    let configuration = json!({"scrape_configs": [{
+        "job_name": "blackbox",
+        "scrape_interval": "1s",
+        "scrape_timeout": "900ms",
+        "metrics_path": "/probe",
+        "params": {"module": ["http_2xx"]},
+        "static_configs": [{"targets": [up, down]}],
+        "relabel_configs": [
+            {"source_labels": ["__address__"], "target_label": "__param_target"},
+            {"source_labels": ["__param_target"], "target_label": "instance"},
+            {"target_label": "__address__", "replacement": blackbox},
+        ],
+    }]});
+    let prometheus = Prometheus::start(&configuration).unwrap();
+    let value = |expression: String| -> Result<Option<String>> {
+        let series = prometheus.query(&expression)?;
+        Ok(series.first().and_then(|one| one["value"][1].as_str()).map(str::to_owned))
+    };
+    for (target, success) in [(&up, "1"), (&down, "0")] {
+        let labels = format!("{{job=\"blackbox\", instance=\"{target}\"}}");
+        let found =
+            wait::until("both are scraped", CHECKED, || value(format!("probe_success{labels}"))).unwrap();
+        assert_eq!(found, success, "{target}");
+        assert_eq!(
+            value(format!("up{labels}")).unwrap().as_deref(),
+            Some("1"),
+            "a failed probe is no failed scrape"
+        );
+    }
+    let status = value(format!("probe_http_status_code{{instance=\"{up}\"}}")).unwrap();
+    assert_eq!(status.as_deref(), Some("200"));
 }
 
 fn endpoint(directory: &RunDir, name: &str, url: &str) {

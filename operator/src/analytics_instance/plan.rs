@@ -54,13 +54,13 @@ impl Service {
         }
     }
 
-    /// The port on which it serves clients, if it does.
+    /// The port on which it serves others than the cluster's machinery, and its name, if it does.
     #[must_use]
-    pub fn port(self) -> Option<i32> {
+    pub fn port(self, spec: &AnalyticsInstanceSpec) -> Option<(&'static str, i32)> {
         match self {
-            Self::Logger => Some(8000),
-            Self::Api => Some(3000),
-            Self::Checker => None,
+            Self::Logger => Some(("http", 8000)),
+            Self::Api => Some(("http", 3000)),
+            Self::Checker => spec.observability.blackbox.enabled.then_some(("blackbox", 9115)),
         }
     }
 }

@@ -44,7 +44,7 @@ pub enum Denied {
 }
 
 /// What an installation lets its probes ask.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuardRules {
     /// Networks that strangers may probe although they are not public. Metadata
     /// and link-local addresses cannot be allowed so.

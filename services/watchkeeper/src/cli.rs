@@ -473,13 +473,17 @@ impl ProbeArgs {
     /// # Errors
     /// When the system's resolver cannot be used.
     pub fn probers(&self) -> Result<Probers, ProberError> {
-        let rules = GuardRules {
+        Probers::new(self.rules(), self.rdap_registries.0.clone())
+    }
+
+    /// What probes may ask.
+    pub fn rules(&self) -> GuardRules {
+        GuardRules {
             allow: self.probe_allow.clone(),
             deny: self.probe_deny.clone(),
             metadata: self.probe_allow_metadata.clone(),
             hosts: self.probe_hosts.clone(),
-        };
-        Probers::new(rules, self.rdap_registries.0.clone())
+        }
     }
 }
 

@@ -6,8 +6,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::analytics_instance::plan::Plan;
 
-fn joined(list: &[String]) -> Option<String> {
-    (!list.is_empty()).then(|| list.join(","))
+/// A list as the services read it; nothing for an empty one.
+fn joined(list: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
+    let parts: Vec<_> = list.into_iter().collect();
+    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+    (!parts.is_empty()).then(|| parts.join(","))
 }
 
 pub fn build(plan: &Plan) -> ConfigMap {
@@ -35,6 +38,8 @@ pub fn build(plan: &Plan) -> ConfigMap {
     ];
     let flags = flags.into_iter().filter(|(_, set)| *set).map(|(key, _)| (key, "true".to_owned()));
     let site = spec.site.as_ref();
+    let networks = &spec.probe_networks;
+    let hosts = networks.limits().map(|(namespace, host)| format!("{namespace}={host}"));
     let texts = [
         ("WATCHKEEPER_REVERSE_DNS", (!spec.reverse_dns.enabled).then(|| "off".to_owned())),
         ("WATCHKEEPER_DNS_SERVER", spec.reverse_dns.server.clone()),
@@ -43,8 +48,10 @@ pub fn build(plan: &Plan) -> ConfigMap {
             "WATCHKEEPER_SITE_SESSION_TIMEOUT",
             site.and_then(|site| site.session_timeout.as_ref()).map(ToString::to_string),
         ),
-        ("WATCHKEEPER_PROBE_ALLOW", joined(&spec.probe_networks.allow)),
-        ("WATCHKEEPER_PROBE_DENY", joined(&spec.probe_networks.deny)),
+        ("WATCHKEEPER_PROBE_ALLOW", joined(&networks.allow)),
+        ("WATCHKEEPER_PROBE_DENY", joined(&networks.deny)),
+        ("WATCHKEEPER_PROBE_ALLOW_METADATA", joined(&networks.allow_metadata)),
+        ("WATCHKEEPER_PROBE_HOSTS", joined(hosts)),
     ];
     let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?)));
     data.extend(flags.chain(texts).map(|(key, text)| (key.to_owned(), text)));

@@ -97,8 +97,8 @@ fn pod_spec(plan: &Plan, service: Service) -> PodSpec {
 
 fn container(plan: &Plan, service: Service, mounts: Vec<VolumeMount>) -> Container {
     let mut ports = Vec::new();
-    if let Some(port) = service.port() {
-        ports.push(pod::port("http", port));
+    if let Some((name, number)) = service.port(&plan.spec) {
+        ports.push(pod::port(name, number));
     }
     ports.push(pod::port("metrics", pod::METRICS_PORT));
     let (cpu, memory, limit) = match service {
@@ -137,8 +137,12 @@ fn container(plan: &Plan, service: Service, mounts: Vec<VolumeMount>) -> Contain
 
 fn environment(plan: &Plan, service: Service) -> Vec<EnvVar> {
     let mut all = Vec::new();
-    if let Some(port) = service.port() {
-        all.push(value("WATCHKEEPER_LISTEN", format!("0.0.0.0:{port}")));
+    if let Some((_, number)) = service.port(&plan.spec) {
+        let name = match service {
+            Service::Logger | Service::Api => "WATCHKEEPER_LISTEN",
+            Service::Checker => "WATCHKEEPER_BLACKBOX_LISTEN",
+        };
+        all.push(value(name, format!("0.0.0.0:{number}")));
     }
     all.push(value("WATCHKEEPER_METRICS_LISTEN", format!("0.0.0.0:{}", pod::METRICS_PORT)));
     all.push(secret_value("WATCHKEEPER_DATABASE_URL", &plan.database_url()));

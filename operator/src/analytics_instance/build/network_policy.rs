@@ -29,7 +29,8 @@ pub fn build(plan: &Plan) -> Vec<NetworkPolicy> {
 }
 
 fn of_service(plan: &Plan, service: Service) -> NetworkPolicy {
-    let ports = service.port().into_iter().chain([METRICS_PORT]).map(tcp).collect();
+    let served = service.port(&plan.spec).map(|(_, number)| number);
+    let ports = served.into_iter().chain([METRICS_PORT]).map(tcp).collect();
     let ingress =
         vec![NetworkPolicyIngressRule { ports: Some(ports), ..NetworkPolicyIngressRule::default() }];
     let egress = match service {

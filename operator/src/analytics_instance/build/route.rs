@@ -26,6 +26,7 @@ fn matching(path: &str, kind: &str) -> RouteMatch {
 }
 
 fn rule(plan: &Plan, matches: Vec<RouteMatch>, service: Service) -> RouteRule {
-    let to = service.port().map(|port| BackendRef { name: plan.child_name(service.name()), port });
+    let to =
+        service.port(&plan.spec).map(|(_, port)| BackendRef { name: plan.child_name(service.name()), port });
     RouteRule { matches, backend_refs: to.into_iter().collect() }
 }

@@ -17,8 +17,8 @@ pub fn build(plan: &Plan) -> Vec<KubeService> {
 
 fn of_service(plan: &Plan, service: Service) -> KubeService {
     let mut ports = Vec::new();
-    if let Some(port) = service.port() {
-        ports.push(self::port("http", port));
+    if let Some((name, number)) = service.port(&plan.spec) {
+        ports.push(port(name, number));
     }
     ports.push(port("metrics", METRICS_PORT));
     one(plan, service.name(), ServiceSpec { ports: Some(ports), ..ServiceSpec::default() })

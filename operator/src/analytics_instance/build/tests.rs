@@ -141,7 +141,9 @@ fn with_a_site_and_a_spool() -> Value {
         "site": {"secretRef": {"name": "site", "key": "secret"}, "project": "blog", "sessionTimeout": "30m"},
         "reverseDns": {"server": "10.0.0.53:5353"},
         "spool": {"size": "512Mi", "claimName": "hits"},
-        "probeNetworks": {"allow": ["10.0.0.0/8", "fd00::/8"]},
+        "probeNetworks": {"allow": ["10.0.0.0/8", "fd00::/8"], "allowMetadata": ["169.254.169.254"],
+            "hosts": [{"namespace": "shop", "hosts": ["shop.example.com", "*.shop.example.com"]}]},
+        "observability": {"blackbox": {"enabled": true}},
     })
 }
 

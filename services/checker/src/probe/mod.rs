@@ -26,7 +26,7 @@ mod testing;
 #[cfg(test)]
 mod type_tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ pub enum ProberError {
 /// Makes checks of every type; clones share what they need.
 #[derive(Clone)]
 pub struct Probers {
-    rules: Arc<GuardRules>,
+    rules: Arc<RwLock<Arc<GuardRules>>>,
     resolver: Resolver,
     trusted: Trusted,
     registrations: Registrations,
@@ -76,7 +76,12 @@ impl Probers {
     fn with(rules: GuardRules, resolver: Resolver, registries: Option<Url>) -> Self {
         let trusted = Trusted::load();
         let registrations = Registrations::new(registries, &trusted);
-        Self { rules: Arc::new(rules), resolver, trusted, registrations }
+        Self { rules: Arc::new(RwLock::new(Arc::new(rules))), resolver, trusted, registrations }
+    }
+
+    /// What probes that begin from now on may ask, of every clone.
+    pub fn set_rules(&self, rules: GuardRules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// Probers whose names come to the addresses that they are told.
@@ -142,10 +147,11 @@ impl Probers {
     }
 
     fn tools(&self, trust: Trust, namespace: &str, deadline: Instant) -> Tools {
+        let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
         Tools {
             resolver: self.resolver.clone(),
             trusted: self.trusted.clone(),
-            guard: Guard::new(trust, namespace, self.rules.clone()),
+            guard: Guard::new(trust, namespace, rules),
             deadline,
         }
     }

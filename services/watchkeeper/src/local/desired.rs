@@ -1,14 +1,16 @@
 //! From manifests to what this process should do. No store, and no file but the secrets that manifests name.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Display, path::Path, str::FromStr};
 
 use k8s_openapi::api::core::v1;
 use uuid::Uuid;
 use watchkeeper_api::{channel_spec, endpoint_spec::translate};
+use watchkeeper_checker::GuardRules;
 use watchkeeper_crds::{
     AnalyticsInstance, MonitoredEndpoint, analytics_instance, durations,
     manifest::{Manifest, secret_text},
     notifications::SecretSource,
+    probe_networks::ProbeNetworks,
 };
 use watchkeeper_logger::enrich::Enricher;
 use watchkeeper_runtime::secret::Secret;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Channels of notices besides those of the instance.
     pub channels: Vec<Channel>,
+    /// What probes may ask.
+    pub rules: GuardRules,
 }
 
 impl Settings {
@@ -42,6 +46,7 @@ impl Settings {
             honor_gpc: args.ingest.honor_gpc,
             retention: args.ingest.retention(),
             channels: Vec::new(),
+            rules: args.probes.rules(),
         }
     }
 
@@ -50,11 +55,11 @@ impl Settings {
         enricher_of(store, args.geoip.as_deref(), self.privacy_level, self.honor_gpc).await
     }
 
-    fn of(instance: &AnalyticsInstance, fallback: &Self) -> Self {
+    fn of(instance: &AnalyticsInstance, fallback: &Self) -> Result<Self, String> {
         let spec = &instance.spec;
         let signup =
             if spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open };
-        Self {
+        Ok(Self {
             signup,
             privacy_level: u8::try_from(spec.privacy.level).unwrap_or(2).max(fallback.privacy_level),
             honor_gpc: spec.privacy.honor_gpc || fallback.honor_gpc,
@@ -63,7 +68,8 @@ impl Settings {
                 checks: spec.retention.checks.as_ref().map(|span| span.get()).or(fallback.retention.checks),
             },
             channels: fallback.channels.clone(),
-        }
+            rules: rules(&spec.probe_networks, &fallback.rules)?,
+        })
     }
 }
 
@@ -133,10 +139,18 @@ impl Desired {
         let mut channels =
             instance.map_or_else(Vec::new, |instance| channels(instance, &secrets, &mut errors));
         let projects = instance.map_or_else(Vec::new, |instance| projects(instance, &secrets, &mut errors));
+        let settings = match instance.map(|instance| (instance, Settings::of(instance, fallback))) {
+            None => fallback.clone(),
+            Some((_, Ok(settings))) => settings,
+            Some((instance, Err(error))) => {
+                let (namespace, name) = identity(&instance.metadata);
+                errors.push(format!("AnalyticsInstance {namespace}/{name}: {error}"));
+                fallback.clone()
+            }
+        };
         if !errors.is_empty() {
             return Err(errors);
         }
-        let settings = instance.map_or_else(|| fallback.clone(), |instance| Settings::of(instance, fallback));
         channels.extend(settings.channels.iter().cloned());
         Ok(Self { settings, projects, endpoints: wanted, channels })
     }
@@ -226,6 +240,26 @@ fn projects(
     found
 }
 
+/// What an instance lets probes ask beside what the command line does.
+fn rules(networks: &ProbeNetworks, given: &GuardRules) -> Result<GuardRules, String> {
+    fn add<T: FromStr<Err: Display>>(to: &mut Vec<T>, field: &str, texts: &[String]) -> Result<(), String> {
+        for text in texts {
+            let value =
+                text.parse().map_err(|error| format!("spec.probeNetworks.{field}: `{text}`: {error}"))?;
+            to.push(value);
+        }
+        Ok(())
+    }
+    let mut rules = given.clone();
+    add(&mut rules.allow, "allow", &networks.allow)?;
+    add(&mut rules.deny, "deny", &networks.deny)?;
+    add(&mut rules.metadata, "allowMetadata", &networks.allow_metadata)?;
+    let hosts: Vec<String> =
+        networks.limits().map(|(namespace, host)| format!("{namespace}={host}")).collect();
+    add(&mut rules.hosts, "hosts", &hosts)?;
+    Ok(rules)
+}
+
 fn settings(wanted: &analytics_instance::ProjectSettings) -> ProjectSettings {
     ProjectSettings {
         retention_hits: wanted.retention_hits.as_deref().and_then(|age| durations::parse(age).ok()),
@@ -274,6 +308,7 @@ spec:
             honor_gpc: false,
             retention: Retention::default(),
             channels: Vec::new(),
+            rules: GuardRules::default(),
         }
     }
 
@@ -301,6 +336,27 @@ spec:
     fn without_an_instance_the_command_line_decides() {
         let plain = ENDPOINT.split("    headers").next().expect("text");
         assert_eq!(derive(plain).expect("desired").settings, fallback());
+    }
+
+    #[test]
+    fn an_instance_adds_to_what_the_command_line_says_of_probes() {
+        let given = Settings {
+            rules: GuardRules {
+                deny: vec!["10.1.0.0/16".parse().expect("network")],
+                ..GuardRules::default()
+            },
+            ..fallback()
+        };
+        let networks = "spec:\n  probeNetworks: {allow: [10.0.0.0/8], deny: [10.2.0.0/16], allowMetadata: [169.254.169.254], \
+                        hosts: [{namespace: default, hosts: [example.com, '*.example.com']}]}\n";
+        let text = INSTANCE.replacen("spec:\n", networks, 1);
+        let manifests = parse(&text).expect("manifests");
+        let rules = Desired::derive(manifests.iter(), &given).expect("desired").settings.rules;
+        assert_eq!(rules.deny, ["10.1.0.0/16", "10.2.0.0/16"].map(|it| it.parse().expect("network")));
+        assert_eq!((rules.allow.len(), rules.metadata.len(), rules.hosts.len()), (1, 1, 2));
+        let manifests = parse(&text.replace("10.2.0.0/16", "10.2.0.0/99")).expect("manifests");
+        let errors = Desired::derive(manifests.iter(), &given).expect_err("mistake");
+        assert!(errors[0].contains("spec.probeNetworks.deny: `10.2.0.0/99`"), "{errors:?}");
     }
 
     #[test]

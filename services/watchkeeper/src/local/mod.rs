@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use watchkeeper_analytics::Analytics;
 use watchkeeper_api::{Api, ApiOptions, AuthConfig, MonitoringAccess, MonitoringOptions};
-use watchkeeper_checker::ChangeHandle;
+use watchkeeper_checker::{ChangeHandle, Probers};
 use watchkeeper_logger::{Logger, LoggerMetrics, Site, health, maintain, register_spool, site_router};
 use watchkeeper_runtime::{VERSION, http::finish, secret::Secret};
 use watchkeeper_store::SiteAccess;
@@ -114,7 +114,7 @@ pub async fn run(
     let (settings, changed) = watch::channel(desired.settings.clone());
     let (router, current) = watch::channel(local.router(&desired.settings).await?);
     let upkeep = vital(&shutdown, keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
-    let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed, router, shutdown.clone()));
+    let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed.clone(), router, shutdown.clone()));
     let follow = reload::Follow { files, fallback, data, settings, changes, last: desired };
     let follow = tokio::spawn(follow.run(
         local.process.store.clone(),
@@ -122,6 +122,7 @@ pub async fn run(
         shutdown.clone(),
     )?);
     let probers = local.args.probes.probers()?;
+    let guard = tokio::spawn(keep_rules(probers.clone(), changed.clone(), shutdown.clone()));
     let deps = checker::deps(&local.process, &local.args.probes, &probers, local.changes.clone());
     checker::blackbox(&local.args.probes, &probers, &shutdown).await?;
     let checker = vital(&shutdown, watchkeeper_checker::run(deps, shutdown.clone()));
@@ -143,6 +144,7 @@ pub async fn run(
     upkeep.await?;
     sites.processing.await?;
     swap.await?;
+    guard.await?;
     follow.await?;
     if let Some(local) = Arc::into_inner(local) {
         local.process.finish().await;
@@ -228,6 +230,17 @@ async fn keep_up(local: Arc<Local>, mut settings: watch::Receiver<Settings>, shu
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Lets probes ask what the settings let them.
+async fn keep_rules(probers: Probers, mut settings: watch::Receiver<Settings>, shutdown: CancellationToken) {
+    loop {
+        probers.set_rules(settings.borrow_and_update().rules.clone());
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = settings.changed() => if changed.is_err() { return },
         }
     }
 }

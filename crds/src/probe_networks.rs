@@ -1,0 +1,90 @@
+//! What probes may reach.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What probes may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeNetworks {
+    /// Networks that are not public and that monitors added through the API may still probe, as `10.1.0.0/16`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 64)))]
+    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
+        .message("allow must hold networks, for example 10.1.0.0/16 or fd00::/8"))]
+    pub allow: Vec<String>,
+    /// Networks that nothing may probe, whoever asks; wins over all that is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 64)))]
+    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
+        .message("deny must hold networks, for example 10.1.0.0/16 or fd00::/8"))]
+    pub deny: Vec<String>,
+    /// Metadata and link-local addresses that MonitoredEndpoints may probe, each in full, as `169.254.169.254`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 64)))]
+    #[x_kube(validation = Rule::new("self.all(address, isIP(address))")
+        .message("allowMetadata must hold addresses, for example 169.254.169.254"))]
+    pub allow_metadata: Vec<String>,
+    /// Hosts that the MonitoredEndpoints of a namespace may probe, and no others; a namespace that is not
+    /// named may probe every host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["namespace"]))]
+    pub hosts: Vec<NamespaceHosts>,
+}
+
+/// Hosts that the MonitoredEndpoints of one namespace may probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceHosts {
+    /// The namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The hosts, as `shop.example.com` or, for all below it, `*.example.com`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)))]
+    #[x_kube(validation = Rule::new(r"self.all(host, host.matches('^([*][.])?[0-9A-Za-z:._-]+$'))")
+        .message("hosts must hold host names or addresses, for example shop.example.com or *.example.com"))]
+    pub hosts: Vec<String>,
+}
+
+impl ProbeNetworks {
+    /// Each host with the namespace that may probe it.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.hosts
+            .iter()
+            .flat_map(|limit| limit.hosts.iter().map(|host| (limit.namespace.as_str(), host.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::judged;
+
+    fn networks(networks: Value) -> Result<super::ProbeNetworks, String> {
+        judged(json!({ "probeNetworks": networks })).map(|instance| instance.spec.probe_networks)
+    }
+
+    #[test]
+    fn networks_are_networks_and_addresses_are_addresses() {
+        networks(
+            json!({"allow": ["10.0.0.0/8", "fd00::/8"], "allowMetadata": ["169.254.169.254", "fe80::1"]}),
+        )
+        .unwrap();
+        for (field, bad) in [("allow", "intranet"), ("deny", "intranet"), ("allowMetadata", "169.254.0.0/16")]
+        {
+            let error = networks(json!({ field: [bad] })).unwrap_err();
+            assert!(error.contains(&format!("{field} must hold")), "{error}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_of_a_namespace() {
+        let hosts = |hosts: Value| networks(json!({"hosts": [{"namespace": "shop", "hosts": hosts}]}));
+        let good = hosts(json!(["shop.example.com", "*.example.com", "192.0.2.1", "2001:db8::1"])).unwrap();
+        assert_eq!(good.limits().nth(1), Some(("shop", "*.example.com")));
+        for bad in [json!(["https://shop.example.com"]), json!(["a,b"]), json!(["*"])] {
+            hosts(bad).unwrap_err();
+        }
+    }
+}
