@@ -40,9 +40,10 @@ pub struct NamespaceHosts {
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
     /// The hosts, as `shop.example.com` or, for all below it, `*.example.com`.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)))]
-    #[x_kube(validation = Rule::new(r"self.all(host, host.matches('^([*][.])?[0-9A-Za-z:._-]+$'))")
-        .message("hosts must hold host names or addresses, for example shop.example.com or *.example.com"))]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 1, max = 253), regex(pattern = r"^([*]\.)?[0-9A-Za-z:._-]+$"))
+    )]
     pub hosts: Vec<String>,
 }
 
@@ -59,7 +60,10 @@ impl ProbeNetworks {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::judged;
+    use crate::{
+        manifest::{self, Manifest},
+        testing::judged,
+    };
 
     fn networks(networks: Value) -> Result<super::ProbeNetworks, String> {
         judged(json!({ "probeNetworks": networks })).map(|instance| instance.spec.probe_networks)
@@ -80,11 +84,19 @@ mod tests {
 
     #[test]
     fn hosts_are_of_a_namespace() {
-        let hosts = |hosts: Value| networks(json!({"hosts": [{"namespace": "shop", "hosts": hosts}]}));
-        let good = hosts(json!(["shop.example.com", "*.example.com", "192.0.2.1", "2001:db8::1"])).unwrap();
-        assert_eq!(good.limits().nth(1), Some(("shop", "*.example.com")));
-        for bad in [json!(["https://shop.example.com"]), json!(["a,b"]), json!(["*"])] {
-            hosts(bad).unwrap_err();
+        let hosts = |hosts: Value| {
+            let spec = json!({"probeNetworks": {"hosts": [{"namespace": "shop", "hosts": hosts}]}});
+            let object = json!({"apiVersion": "watchkeeper.dev/v1alpha1", "kind": "AnalyticsInstance",
+                "metadata": {"name": "main"}, "spec": spec});
+            manifest::parse(&object.to_string())
+        };
+        let mut good =
+            hosts(json!(["shop.example.com", "*.example.com", "192.0.2.1", "2001:db8::1"])).unwrap();
+        let Some(Manifest::AnalyticsInstance(instance)) = good.pop() else { panic!("no instance") };
+        assert_eq!(instance.spec.probe_networks.limits().nth(1), Some(("shop", "*.example.com")));
+        for bad in [json!([]), json!(["https://shop.example.com"]), json!(["a,b"]), json!(["*"])] {
+            let mistakes = format!("{:?}", hosts(bad).unwrap_err());
+            assert!(mistakes.contains("spec.probeNetworks.hosts"), "{mistakes}");
         }
     }
 }
