@@ -446,9 +446,9 @@ async fn a_channel_that_hangs_holds_up_no_other() {
     watch.store.put_channels(&channels).await.unwrap();
     let id = watch.endpoint("cart").await;
     watch.checked(&[id], false).await;
-    let told = async || Ok((quick.taken().len() == 1).then_some(()));
+    let told = async || Ok((watch.notices(NoticeState::Sent).await == 1).then_some(()));
     wait::until_async("the quick channel is told", Duration::from_secs(8), told).await.unwrap();
-    assert_eq!(watch.notices(NoticeState::Sending).await, 1);
+    assert_eq!((quick.taken().len(), watch.notices(NoticeState::Sending).await), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
