@@ -46,7 +46,8 @@ release=""
 if [ -z "$binaries" ]; then
     release=yes
     say "building for release (ten minutes and more the first time)"
-    (cd "$here/.." && CARGO_TARGET_DIR="$target" cargo build --release --locked \
+    # C libraries, and all that stands on them, would be built again at every commit if they saw its time.
+    (cd "$here/.." && CARGO_TARGET_DIR="$target" env --unset=SOURCE_DATE_EPOCH cargo build --release --locked \
         --package watchkeeper --package watchkeeper-operator) >&2
     binaries="$target/release"
 fi
