@@ -24,8 +24,8 @@ e2e/browser/setup.sh
 step 'country database'
 e2e/geoip.sh
 step 'the product and its tests'
-cargo build --workspace
-cargo test --workspace --no-run
+# In one go: by themselves, the programs would be built of other variants of most crates than the tests.
+cargo build --workspace --bins --tests
 step 'images'
 e2e/images/build.sh pause postgres sample-app watchkeeper
 
