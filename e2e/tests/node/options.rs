@@ -10,6 +10,21 @@ async fn with_a_spool_no_post_is_turned_away_while_the_database_is_gone() {
     let shop = world.instance("shop", json!({"spool": {"ephemeral": true, "size": "64Mi"}})).await.unwrap();
     let storm = Storm::over(&shop, 4).await.unwrap();
     shop.kill("database").await.unwrap();
+    let http = watchkeeper_e2e::upstream::http_client().unwrap();
+    let metrics = format!("http://{}/metrics", world.address("shop-logger", 9090).await.unwrap());
+    world
+        .until("what waited on disk is in the database", async || {
+            let text = http.get(&metrics).send().await?.error_for_status()?.text().await?;
+            let value = |name: &str| {
+                let line = text.lines().find(|line| line.starts_with(name))?;
+                line.rsplit(' ').next()?.parse::<f64>().ok()
+            };
+            let replayed =
+                value("watchkeeper_logger_replayed_batches_total").is_some_and(|count| count > 0.0);
+            Ok((replayed && value("watchkeeper_logger_spool_bytes") == Some(0.0)).then_some(()))
+        })
+        .await
+        .unwrap();
     let calm = storm.settle("database pod deleted at once, with a spool").await.unwrap();
     assert_eq!((calm.turned_away(), calm.unanswered()), (Vec::new(), 0));
     shop.ready().await.unwrap();
@@ -39,9 +54,11 @@ async fn a_website_reports_its_views_with_the_secret_that_the_instance_names() {
     let api = world.address("shop-api", 3000).await.unwrap();
     world
         .until("the view is in the website's data", async || {
+            let dates =
+                [("start_date", "2026-01-01"), ("end_date", "2036-01-01"), ("classification", "USER")];
+            let urls = http.get(format!("http://{api}/api/v1/data/urls")).query(&dates);
             let urls =
-                http.get(format!("http://{api}/api/v1/data/urls")).header("authorization", "open sesame");
-            let urls = urls.send().await?.error_for_status()?.text().await?;
+                urls.header("authorization", "open sesame").send().await?.error_for_status()?.text().await?;
             Ok(urls.contains("/about").then_some(()))
         })
         .await

@@ -163,7 +163,7 @@ async fn the_api_server_refuses_two_masters_and_an_autoscaled_checker() -> Resul
     let world = World::new("masters").await?;
     for (spec, wanted) in [
         (json!({"api": {"replicas": 1, "autoscaling": {"maxReplicas": 3}}}), "set replicas or autoscaling"),
-        (json!({"checker": {"autoscaling": {"maxReplicas": 3}}}), "one checker probes"),
+        (json!({"checker": {"autoscaling": {"maxReplicas": 3}}}), "its load is the number of endpoints"),
         (json!({"api": {"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}}), "must not be more than"),
         (
             json!({"api": {"autoscaling": {"maxReplicas": 3}, "resources": {"requests": {"memory": "1Gi"}}}}),
