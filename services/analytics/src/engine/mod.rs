@@ -6,8 +6,7 @@
 //! other, load what is missing ([`load`]) and go through its rows in blocks ([`scan`]): conditions
 //! are decided once per distinct text and looked up by code ([`filter`]), every dimension gives a
 //! code a row ([`space`]), and each panel adds up groups that are numbered as they come
-//! ([`groups`]). At the end the workers' groups are united and become tables ([`table`]). Numbers that
-//! only the rows shown need may be left to a second such pass ([`late`]).
+//! ([`groups`]). At the end the workers' groups are united and become tables ([`table`]).
 
 mod cache;
 mod codes;
@@ -18,7 +17,6 @@ mod distinct;
 mod filter;
 mod groups;
 mod keys;
-mod late;
 mod load;
 mod plan;
 mod quantile;
@@ -40,7 +38,6 @@ use watchkeeper_store::{Batch, BatchId, Batches, ProjectId, Store, day_of};
 pub(crate) use cache::Cache;
 use cache::Turn;
 use groups::Groups;
-use late::Late;
 use load::{DayChunk, Loader, lost};
 pub(crate) use plan::Facts;
 use plan::Plan;
@@ -76,7 +73,7 @@ pub(crate) struct Engine {
     pub limits: Limits,
 }
 
-/// One state of the store, for all passes of an answer.
+/// One state of the store.
 struct State {
     turn: Turn,
     snapshot: Arc<tokio::sync::Mutex<Batches>>,
@@ -95,11 +92,7 @@ impl Engine {
             let batches = snapshot.list().to_vec();
             state = Some(State { turn: self.cache.turn(), snapshot: Arc::new(snapshot.into()), batches });
         }
-        let late = Late::of(question, |dimension| plan::texts(dimension, &self.cache, self.project));
-        let mut tables = self.pass(&Late::without(&late, question), state.as_ref()).await?;
-        if let Some(rest) = Late::rest(&late, question, &tables) {
-            Late::fill(&late, &mut tables, self.pass(&rest, state.as_ref()).await?);
-        }
+        let tables = self.pass(question, state.as_ref()).await?;
         self.cache.sweep();
         Ok(Answer { tables })
     }

@@ -96,16 +96,6 @@ impl Origin {
     }
 }
 
-/// Texts of a dimension that are known at present; `None` where its values are not a column's texts.
-pub(crate) fn texts(dimension: Dimension, cache: &Cache, project: ProjectId) -> Option<usize> {
-    match Origin::of(dimension) {
-        Origin::Text(column) | Origin::Either(column, _) => {
-            Some(cache.dictionary(project, column.dictionary()).read().len())
-        }
-        Origin::Derived(..) | Origin::Time(_) => None,
-    }
-}
-
 /// A condition whose tests are compiled.
 pub(crate) enum Node {
     All(Vec<Node>),
