@@ -15,7 +15,7 @@ use crate::{
 pub async fn run(args: CheckerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let options = required_postgres(args.process.database_ca.as_deref())?;
     let process = Process::start("checker", args.process.metrics_listen, &options, &shutdown).await?;
-    let probers = args.probes.probers()?;
+    let probers = args.probes.probers(args.probes.rules())?;
     let deps = deps(&process, &args.probes, &probers, ChangeHandle::new());
     blackbox(&args.probes, &probers, &shutdown).await?;
     let notifier = vital(&shutdown, notify::deliver(&process, shutdown.clone()));

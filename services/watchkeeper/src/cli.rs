@@ -468,15 +468,15 @@ fn optional_url(text: &str) -> Result<OptionalUrl, url::ParseError> {
 }
 
 impl ProbeArgs {
-    /// What makes checks, within what they may ask.
+    /// What makes checks, within what `rules` let them ask.
     ///
     /// # Errors
     /// When the system's resolver cannot be used.
-    pub fn probers(&self) -> Result<Probers, ProberError> {
-        Probers::new(self.rules(), self.rdap_registries.0.clone())
+    pub fn probers(&self, rules: GuardRules) -> Result<Probers, ProberError> {
+        Probers::new(rules, self.rdap_registries.0.clone())
     }
 
-    /// What probes may ask.
+    /// What the command line lets probes ask.
     pub fn rules(&self) -> GuardRules {
         GuardRules {
             allow: self.probe_allow.clone(),

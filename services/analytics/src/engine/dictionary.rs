@@ -39,7 +39,7 @@ impl Dictionary {
         // Most batches bring nothing new, and readers need not wait for those.
         let found: Vec<Option<u32>> = {
             let texts = self.read();
-            values.iter().map(|value| texts.find(value)).collect()
+            values.iter().map(|value| texts.codes.get(&**value).copied()).collect()
         };
         if found.iter().all(Option::is_some) {
             return found.into_iter().flatten().collect();
@@ -67,8 +67,8 @@ impl Drop for Dictionary {
 
 impl Texts {
     fn add(&mut self, value: &str) -> u32 {
-        if let Some(code) = self.find(value) {
-            return code;
+        if let Some(code) = self.codes.get(value) {
+            return *code;
         }
         let shared: Arc<str> = value.into();
         self.values.push(Arc::clone(&shared));
@@ -76,11 +76,6 @@ impl Texts {
         self.bytes += value.len() + OVERHEAD;
         self.codes.insert(shared, code);
         code
-    }
-
-    /// The code of a text, once it came up.
-    pub fn find(&self, text: &str) -> Option<u32> {
-        self.codes.get(text).copied()
     }
 
     /// The text of a code; none for 0.

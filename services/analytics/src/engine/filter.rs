@@ -4,7 +4,7 @@ use super::{
     codes::{Rows, UNKNOWN},
     column::Column,
     load::DayChunk,
-    plan::{Decide, Node, Plan},
+    plan::{Node, Plan},
     space::{Space, View},
 };
 use crate::{Comparison, text_test::compare};
@@ -94,14 +94,7 @@ impl Decided {
             Node::Text(place) => {
                 let test = &plan.tests[*place];
                 let view = &views[test.dimension];
-                let space = &spaces[test.dimension];
-                let mask = match &test.test {
-                    Decide::Is(texts) => {
-                        let codes = space.codes(texts);
-                        view.shared.iter().map(|code| codes.contains(code)).collect()
-                    }
-                    Decide::Each(test) => verdicts[*place].of(&view.shared, space, test),
-                };
+                let mask = verdicts[*place].of(&view.shared, &spaces[test.dimension], &test.test);
                 match mask.first() {
                     Some(first) if mask.iter().all(|one| one == first) => Self::Always(*first),
                     _ => Self::Codes(test.dimension, mask),

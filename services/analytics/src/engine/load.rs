@@ -100,7 +100,7 @@ pub(crate) struct Loader {
     pub project: ProjectId,
     pub turn: Turn,
     pub plan: Arc<Plan>,
-    pub snapshot: Arc<Mutex<Batches>>,
+    pub snapshot: Mutex<Batches>,
 }
 
 /// What was found of a batch, and what is missing.

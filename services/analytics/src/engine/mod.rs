@@ -33,17 +33,15 @@ use std::{
 };
 
 use futures::future::try_join_all;
-use watchkeeper_store::{Batch, BatchId, Batches, ProjectId, Store, day_of};
+use watchkeeper_store::{Batch, BatchId, ProjectId, Store, day_of};
 
 pub(crate) use cache::Cache;
-use cache::Turn;
 use groups::Groups;
 use load::{DayChunk, Loader, lost};
-pub(crate) use plan::Facts;
-use plan::Plan;
+pub(crate) use plan::Plan;
 use scan::Worker;
 
-use crate::{Answer, AskError, Question, Table, metrics::Metrics};
+use crate::{Answer, AskError, Table, metrics::Metrics};
 
 /// What one question may take.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +50,6 @@ pub(crate) struct Limits {
     pub threads: usize,
     /// Working memory, bytes.
     pub bytes: usize,
-    /// Rows of a table before its limit applies.
-    pub groups: usize,
 }
 
 /// One UTC day that is to be gone through.
@@ -63,61 +59,40 @@ struct Task {
     unsealed: Vec<DayChunk>,
 }
 
-/// What one answer is made from.
-pub(crate) struct Engine {
-    pub cache: Arc<Cache>,
-    pub metrics: Option<Metrics>,
-    pub project: ProjectId,
-    /// What is known of the project's addresses.
-    pub facts: Arc<Facts>,
-    pub limits: Limits,
-}
-
-/// One state of the store.
-struct State {
-    turn: Turn,
-    snapshot: Arc<tokio::sync::Mutex<Batches>>,
-    batches: Vec<Batch>,
-}
-
-impl Engine {
-    /// Answers a question over one state of the store.
-    ///
-    /// # Errors
-    /// As [`Analytics::ask`](crate::Analytics::ask).
-    pub async fn answer(&self, store: &Store, question: &Question) -> Result<Answer, AskError> {
-        let mut state = None;
-        if question.from < question.to {
-            let snapshot = store.batches(self.project, question.from, question.to).await?;
-            let batches = snapshot.list().to_vec();
-            state = Some(State { turn: self.cache.turn(), snapshot: Arc::new(snapshot.into()), batches });
-        }
-        let tables = self.pass(question, state.as_ref()).await?;
-        self.cache.sweep();
-        Ok(Answer { tables })
+/// Answers a plan over one state of the store.
+///
+/// # Errors
+/// As [`Analytics::ask`](crate::Analytics::ask).
+pub(crate) async fn answer(
+    store: &Store,
+    cache: &Arc<Cache>,
+    metrics: Option<Metrics>,
+    project: ProjectId,
+    plan: Plan,
+    limits: Limits,
+) -> Result<Answer, AskError> {
+    let plan = Arc::new(plan);
+    let question = &plan.question;
+    let mut workers = Vec::new();
+    if question.from < question.to {
+        let snapshot = store.batches(project, question.from, question.to).await?;
+        let batches = snapshot.list().to_vec();
+        let loader = Arc::new(Loader {
+            cache: Arc::clone(cache),
+            metrics,
+            project,
+            turn: cache.turn(),
+            plan: Arc::clone(&plan),
+            snapshot: snapshot.into(),
+        });
+        let tasks = Mutex::new(tasks(&loader, batches).await?);
+        let stop = StopOnDrop::default();
+        let threads = (0..limits.threads.max(1)).map(|_| work(&loader, &tasks, &stop.0, limits));
+        workers = try_join_all(threads).await?;
     }
-
-    /// Goes through the hits once.
-    async fn pass(&self, question: &Question, state: Option<&State>) -> Result<Vec<Table>, AskError> {
-        let plan = Arc::new(Plan::new(question, Arc::clone(&self.facts), &self.cache, self.project)?);
-        let mut workers = Vec::new();
-        if let Some(State { turn, snapshot, batches }) = state {
-            let loader = Arc::new(Loader {
-                cache: Arc::clone(&self.cache),
-                metrics: self.metrics.clone(),
-                project: self.project,
-                turn: *turn,
-                plan: Arc::clone(&plan),
-                snapshot: Arc::clone(snapshot),
-            });
-            let tasks = Mutex::new(tasks(&loader, batches).await?);
-            let stop = StopOnDrop::default();
-            let threads =
-                (0..self.limits.threads.max(1)).map(|_| work(&loader, &tasks, &stop.0, self.limits));
-            workers = try_join_all(threads).await?;
-        }
-        finish(plan, workers, self.limits).await
-    }
+    let tables = finish(plan, workers, limits.threads).await;
+    cache.sweep();
+    Ok(Answer { tables: tables? })
 }
 
 /// Stops blocking work when the question is dropped.
@@ -131,9 +106,9 @@ impl Drop for StopOnDrop {
 }
 
 /// The days, oldest first. A sealed batch is of one day; those of the inbox have to be looked into.
-async fn tasks(loader: &Arc<Loader>, batches: &[Batch]) -> Result<VecDeque<Task>, AskError> {
+async fn tasks(loader: &Arc<Loader>, batches: Vec<Batch>) -> Result<VecDeque<Task>, AskError> {
     let (sealed, unsealed): (Vec<Batch>, Vec<Batch>) =
-        batches.iter().partition(|batch| matches!(batch.id, BatchId::Sealed(_)));
+        batches.into_iter().partition(|batch| matches!(batch.id, BatchId::Sealed(_)));
     let mut days: BTreeMap<i64, Task> = BTreeMap::new();
     let new = |day| Task { day, sealed: Vec::new(), unsealed: Vec::new() };
     for batch in sealed {
@@ -157,9 +132,7 @@ async fn work(
     stop: &Arc<AtomicBool>,
     limits: Limits,
 ) -> Result<Worker, AskError> {
-    // Each has its share of the memory.
-    let limits = Limits { bytes: limits.bytes / limits.threads.max(1), ..limits };
-    let mut worker = Worker::new(&loader.plan, limits);
+    let mut worker = Worker::new(&loader.plan);
     let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     while let Some(task) = next() {
         let mut chunks = Vec::new();
@@ -168,9 +141,10 @@ async fn work(
         }
         chunks.extend(task.unsealed);
         let (loader, stop) = (Arc::clone(loader), Arc::clone(stop));
+        let bytes = limits.bytes / limits.threads.max(1);
         let scanned = tokio::task::spawn_blocking(move || {
             let day = loader.day(task.day, chunks);
-            worker.scan(&loader.plan, &day, &stop)?;
+            worker.scan(&loader.plan, &day, &stop, bytes)?;
             Ok::<_, AskError>(worker)
         });
         worker = scanned.await.map_err(lost)??;
@@ -186,9 +160,9 @@ struct Unfinished {
 }
 
 /// Unites what the workers have added up, and makes tables of it.
-async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, limits: Limits) -> Result<Vec<Table>, AskError> {
+async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, threads: usize) -> Result<Vec<Table>, AskError> {
     let mut workers = workers.into_iter();
-    let Worker { mut spaces, groups, .. } = workers.next().unwrap_or_else(|| Worker::new(&plan, limits));
+    let Worker { mut spaces, groups, .. } = workers.next().unwrap_or_else(|| Worker::new(&plan));
     let mut panels: VecDeque<Unfinished> = groups
         .into_iter()
         .enumerate()
@@ -208,7 +182,7 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, limits: Limits) -> Result
         std::cmp::Reverse(each(&panel.groups) + panel.others.iter().map(each).sum::<usize>())
     });
     let shared = Arc::new((plan, spaces, codes, Mutex::new(panels)));
-    let threads = (0..limits.threads.max(1)).map(|_| {
+    let threads = (0..threads.max(1)).map(|_| {
         let shared = Arc::clone(&shared);
         tokio::task::spawn_blocking(move || {
             let (plan, spaces, codes, panels) = &*shared;
@@ -220,8 +194,7 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, limits: Limits) -> Result
                     let codes: Vec<_> = dimensions.iter().map(|it| codes[*it].as_deref()).collect();
                     groups.merge(other, &codes);
                 }
-                let panel = &plan.question.panels[place];
-                tables.push((place, table::table(panel, groups, spaces, dimensions, limits.groups)?));
+                tables.push((place, table::table(&plan.question.panels[place], groups, spaces, dimensions)?));
             }
             Ok::<_, AskError>(tables)
         })

@@ -9,7 +9,7 @@ use watchkeeper_store::{AddressFacts, ProjectId};
 
 use super::{cache::Cache, column::Column, dictionary::Dictionary};
 use crate::{
-    AskError, Comparison, Condition, Dimension, Field, Metric, Question, Test,
+    AskError, Comparison, Condition, Dimension, Field, Metric, Question,
     calendar::Unit,
     derive::{domain, referrer_host, version},
     text_test::{TextTest, compare, text_test},
@@ -110,15 +110,7 @@ pub(crate) enum Node {
 pub(crate) struct DimensionTest {
     /// By its place in [`Plan::origins`].
     pub dimension: usize,
-    pub test: Decide,
-}
-
-/// How a test is decided.
-pub(crate) enum Decide {
-    /// By looking up which codes these texts have.
-    Is(Vec<Option<String>>),
-    /// By each text.
-    Each(TextTest),
+    pub test: TextTest,
 }
 
 /// What the groups of a table add up, beside hits.
@@ -182,7 +174,7 @@ pub(crate) struct PanelPlan {
 
 pub(crate) struct Plan {
     pub question: Question,
-    pub facts: Arc<Facts>,
+    pub facts: Facts,
     /// The dimensions that occur, each once.
     pub origins: Vec<(Dimension, Origin)>,
     pub tests: Vec<DimensionTest>,
@@ -204,7 +196,7 @@ impl Plan {
     /// When an expression of the question is malformed.
     pub fn new(
         question: &Question,
-        facts: Arc<Facts>,
+        facts: Facts,
         cache: &Cache,
         project: ProjectId,
     ) -> Result<Self, AskError> {
@@ -274,7 +266,7 @@ impl Builder {
         })
     }
 
-    fn test(&mut self, dimension: Dimension, test: Decide) -> Node {
+    fn test(&mut self, dimension: Dimension, test: TextTest) -> Node {
         let dimension = self.dimension(dimension);
         self.tests.push(DimensionTest { dimension, test });
         Node::Text(self.tests.len() - 1)
@@ -286,10 +278,7 @@ impl Builder {
             Condition::Any(any) => Node::Any(any.iter().map(|one| self.node(one)).collect::<Result<_, _>>()?),
             Condition::Not(condition) => Node::Not(Box::new(self.node(condition)?)),
             Condition::Text { dimension, test, ignore_case } => {
-                let test = match test {
-                    Test::Is(texts) if !ignore_case => Decide::Is(texts.clone()),
-                    test => Decide::Each(text_test(test, *ignore_case)?),
-                };
+                let test = text_test(test, *ignore_case)?;
                 self.test(*dimension, test)
             }
             Condition::Number { field, comparison, value } => {
@@ -301,7 +290,7 @@ impl Builder {
                             let status = text.and_then(|text| text.parse().ok());
                             status.is_some_and(|status| compare(status, comparison, value))
                         };
-                        return Ok(self.test(Dimension::Status, Decide::Each(Box::new(test))));
+                        return Ok(self.test(Dimension::Status, Box::new(test)));
                     }
                     Field::Duration => Column::DurationUs,
                     Field::RequestBytes => Column::RequestBytes,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::{
     codes::{Codes, Integers},
@@ -99,25 +99,6 @@ impl Space {
                 View { codes: Cow::Borrowed(&chunk.codes), shared: Cow::Borrowed(&chunk.shared) }
             }
             (Origin::Time(_), _) => View { codes: Cow::Owned(Codes::Same(0)), shared: Cow::Owned(vec![0]) },
-        }
-    }
-
-    /// The codes of texts, as far as these have come up.
-    pub fn codes(&self, texts: &[Option<String>]) -> FxHashSet<u32> {
-        let find = |code: &dyn Fn(&str) -> Option<u32>| {
-            texts.iter().filter_map(|text| text.as_deref().map_or(Some(0), code)).collect()
-        };
-        match &self.values {
-            Values::Texts(dictionary) => {
-                let dictionary = dictionary.read();
-                find(&|text| dictionary.find(text))
-            }
-            Values::Derived { codes, .. } => find(&|text| codes.get(text).copied()),
-            Values::Times { codes, .. } => find(&|text| {
-                // As it is written: a number in other digits is another text.
-                let told = text.parse().ok().filter(|told: &i64| told.to_string() == text)?;
-                codes.get(&told).copied()
-            }),
         }
     }
 

@@ -121,7 +121,8 @@ pub async fn run(
         local.process.registry.clone(),
         shutdown.clone(),
     )?);
-    let probers = local.args.probes.probers()?;
+    // From the first probe on: a network that a manifest denies is never asked.
+    let probers = local.args.probes.probers(changed.borrow().rules.clone())?;
     let guard = tokio::spawn(keep_rules(probers.clone(), changed.clone(), shutdown.clone()));
     let deps = checker::deps(&local.process, &local.args.probes, &probers, local.changes.clone());
     checker::blackbox(&local.args.probes, &probers, &shutdown).await?;
@@ -237,11 +238,11 @@ async fn keep_up(local: Arc<Local>, mut settings: watch::Receiver<Settings>, shu
 /// Lets probes ask what the settings let them.
 async fn keep_rules(probers: Probers, mut settings: watch::Receiver<Settings>, shutdown: CancellationToken) {
     loop {
-        probers.set_rules(settings.borrow_and_update().rules.clone());
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = settings.changed() => if changed.is_err() { return },
         }
+        probers.set_rules(settings.borrow_and_update().rules.clone());
     }
 }
 
