@@ -8,7 +8,7 @@ use watchkeeper_store::{ProjectId, Store, StoreError};
 
 use crate::{
     Answer, MAX_GROUPS, Question,
-    engine::{Cache, Engine, Facts, Limits},
+    engine::{self, Cache, Limits, Plan},
     metrics::Metrics,
 };
 
@@ -123,16 +123,11 @@ impl Analytics {
         let facts = if question.dimensions().iter().any(|dimension| dimension.is_late()) {
             self.store.address_facts(project).await?
         } else {
-            Facts::default()
+            Default::default()
         };
-        let engine = Engine {
-            cache: Arc::clone(&self.cache),
-            metrics: metrics.cloned(),
-            project,
-            facts: Arc::new(facts),
-            limits: self.limits,
-        };
-        let answer = engine.answer(&self.store, question).await;
+        let plan = Plan::new(question, facts, &self.cache, project)?;
+        let answer =
+            engine::answer(&self.store, &self.cache, metrics.cloned(), project, plan, self.limits).await;
         if let Some(metrics) = metrics {
             metrics.cache_bytes.set(i64::try_from(self.cache.bytes()).unwrap_or(i64::MAX));
         }

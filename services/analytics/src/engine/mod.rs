@@ -50,6 +50,8 @@ pub(crate) struct Limits {
     pub threads: usize,
     /// Working memory, bytes.
     pub bytes: usize,
+    /// Rows of a table before its limit applies.
+    pub groups: usize,
 }
 
 /// One UTC day that is to be gone through.
@@ -90,7 +92,7 @@ pub(crate) async fn answer(
         let threads = (0..limits.threads.max(1)).map(|_| work(&loader, &tasks, &stop.0, limits));
         workers = try_join_all(threads).await?;
     }
-    let tables = finish(plan, workers, limits.threads).await;
+    let tables = finish(plan, workers, limits).await;
     cache.sweep();
     Ok(Answer { tables: tables? })
 }
@@ -132,7 +134,9 @@ async fn work(
     stop: &Arc<AtomicBool>,
     limits: Limits,
 ) -> Result<Worker, AskError> {
-    let mut worker = Worker::new(&loader.plan);
+    // Each has its share of the memory.
+    let limits = Limits { bytes: limits.bytes / limits.threads.max(1), ..limits };
+    let mut worker = Worker::new(&loader.plan, limits);
     let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     while let Some(task) = next() {
         let mut chunks = Vec::new();
@@ -141,10 +145,9 @@ async fn work(
         }
         chunks.extend(task.unsealed);
         let (loader, stop) = (Arc::clone(loader), Arc::clone(stop));
-        let bytes = limits.bytes / limits.threads.max(1);
         let scanned = tokio::task::spawn_blocking(move || {
             let day = loader.day(task.day, chunks);
-            worker.scan(&loader.plan, &day, &stop, bytes)?;
+            worker.scan(&loader.plan, &day, &stop)?;
             Ok::<_, AskError>(worker)
         });
         worker = scanned.await.map_err(lost)??;
@@ -160,9 +163,9 @@ struct Unfinished {
 }
 
 /// Unites what the workers have added up, and makes tables of it.
-async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, threads: usize) -> Result<Vec<Table>, AskError> {
+async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, limits: Limits) -> Result<Vec<Table>, AskError> {
     let mut workers = workers.into_iter();
-    let Worker { mut spaces, groups, .. } = workers.next().unwrap_or_else(|| Worker::new(&plan));
+    let Worker { mut spaces, groups, .. } = workers.next().unwrap_or_else(|| Worker::new(&plan, limits));
     let mut panels: VecDeque<Unfinished> = groups
         .into_iter()
         .enumerate()
@@ -182,7 +185,7 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, threads: usize) -> Result
         std::cmp::Reverse(each(&panel.groups) + panel.others.iter().map(each).sum::<usize>())
     });
     let shared = Arc::new((plan, spaces, codes, Mutex::new(panels)));
-    let threads = (0..threads.max(1)).map(|_| {
+    let threads = (0..limits.threads.max(1)).map(|_| {
         let shared = Arc::clone(&shared);
         tokio::task::spawn_blocking(move || {
             let (plan, spaces, codes, panels) = &*shared;
@@ -194,7 +197,8 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, threads: usize) -> Result
                     let codes: Vec<_> = dimensions.iter().map(|it| codes[*it].as_deref()).collect();
                     groups.merge(other, &codes);
                 }
-                tables.push((place, table::table(&plan.question.panels[place], groups, spaces, dimensions)?));
+                let panel = &plan.question.panels[place];
+                tables.push((place, table::table(panel, groups, spaces, dimensions, limits.groups)?));
             }
             Ok::<_, AskError>(tables)
         })
