@@ -12,6 +12,10 @@ use watchkeeper_analytics::{Analytics, Bucket, Condition, Dimension, Metric, Pan
 use watchkeeper_store::{DAY_MS, Hit, Options, ProjectId, Store};
 use watchkeeper_testkit::postgres::Postgres;
 
+/// The product's own allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// 2026-06-01T00:00:00Z.
 const FIRST: i64 = 1_780_272_000_000;
 const DAYS: i64 = 30;

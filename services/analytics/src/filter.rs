@@ -70,7 +70,7 @@ impl Filter {
 /// The codes of a column and the one of a text; `None` where the text does not occur.
 fn code<'a>(column: &'a ColumnValues, wanted: &str) -> Option<(&'a [u32], u32)> {
     let ColumnValues::Texts { codes, values } = column else { return None };
-    let place = values.iter().position(|value| &**value == wanted)?;
+    let place = values.iter().position(|value| value == wanted)?;
     Some((codes, u32::try_from(place).ok()? + 1))
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn columns() -> Columns {
-        let host = ColumnValues::Texts { codes: vec![1, 2, 0], values: vec!["a".into(), "b".into()] };
+        let host = ColumnValues::Texts { codes: vec![1, 2, 0], values: ["a", "b"].into_iter().collect() };
         let status = ColumnValues::Integers(vec![Some(200), Some(404), None]);
         Columns::from([("host", host), ("status", status)])
     }

@@ -223,7 +223,8 @@ mod tests {
                 let Some(ColumnValues::Texts { codes, values }) = rows.batches[batch].get("path") else {
                     panic!("no paths")
                 };
-                let n: i64 = values[codes[row] as usize - 1].parse().expect("number");
+                let text = values.get(codes[row] as usize - 1).expect("text");
+                let n: i64 = text.parse().expect("number");
                 assert_eq!(ts, n * DAY_MS / 20);
                 found.push(n);
             }

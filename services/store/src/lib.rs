@@ -61,7 +61,7 @@ pub use error::StoreError;
 pub use hit::{DAY_MS, Hit, day_of};
 pub use hits::{
     Arrivals, Batch, BatchId, Batches, ColumnValues, Day, Erased, HitColumns, HitFile, Identity, Person,
-    Snapshot, SpoolStatus, Stored,
+    Snapshot, SpoolStatus, Stored, Texts,
 };
 pub use lease::Lease;
 pub use managed::Change;

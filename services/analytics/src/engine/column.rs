@@ -1,8 +1,9 @@
 //! Decoded columns of a batch, in chunks: the rows of one UTC day, by time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{hash::Hash, sync::Arc};
 
-use watchkeeper_store::{ColumnValues, HitColumns, StoreError, day_of};
+use rustc_hash::FxHashMap;
+use watchkeeper_store::{ColumnValues, HitColumns, StoreError, Texts, day_of};
 
 use super::{
     codes::{Codes, Integers},
@@ -123,7 +124,7 @@ pub(crate) struct TextChunk {
 #[derive(Debug)]
 pub(crate) struct VisitorChunk {
     pub codes: Codes,
-    /// Ids in ascending order.
+    /// Their ids.
     pub ids: Vec<i64>,
 }
 
@@ -202,7 +203,7 @@ impl Layout {
             });
         }
         let (codes, texts) = match values {
-            None => (vec![0; rows], Vec::new()),
+            None => (vec![0; rows], Texts::default()),
             Some(ColumnValues::Texts { codes, values }) => (codes, values),
             Some(ColumnValues::Integers(values)) => numbered(values),
             Some(ColumnValues::Flags(values)) => numbered(values),
@@ -221,9 +222,9 @@ impl Layout {
 }
 
 /// Statuses and flags as texts with codes.
-fn numbered<T: Ord + Copy + ToString>(values: Vec<Option<T>>) -> (Vec<u32>, Vec<Box<str>>) {
-    let mut places: BTreeMap<T, u32> = BTreeMap::new();
-    let mut texts: Vec<Box<str>> = Vec::new();
+fn numbered<T: Hash + Eq + Copy + ToString>(values: Vec<Option<T>>) -> (Vec<u32>, Texts) {
+    let mut places: FxHashMap<T, u32> = FxHashMap::default();
+    let mut texts = Texts::default();
     let mut last: Option<(T, u32)> = None;
     let codes = values
         .into_iter()
@@ -235,7 +236,7 @@ fn numbered<T: Ord + Copy + ToString>(values: Vec<Option<T>>) -> (Vec<u32>, Vec<
                 return code;
             }
             let code = *places.entry(value).or_insert_with(|| {
-                texts.push(value.to_string().into());
+                texts.push(&value.to_string());
                 u32::try_from(texts.len()).unwrap_or(u32::MAX)
             });
             last = Some((value, code));
@@ -247,13 +248,16 @@ fn numbered<T: Ord + Copy + ToString>(values: Vec<Option<T>>) -> (Vec<u32>, Vec<
 
 impl VisitorChunk {
     fn new(values: &[Option<i64>]) -> Self {
-        let mut ids: Vec<i64> = values.iter().copied().flatten().collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let (mut ids, mut places) = (Vec::new(), FxHashMap::default());
+        let mut code = |id: i64| {
+            *places.entry(id).or_insert_with(|| {
+                ids.push(id);
+                u32::try_from(ids.len()).unwrap_or(u32::MAX)
+            })
+        };
+        let codes = Codes::pack(values.iter().map(|value| value.map_or(0, &mut code)).collect());
         ids.shrink_to_fit();
-        let places: rustc_hash::FxHashMap<i64, u32> = ids.iter().copied().zip(1..).collect();
-        let code = |id: i64| places.get(&id).copied().unwrap_or_default();
-        Self { codes: Codes::pack(values.iter().map(|value| value.map_or(0, code)).collect()), ids }
+        Self { codes, ids }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Visitors and visits of one UTC day, over all its chunks.
 
+use rustc_hash::FxHashMap;
+
 use super::{
     codes::Codes,
     column::{Chunk, VisitorChunk},
@@ -23,19 +25,17 @@ pub(crate) struct DaySessions {
 impl DayVisitors {
     /// Unites the visitors of a day's chunks.
     pub fn unite(chunks: &[&VisitorChunk]) -> Self {
-        let mut all: Vec<i64> = chunks.iter().flat_map(|chunk| chunk.ids.iter().copied()).collect();
-        // Runs in ascending order, which is what a stable sort merges best.
-        all.sort();
-        all.dedup();
+        let whole = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        if let [chunk] = chunks {
+            return Self { count: chunk.ids.len(), shared: vec![(0..=whole(chunk.ids.len())).collect()] };
+        }
+        let mut all: FxHashMap<i64, u32> = FxHashMap::default();
         let shared = chunks
             .iter()
             .map(|chunk| {
-                let mut place = 0;
                 let number = |id: &i64| {
-                    while all[place] < *id {
-                        place += 1;
-                    }
-                    u32::try_from(place + 1).unwrap_or(u32::MAX)
+                    let next = whole(all.len() + 1);
+                    *all.entry(*id).or_insert(next)
                 };
                 [0].into_iter().chain(chunk.ids.iter().map(number)).collect()
             })

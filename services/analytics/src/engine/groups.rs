@@ -211,6 +211,9 @@ impl Groups {
                 Grouped::Each(groups) if inputs.durations_known => {
                     quantiles.add_all(groups.iter().copied(), &inputs.durations);
                 }
+                Grouped::Runs([(0, _)]) if inputs.durations_known => {
+                    quantiles.add_to_first(&inputs.durations)
+                }
                 Grouped::Runs(runs) if inputs.durations_known => {
                     let groups = runs.iter().flat_map(|(group, length)| std::iter::repeat_n(*group, *length));
                     quantiles.add_all(groups, &inputs.durations);

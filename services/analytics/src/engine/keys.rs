@@ -96,6 +96,15 @@ impl Keys {
         self.levels.iter_mut().zip(codes).fold(0, |prefix, (level, code)| level.number(prefix, code))
     }
 
+    /// Appends the numbers of codes of the only dimension.
+    pub fn number_all(&mut self, codes: impl Iterator<Item = u32>, numbers: &mut Vec<u32>) {
+        let [level] = self.levels.as_mut_slice() else { return };
+        numbers.extend(codes.map(|code| match level.table.get(code as usize) {
+            Some(number) if *number != NONE => *number,
+            _ => level.number(0, code),
+        }));
+    }
+
     /// The codes of one dimension of numbers.
     pub fn codes(&self, dimension: usize, numbers: impl Iterator<Item = usize>) -> Vec<u32> {
         numbers

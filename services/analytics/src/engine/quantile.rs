@@ -17,12 +17,65 @@ pub(crate) const HISTOGRAM_ERROR: f64 = 0.5 / 128.0;
 /// They are kept as pairs of group and value, up to [`KEPT`]. When there are more, groups with more
 /// than [`FEW`] become histograms whose steps grow with the value, each one part in 128 of a power
 /// of two wide; smaller groups stay exact. A negative value counts as 0 in a histogram.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Quantiles {
+    /// Of each value; empty as long as all belong to the first group.
     groups: Vec<u32>,
-    values: Vec<i64>,
+    values: Values,
     sketches: Vec<Sketch>,
     sketched: bool,
+}
+
+/// Values as they came, in half the space as long as none needs more.
+#[derive(Debug, Clone)]
+enum Values {
+    Narrow(Vec<u32>),
+    Wide(Vec<i64>),
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::Narrow(Vec::new())
+    }
+}
+
+impl Values {
+    fn extend(&mut self, values: &[i64]) {
+        // Without a branch a value: nothing above the lower half of any.
+        let above = values.iter().fold(0, |above, value| above | (value >> 32));
+        match self {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // just looked
+            Self::Narrow(narrow) if above == 0 => narrow.extend(values.iter().map(|value| *value as u32)),
+            Self::Narrow(narrow) => {
+                let mut wide: Vec<i64> = narrow.iter().copied().map(i64::from).collect();
+                wide.extend_from_slice(values);
+                *self = Self::Wide(wide);
+            }
+            Self::Wide(wide) => wide.extend_from_slice(values),
+        }
+    }
+
+    fn append(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Narrow(ours), Self::Narrow(others)) => ours.extend(others),
+            (Self::Wide(ours), Self::Narrow(others)) => ours.extend(others.into_iter().map(i64::from)),
+            (_, Self::Wide(others)) => self.extend(&others),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Narrow(values) => values.len(),
+            Self::Wide(values) => values.len(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Narrow(values) => 4 * values.capacity(),
+            Self::Wide(values) => 8 * values.capacity(),
+        }
+    }
 }
 
 /// Values of one group that do not fit as they came.
@@ -41,19 +94,32 @@ impl Default for Sketch {
 impl Quantiles {
     #[inline]
     pub fn add(&mut self, group: u32, value: i64) {
-        self.groups.push(group);
-        self.values.push(value);
+        self.add_all([group].into_iter(), &[value]);
     }
 
     /// Adds known values, a group each.
     pub fn add_all(&mut self, groups: impl Iterator<Item = u32>, values: &[i64]) {
+        self.name();
         self.groups.extend(groups);
-        self.values.extend_from_slice(values);
+        self.values.extend(values);
+    }
+
+    /// Adds known values of the first group.
+    pub fn add_to_first(&mut self, values: &[i64]) {
+        if !self.groups.is_empty() {
+            self.groups.resize(self.groups.len() + values.len(), 0);
+        }
+        self.values.extend(values);
+    }
+
+    /// Gives every value its group.
+    fn name(&mut self) {
+        self.groups.resize(self.values.len(), 0);
     }
 
     /// To be called now and then while values are added, with how many groups there are.
     pub fn settle(&mut self, groups: usize) {
-        if self.values.len() > KEPT {
+        if self.len() > KEPT {
             self.sketch(groups);
         }
     }
@@ -61,37 +127,27 @@ impl Quantiles {
     /// Makes histograms of groups with many values, however few there are altogether.
     pub fn sketch(&mut self, groups: usize) {
         self.sketched = true;
-        let (starts, values) = self.sorted(groups);
-        self.groups = Vec::new();
-        self.values = Vec::new();
+        self.name();
         self.sketches.resize(groups, Sketch::default());
-        for (group, sketch) in self.sketches.iter_mut().enumerate() {
-            sketch.add(&values[starts[group]..starts[group + 1]]);
+        let names = std::mem::take(&mut self.groups);
+        match std::mem::take(&mut self.values) {
+            Values::Narrow(values) => add_sorted(&mut self.sketches, &Exact::new(groups, &names, values)),
+            Values::Wide(values) => add_sorted(&mut self.sketches, &Exact::new(groups, &names, values)),
         }
-    }
-
-    /// Where each group starts in a list of all values, and that list.
-    fn sorted(&self, groups: usize) -> (Vec<usize>, Vec<i64>) {
-        let mut starts = vec![0; groups + 1];
-        for group in &self.groups {
-            starts[*group as usize + 1] += 1;
-        }
-        for group in 0..groups {
-            starts[group + 1] += starts[group];
-        }
-        let (mut next, mut sorted) = (starts.clone(), vec![0; self.values.len()]);
-        for (group, value) in self.groups.iter().zip(&self.values) {
-            let place = &mut next[*group as usize];
-            sorted[*place] = *value;
-            *place += 1;
-        }
-        (starts, sorted)
     }
 
     /// Takes in another set, whose groups are called `names` here, of `groups` altogether.
     pub fn merge(&mut self, other: Self, names: &[u32], groups: usize) {
-        self.groups.extend(other.groups.iter().map(|group| names[*group as usize]));
-        self.values.extend(&other.values);
+        let first = names.first().copied().unwrap_or_default();
+        if first > 0 || !self.groups.is_empty() || !other.groups.is_empty() {
+            self.name();
+            if other.groups.is_empty() {
+                self.groups.resize(self.groups.len() + other.values.len(), first);
+            } else {
+                self.groups.extend(other.groups.iter().map(|group| names[*group as usize]));
+            }
+        }
+        self.values.append(other.values);
         if other.sketched {
             self.sketch(groups);
             for (name, sketch) in names.iter().zip(other.sketches) {
@@ -107,31 +163,13 @@ impl Quantiles {
             self.sketch(groups);
             return Finished::Sketches(self.sketches);
         }
-        let (starts, values) = if groups == 1 {
-            (vec![0, self.values.len()], self.values)
-        } else {
-            if let Some(wanted) = wanted {
-                self.keep(groups, wanted);
-            }
-            self.sorted(groups)
-        };
-        Finished::Exact(Exact { starts, values, steps: (usize::MAX, Vec::new()) })
-    }
-
-    /// Forgets the values of all groups but these.
-    fn keep(&mut self, groups: usize, wanted: &[usize]) {
-        let mut kept = vec![false; groups];
-        wanted.iter().for_each(|group| kept[*group] = true);
-        let mut next = 0;
-        for place in 0..self.groups.len() {
-            // Without a branch, which would often be guessed wrong.
-            let group = self.groups[place];
-            self.groups[next] = group;
-            self.values[next] = self.values[place];
-            next += usize::from(kept[group as usize]);
+        if groups > 1 {
+            self.name();
         }
-        self.groups.truncate(next);
-        self.values.truncate(next);
+        match self.values {
+            Values::Narrow(values) => Finished::Narrow(Exact::of(groups, self.groups, values, wanted)),
+            Values::Wide(values) => Finished::Wide(Exact::of(groups, self.groups, values, wanted)),
+        }
     }
 
     /// Values that are kept as they came.
@@ -141,27 +179,58 @@ impl Quantiles {
 
     pub fn bytes(&self) -> usize {
         let sketches: usize = self.sketches.iter().map(Sketch::bytes).sum();
-        4 * self.groups.capacity() + 8 * self.values.capacity() + sketches
+        4 * self.groups.capacity() + self.values.bytes() + sketches
     }
 }
 
 /// A set that nothing is added to any more.
 pub(crate) enum Finished {
-    Exact(Exact),
+    Narrow(Exact<u32>),
+    Wide(Exact<i64>),
     Sketches(Vec<Sketch>),
 }
 
-/// Values as they came.
-pub(crate) struct Exact {
+/// Values, group after group.
+pub(crate) struct Exact<T> {
     /// Where each group starts.
     starts: Vec<usize>,
     /// In no order within a group.
-    values: Vec<i64>,
+    values: Vec<T>,
     /// How many values of the group that was asked about last are in each step.
     steps: (usize, Vec<u64>),
 }
 
-impl Exact {
+impl<T: Copy + Default + Ord + Into<i64>> Exact<T> {
+    /// Of the `wanted` of so many groups, or of all of them; `names` has the group of each value, and
+    /// nothing when there is but one.
+    fn of(groups: usize, mut names: Vec<u32>, mut values: Vec<T>, wanted: Option<&[usize]>) -> Self {
+        if groups == 1 {
+            return Self { starts: vec![0, values.len()], values, steps: (usize::MAX, Vec::new()) };
+        }
+        if let Some(wanted) = wanted {
+            keep(groups, &mut names, &mut values, wanted);
+        }
+        Self::new(groups, &names, values)
+    }
+
+    /// Sorts values by their groups.
+    fn new(groups: usize, names: &[u32], values: Vec<T>) -> Self {
+        let mut starts = vec![0; groups + 1];
+        for group in names {
+            starts[*group as usize + 1] += 1;
+        }
+        for group in 0..groups {
+            starts[group + 1] += starts[group];
+        }
+        let (mut next, mut sorted) = (starts.clone(), vec![T::default(); values.len()]);
+        for (group, value) in names.iter().zip(values) {
+            let place = &mut next[*group as usize];
+            sorted[*place] = value;
+            *place += 1;
+        }
+        Self { starts, values: sorted, steps: (usize::MAX, Vec::new()) }
+    }
+
     fn quantile(&mut self, group: usize, permille: u16) -> Option<f64> {
         let values = self.values.get_mut(self.starts[group]..self.starts[group + 1])?;
         if values.len() <= FEW {
@@ -172,13 +241,38 @@ impl Exact {
         if *of != group {
             *of = group;
             counts.clear();
-            values.iter().for_each(|value| count(counts, *value));
+            values.iter().for_each(|value| count(counts, (*value).into()));
         }
         let (wanted, before) = step_of(counts, rank(values.len(), permille))?;
-        let mut within: Vec<i64> = values.iter().copied().filter(|value| step(*value) == wanted).collect();
+        let (least, most) = bounds(wanted);
+        let mut within: Vec<T> =
+            values.iter().copied().filter(|value| (least..=most).contains(&(*value).into())).collect();
         let place = usize::try_from(rank(values.len(), permille) - before).unwrap_or(usize::MAX);
         #[allow(clippy::cast_precision_loss)] // times stay far below 2^53
-        (1..=within.len()).contains(&place).then(|| *within.select_nth_unstable(place - 1).1 as f64)
+        (1..=within.len()).contains(&place).then(|| (*within.select_nth_unstable(place - 1).1).into() as f64)
+    }
+}
+
+/// Forgets the values of all groups but these.
+fn keep<T: Copy>(groups: usize, names: &mut Vec<u32>, values: &mut Vec<T>, wanted: &[usize]) {
+    let mut kept = vec![false; groups];
+    wanted.iter().for_each(|group| kept[*group] = true);
+    let mut next = 0;
+    for place in 0..names.len() {
+        // Without a branch, which would often be guessed wrong.
+        let group = names[place];
+        names[next] = group;
+        values[next] = values[place];
+        next += usize::from(kept[group as usize]);
+    }
+    names.truncate(next);
+    values.truncate(next);
+}
+
+/// Adds the values of each group to its sketch.
+fn add_sorted<T: Copy + Into<i64>>(sketches: &mut [Sketch], exact: &Exact<T>) {
+    for (group, sketch) in sketches.iter_mut().enumerate() {
+        sketch.add(&exact.values[exact.starts[group]..exact.starts[group + 1]]);
     }
 }
 
@@ -201,7 +295,8 @@ impl Finished {
     /// The smallest value of a group that at least so many per mille of them do not exceed.
     pub fn quantile(&mut self, group: usize, permille: u16) -> Option<f64> {
         match self {
-            Self::Exact(exact) => exact.quantile(group, permille),
+            Self::Narrow(exact) => exact.quantile(group, permille),
+            Self::Wide(exact) => exact.quantile(group, permille),
             Self::Sketches(sketches) => match sketches.get_mut(group)? {
                 Sketch::Few(values) => nearest(values, permille),
                 Sketch::Many(counts) => {
@@ -215,23 +310,23 @@ impl Finished {
     /// How far a quantile may be off, relative.
     pub fn error(&self) -> f64 {
         match self {
-            Self::Exact(_) => 0.0,
+            Self::Narrow(_) | Self::Wide(_) => 0.0,
             Self::Sketches(_) => HISTOGRAM_ERROR,
         }
     }
 }
 
 #[allow(clippy::cast_precision_loss)] // times stay far below 2^53
-fn nearest(values: &mut [i64], permille: u16) -> Option<f64> {
+fn nearest<T: Copy + Ord + Into<i64>>(values: &mut [T], permille: u16) -> Option<f64> {
     let rank = usize::try_from(rank(values.len(), permille)).ok()?;
-    (rank <= values.len()).then(|| *values.select_nth_unstable(rank - 1).1 as f64)
+    (rank <= values.len()).then(|| (*values.select_nth_unstable(rank - 1).1).into() as f64)
 }
 
 impl Sketch {
-    fn add(&mut self, values: &[i64]) {
+    fn add<T: Copy + Into<i64>>(&mut self, values: &[T]) {
         if let Self::Few(few) = self {
             if few.len() + values.len() <= FEW {
-                few.extend_from_slice(values);
+                few.extend(values.iter().map(|value| (*value).into()));
                 return;
             }
             let mut counts = Vec::new();
@@ -239,7 +334,7 @@ impl Sketch {
             *self = Self::Many(counts);
         }
         if let Self::Many(counts) = self {
-            values.iter().for_each(|value| count(counts, *value));
+            values.iter().for_each(|value| count(counts, (*value).into()));
         }
     }
 
@@ -285,6 +380,15 @@ fn step(value: i64) -> usize {
     shift as usize * STEPS as usize + within
 }
 
+/// The least and the greatest value of a step.
+fn bounds(step: usize) -> (i64, i64) {
+    let shift = (step / STEPS as usize).saturating_sub(1);
+    let within = (step - shift * STEPS as usize) as u64;
+    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let least = if step == 0 { i64::MIN } else { whole(within << shift) };
+    (least, whole(((within + 1) << shift) - 1))
+}
+
 /// The middle of a step.
 #[allow(clippy::cast_precision_loss)]
 fn middle(step: usize) -> f64 {
@@ -305,6 +409,31 @@ mod tests {
             assert!((middle - value as f64).abs() <= value as f64 * HISTOGRAM_ERROR, "{value}: {middle}");
         }
         assert_eq!((step(-5), middle(step(0))), (0, 0.0));
+    }
+
+    #[test]
+    fn a_step_has_the_values_between_its_bounds() {
+        for value in (-2..1_000).chain((1..63).map(|n| (1_i64 << n) + (1 << n) / 3)).chain([i64::MAX]) {
+            let (least, most) = bounds(step(value));
+            assert!((least..=most).contains(&value), "{value}: {least} to {most}");
+            assert!(most == i64::MAX || step(most) + 1 == step(most + 1), "{value}: {most}");
+        }
+    }
+
+    #[test]
+    fn values_of_the_first_group_alone_and_of_any_are_one_set() {
+        let (mut one, mut other) = (Quantiles::default(), Quantiles::default());
+        one.add_to_first(&[1, 2, 3]);
+        other.add_to_first(&[5]);
+        let mut alone = one.clone();
+        alone.merge(other.clone(), &[0], 1);
+        assert_eq!((alone.groups.len(), alone.finish(1, None).quantile(0, 1_000)), (0, Some(5.0)));
+        one.merge(other, &[2], 3);
+        one.add(1, -7);
+        one.add_to_first(&[i64::MAX]);
+        let mut finished = one.finish(3, None);
+        let most = [0, 1, 2].map(|group| finished.quantile(group, 1_000));
+        assert_eq!(most, [Some(i64::MAX as f64), Some(-7.0), Some(5.0)]);
     }
 
     #[test]
@@ -355,9 +484,7 @@ mod tests {
         }
         sorted.iter_mut().for_each(|values| values.sort_unstable());
         for wanted in [None, Some([1].as_slice())] {
-            let copy =
-                Quantiles { groups: set.groups.clone(), values: set.values.clone(), ..Quantiles::default() };
-            let mut finished = copy.finish(2, wanted);
+            let mut finished = set.clone().finish(2, wanted);
             for group in wanted.unwrap_or(&[0, 1]) {
                 let values = &sorted[*group];
                 for permille in [0, 1, 10, 500, 950, 999, 1_000] {

@@ -279,10 +279,15 @@ impl<'a> Table<'a> {
             strides.clear();
             combinations = 0;
         }
+        // Where nearly every row brings a code for the first time, it is numbered at once.
+        let rare = plan.dimensions.len() == 1 && combinations > rows / 4;
         let way = if plan.by_time && matches!(condition, Decided::Always(_)) {
             Way::Runs(Vec::new())
         } else if plan.wants == Wants::default() && !strides.is_empty() {
             Way::Count(Counts::new(combinations))
+        } else if rare {
+            strides.clear();
+            Way::Places(Vec::new())
         } else {
             Way::Places(vec![OPEN; combinations])
         };
@@ -356,6 +361,17 @@ impl<'a> Table<'a> {
                     None => of_rows.extend(codes.iter().map(group)),
                     Some(places) => {
                         of_rows.extend(places.iter().map(|place| &codes[*place as usize]).map(group));
+                    }
+                }
+            }
+            [dimension] => {
+                let (codes, shared) = (&codes[*dimension], &views[*dimension].shared);
+                let code = |code: &u32| shared[*code as usize];
+                match places {
+                    None => groups.keys.number_all(codes.iter().map(code), of_rows),
+                    Some(places) => {
+                        let codes = places.iter().map(|place| &codes[*place as usize]);
+                        groups.keys.number_all(codes.map(code), of_rows);
                     }
                 }
             }

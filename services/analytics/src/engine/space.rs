@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use rustc_hash::FxHashMap;
 
 use super::{
-    codes::{Codes, Integers},
+    codes::{Codes, Integers, Rows},
     column::{Column, TextChunk},
     dictionary::Dictionary,
     load::DayChunk,
@@ -107,7 +107,7 @@ impl Space {
         match &self.values {
             Values::Texts(dictionary) => {
                 let texts = dictionary.read();
-                codes.for_each(|code| each(code, texts.get(code).map(|text| &**text)));
+                codes.for_each(|code| each(code, texts.get(code)));
             }
             Values::Derived { texts, .. } => codes.for_each(|code| {
                 let text = (code as usize).checked_sub(1).and_then(|place| texts.get(place));
@@ -131,7 +131,7 @@ impl Space {
                     Some(text) if self.dimension == Dimension::Status => {
                         text.parse().map_or(Value::Unknown, Value::Number)
                     }
-                    Some(text) => Value::Text(Arc::clone(text)),
+                    Some(text) => Value::Text(text.into()),
                 }));
             }
             Values::Derived { texts, .. } => values.extend(codes.iter().map(|code| {
@@ -192,11 +192,13 @@ fn either<'a>(first: &'a TextChunk, second: &'a TextChunk, (from, to): (usize, u
         _ => {}
     }
     let above = u32::try_from(first.shared.len()).unwrap_or(OPEN);
-    let mut codes = vec![0; to];
-    for (row, code) in codes.iter_mut().enumerate().skip(from) {
-        let one = first.codes.at(row);
-        *code = if one == 0 { above + second.codes.at(row) } else { one };
-    }
+    let rows = Rows::Run(from, to - from);
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    first.codes.gather(&rows, &mut ones);
+    second.codes.gather(&rows, &mut others);
+    let mut codes = Vec::with_capacity(to);
+    codes.resize(from, 0);
+    codes.extend(ones.iter().zip(&others).map(|(one, other)| if *one == 0 { above + other } else { *one }));
     let shared = first.shared.iter().chain(second.shared.iter()).copied().collect();
     View { codes: Cow::Owned(Codes::U32(codes)), shared: Cow::Owned(shared) }
 }

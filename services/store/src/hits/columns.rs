@@ -22,6 +22,7 @@ use parquet::arrow::{
 };
 use sqlx::{Any, Row, Transaction};
 
+use super::texts::Texts;
 use crate::{ProjectId, Result, Store, StoreError, hit::day_of};
 
 /// Batches that one statement reads; the statements have as many parameters.
@@ -166,7 +167,7 @@ pub enum ColumnValues {
         /// A code a row.
         codes: Vec<u32>,
         /// The texts; some may not occur.
-        values: Vec<Box<str>>,
+        values: Texts,
     },
     /// Integers.
     Integers(Vec<Option<i64>>),
@@ -277,20 +278,22 @@ fn append(read: &mut Option<Read>, array: &ArrayRef, field: &str) -> Result<()> 
             let array = array.as_dictionary_opt::<Int32Type>().ok_or_else(wrong)?;
             let texts = array.values().as_string_opt::<i32>().ok_or_else(wrong)?;
             let first = read.is_none();
-            let read = read
-                .get_or_insert_with(|| empty(ColumnValues::Texts { codes: Vec::new(), values: Vec::new() }));
+            let read = read.get_or_insert_with(|| {
+                empty(ColumnValues::Texts { codes: Vec::new(), values: Texts::default() })
+            });
             let ColumnValues::Texts { codes, values } = &mut read.values else { return Err(wrong()) };
             let places: Vec<u32> = if first {
-                values.extend(texts.iter().map(|text| Box::from(text.unwrap_or_default())));
+                *values = Texts::with_capacity(texts.len(), texts.value_data().len());
+                texts.iter().for_each(|text| values.push(text.unwrap_or_default()));
                 (1..).take(values.len()).collect()
             } else {
                 if read.known.is_empty() {
-                    read.known = values.iter().cloned().zip(1..).collect();
+                    read.known = values.iter().map(Box::from).zip(1..).collect();
                 }
                 let mut place = |text: &str| match read.known.get(text) {
                     Some(place) => *place,
                     None => {
-                        values.push(text.into());
+                        values.push(text);
                         let place = u32::try_from(values.len()).unwrap_or(u32::MAX);
                         read.known.insert(text.into(), place);
                         place
@@ -358,7 +361,7 @@ mod tests {
         let texts = |field| match columns.read(field).expect("read") {
             Some(ColumnValues::Texts { codes, values }) => codes
                 .iter()
-                .map(|code| (*code > 0).then(|| values[*code as usize - 1].to_string()))
+                .map(|code| (*code > 0).then(|| values.get(*code as usize - 1).expect("text").to_owned()))
                 .collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };

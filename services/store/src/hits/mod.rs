@@ -8,6 +8,7 @@ mod merge;
 mod read;
 pub(crate) mod seal;
 pub(crate) mod spool;
+mod texts;
 
 pub use arrivals::Arrivals;
 pub use columns::{Batch, BatchId, Batches, ColumnValues, HitColumns, HitFile};
@@ -15,3 +16,4 @@ pub use erase::{Erased, Person};
 pub use ingest::Identity;
 pub use read::{Day, Snapshot, Stored};
 pub use spool::SpoolStatus;
+pub use texts::Texts;

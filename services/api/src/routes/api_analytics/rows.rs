@@ -64,7 +64,7 @@ impl Texts {
         };
         let mut values = Vec::with_capacity(texts.iter().map(|text| text.len()).sum());
         let mut ends = Vec::with_capacity(texts.len());
-        for text in texts {
+        for text in texts.iter() {
             write(&mut values, text);
             ends.push(values.len());
         }
@@ -111,8 +111,8 @@ impl Batch {
     fn new(columns: &Columns) -> Self {
         let texts = |field| Texts::new(columns, field, escape);
         let agents = match columns.get("user_agent") {
-            Some(ColumnValues::Texts { values, .. }) => values.as_slice(),
-            _ => &[],
+            Some(ColumnValues::Texts { values, .. }) => values.iter().map(agent_id).collect(),
+            _ => Vec::new(),
         };
         Self {
             ip: texts("ip"),
@@ -120,7 +120,7 @@ impl Batch {
             query: texts("query"),
             host: texts("host"),
             agent: texts("user_agent"),
-            agent_id: agents.iter().map(|agent| agent_id(agent)).collect(),
+            agent_id: agents,
             method: Texts::new(columns, "method", write_method),
             country: texts("country"),
             user: texts("user"),
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     fn one(column: &'static str, text: &str) -> (&'static str, ColumnValues) {
-        (column, ColumnValues::Texts { codes: vec![1], values: vec![text.into()] })
+        (column, ColumnValues::Texts { codes: vec![1], values: [text].into_iter().collect() })
     }
 
     fn table(ts: i64, columns: impl IntoIterator<Item = (&'static str, ColumnValues)>) -> Table {
