@@ -56,7 +56,7 @@ impl Metrics {
             pending: IntGauge::new("watchkeeper_checker_pending_results", "Results that wait to be stored.")?,
             dropped: IntCounter::new(
                 "watchkeeper_checker_dropped_results_total",
-                "Results dropped because the store was away for too long.",
+                "Results dropped because the store was away for too long, or never takes them.",
             )?,
             refused: IntCounter::new(
                 "watchkeeper_checker_refused_results_total",

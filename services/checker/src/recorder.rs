@@ -75,25 +75,59 @@ impl<B: Backend> Recorder<B> {
         while let Some(term) = self.waiting.first().map(|found| found.term) {
             let count = self.waiting.iter().take(BATCH).take_while(|found| found.term == term).count();
             let batch: Vec<PlannedCheck> = self.waiting.drain(..count).map(|found| found.check).collect();
-            self.store_batch(term, &batch).await;
+            self.store_batch(term, batch).await;
         }
         self.metrics.pending.set(0);
     }
 
-    async fn store_batch(&mut self, term: i64, batch: &[PlannedCheck]) {
+    /// Stores a batch in its order. What the database never takes is found by
+    /// halving and dropped, so that it holds up nothing else.
+    async fn store_batch(&mut self, term: i64, batch: Vec<PlannedCheck>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            let others = parts.iter().map(Vec::len).sum();
+            let Err(error) = self.store_part(term, &part, others).await else { continue };
+            let later = part.split_off(part.len() / 2);
+            if let [planned] = later.as_slice()
+                && part.is_empty()
+            {
+                let endpoint = planned.check.endpoint;
+                tracing::error!(endpoint, %error, "a result is dropped: the store never takes it");
+                self.metrics.dropped.inc();
+                continue;
+            }
+            parts.extend([later, part]);
+        }
+    }
+
+    /// Stores results, however long the store is away; `others` wait besides.
+    ///
+    /// # Errors
+    /// When the store would never take them all.
+    async fn store_part(
+        &mut self,
+        term: i64,
+        part: &[PlannedCheck],
+        others: usize,
+    ) -> Result<(), StoreError> {
         let backend = self.backend.clone();
         let mut pause = RETRY.0;
         loop {
-            let results = batch.len() + self.waiting.len();
+            let results = part.len() + others + self.waiting.len();
             self.metrics.pending.set(i64::try_from(results).unwrap_or(i64::MAX));
-            let (store, checks) = (backend.clone(), batch.to_vec());
+            let (store, checks) = (backend.clone(), part.to_vec());
             let work = async move { store.record(term, checks).await };
             match self.receiving_during(bounded(&backend, PATIENCE, work)).await {
-                Ok(Recording { refused, .. }) => return self.metrics.refused.inc_by(refused as u64),
-                Err(Failure::Store(StoreError::Fenced)) => {
-                    tracing::warn!(results = batch.len(), "results are refused: another checker took over");
-                    return self.metrics.refused.inc_by(batch.len() as u64);
+                Ok(Recording { refused, .. }) => {
+                    self.metrics.refused.inc_by(refused as u64);
+                    return Ok(());
                 }
+                Err(Failure::Store(StoreError::Fenced)) => {
+                    tracing::warn!(results = part.len(), "results are refused: another checker took over");
+                    self.metrics.refused.inc_by(part.len() as u64);
+                    return Ok(());
+                }
+                Err(Failure::Store(error)) if error.is_lasting() => return Err(error),
                 Err(error) => tracing::warn!(%error, results, "results cannot be stored yet"),
             }
             self.receiving_during(tokio::time::sleep(pause)).await;
@@ -126,7 +160,7 @@ mod tests {
     use watchkeeper_store::{Check, LastCheck, ProjectId};
 
     use super::*;
-    use crate::testing::{Fake, eventually};
+    use crate::testing::{Fake, UNFIT, eventually};
 
     fn found(at: i64) -> Found {
         let result = LastCheck { at, ok: true, status: Some(200), duration_us: 1, ..LastCheck::default() };
@@ -169,6 +203,23 @@ mod tests {
         let stored = store.checks();
         assert_eq!(stored.len() as u64 + metrics.dropped.get(), sent as u64);
         assert_eq!(stored.last().map(|check| check.result.at), Some(sent - 1));
+    }
+
+    #[tokio::test]
+    async fn a_result_that_the_store_never_takes_holds_up_no_other() {
+        let store = Fake::default();
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let (results, recorder) = Recorder::start(store.clone(), metrics.clone());
+        for at in 0..100 {
+            let mut found = found(at);
+            found.check.check.result.message = (at % 40 == 17).then(|| UNFIT.into());
+            results.send(found).await.expect("the recorder runs");
+        }
+        drop(results);
+        recorder.await.expect("it ends when all is stored");
+        let stored: Vec<i64> = store.checks().iter().map(|check| check.result.at).collect();
+        assert_eq!(stored, (0..100).filter(|at| at % 40 != 17).collect::<Vec<_>>());
+        assert_eq!(metrics.dropped.get(), 3);
     }
 
     #[tokio::test]

@@ -44,6 +44,7 @@ impl Outcome {
             phases: (phases != Phases::default()).then_some(phases),
             certificate_expires_at: self.seen.chain.as_ref().map(|chain| chain.expires_at),
         }
+        .with_plain_message()
     }
 }
 

@@ -51,6 +51,9 @@ pub(crate) fn tenure(epoch: u64, shards: std::ops::Range<i64>) -> Tenure {
     }
 }
 
+/// A message that [`Fake`] never takes.
+pub(crate) const UNFIT: &str = "unfit";
+
 /// A store in memory, with one replica at a time.
 #[derive(Clone, Default)]
 pub(crate) struct Fake(Arc<Inner>);
@@ -161,6 +164,9 @@ impl Backend for Fake {
         // Tests of the recorder alone store under a term that nobody has begun.
         if self.0.term.load(Ordering::SeqCst) > 0 {
             self.is_current(term)?;
+        }
+        if checks.iter().any(|planned| planned.check.result.message.as_deref() == Some(UNFIT)) {
+            return Err(StoreError::Damaged("it does not fit".into()));
         }
         let stored = checks.len();
         self.0.planned.lock().expect("lock").extend(checks);

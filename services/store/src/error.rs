@@ -64,6 +64,23 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether what was given, or the rows that it touches, are at fault, so that
+    /// giving it again changes nothing: a value that the database does not take
+    /// (SQLSTATE 22), a constraint (23), damage.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Damaged(_) => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                let constraint = !matches!(error.kind(), sqlx::error::ErrorKind::Other);
+                let value = error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"));
+                constraint || value
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<parquet::errors::ParquetError> for StoreError {
     fn from(error: parquet::errors::ParquetError) -> Self {
         Self::Damaged(error.to_string())

@@ -28,6 +28,7 @@ on_both! {
     results_take_at_most_eight_bytes_each
     retention_drops_old_results
     transitions_are_remembered_in_their_order
+    whatever_a_target_says_is_stored
     checks_are_read_by_their_project_alone_and_go_with_their_endpoint
 }
 
@@ -323,4 +324,20 @@ async fn checks_are_read_by_their_project_alone_and_go_with_their_endpoint(fresh
     // Sealing keeps nothing of it either.
     store.seal_all_checks().await.expect("seal");
     assert_eq!(dues(&store, id).await, [0_i64; 0]);
+}
+
+async fn whatever_a_target_says_is_stored(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let id = endpoint(&store, "a").await;
+    let term = join_all(&store, "a").await;
+    let mut said = planned(id, 10, false);
+    said.check.result.message = Some("[BODY] (\0\u{1}x) == y".into());
+    let done = store.record_planned(term, vec![said.clone()]).await.expect("record");
+    assert_eq!(done.stored, 1);
+    let past = store.transitions_between(PROJECT, id, 0, i64::MAX).await.expect("transitions");
+    assert_eq!(past[0].message.as_deref(), Some("[BODY] (  x) == y"));
+    said.check.result.at += 1;
+    store.record_manual_check(&said.check).await.expect("record");
+    let found = store.checks(PROJECT, id, 0).await.expect("checks");
+    assert!(found.iter().all(|check| check.message == past[0].message), "{found:?}");
 }

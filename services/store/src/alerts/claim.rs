@@ -113,7 +113,8 @@ impl Store {
             .bind(&claim.token)
             .bind(state)
             .bind(due)
-            .bind(error.map(String::as_str))
+            // A server may have said anything, and Postgres takes no NUL in a text.
+            .bind(error.map(|error| error.replace(char::is_control, " ")))
             .bind(finished)
             .execute(self.db.write())
             .await?;

@@ -6,6 +6,7 @@
 
 mod availability;
 mod latency;
+mod message;
 mod pack;
 mod read;
 mod record;

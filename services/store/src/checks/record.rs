@@ -93,7 +93,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn record_manual_check(&self, check: &Check) -> Result<()> {
-        let (store, check) = (self.clone(), check.clone());
+        let (store, mut check) = (self.clone(), check.clone());
+        check.result = check.result.with_plain_message();
         self.to_its_end(async move {
             let result = &check.result;
             let mut transaction = store.db.begin().await?;
@@ -117,6 +118,9 @@ impl Store {
     }
 
     async fn record(&self, term: Option<i64>, mut checks: Vec<PlannedCheck>) -> Result<Recording> {
+        for planned in &mut checks {
+            planned.check.result = std::mem::take(&mut planned.check.result).with_plain_message();
+        }
         checks.sort_by_key(|planned| (planned.check.endpoint, planned.due));
         let store = self.clone();
         self.to_its_end(async move {
