@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use watchkeeper_store::{CertificateAnswer, Check, Errand, Store, Taken, now_ms};
+use watchkeeper_store::{CertificateAnswer, Check, Endpoint, Errand, Store, Taken, now_ms};
 
 use crate::probe::Probers;
 use crate::retry;
@@ -15,6 +15,9 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Time between looks while the store is away.
 const AWAY: Duration = Duration::from_secs(2);
+
+/// Longest wait for the store.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Errands under way at once; what is beyond stays for other replicas.
 const AT_ONCE: usize = 64;
@@ -31,7 +34,8 @@ pub async fn run_errands(store: Store, probers: Probers, shutdown: CancellationT
             continue;
         }
         pause = LOOK;
-        let taken = match store.take_errands().await {
+        let asked = store.clone();
+        let taken = match store.within(PATIENCE, async move { asked.take_errands().await }).await {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(%error, "errands cannot be read");
@@ -56,7 +60,10 @@ async fn do_one(store: Store, probers: Probers, Taken { id, errand }: Taken) {
         Errand::Certificate { endpoint } => ask(&store, &probers, endpoint).await,
     };
     let answered = match answered {
-        Ok(Some(answer)) => store.answer_errand(id, &answer).await,
+        Ok(Some(answer)) => {
+            let answerer = store.clone();
+            store.within(PATIENCE, async move { answerer.answer_errand(id, &answer).await }).await
+        }
         // Its endpoint has gone; whoever asked hears that nobody answered.
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -72,19 +79,26 @@ async fn check(
     endpoint: i64,
     retries: bool,
 ) -> watchkeeper_store::Result<Option<String>> {
-    let Some(endpoint) = store.endpoint(endpoint).await? else { return Ok(None) };
+    let Some(endpoint) = read(store, endpoint).await? else { return Ok(None) };
     let spec = &endpoint.spec;
     let policy = if retries { retry::Policy::of(spec) } else { retry::Policy::once() };
     let at = now_ms();
     let outcome = retry::attempts(policy, || probers.check(&endpoint)).await;
     let result = outcome.into_check(at);
     let answer = serde_json::to_string(&result)?;
-    store.record_manual_check(&Check { project: endpoint.project, endpoint: endpoint.id, result }).await?;
+    let check = Check { project: endpoint.project, endpoint: endpoint.id, result };
+    let recorder = store.clone();
+    store.within(PATIENCE, async move { recorder.record_manual_check(&check).await }).await?;
     Ok(Some(answer))
 }
 
+async fn read(store: &Store, endpoint: i64) -> watchkeeper_store::Result<Option<Endpoint>> {
+    let reader = store.clone();
+    store.within(PATIENCE, async move { reader.endpoint(endpoint).await }).await
+}
+
 async fn ask(store: &Store, probers: &Probers, endpoint: i64) -> watchkeeper_store::Result<Option<String>> {
-    let Some(endpoint) = store.endpoint(endpoint).await? else { return Ok(None) };
+    let Some(endpoint) = read(store, endpoint).await? else { return Ok(None) };
     let asked = probers.certificate(&endpoint, CERTIFICATE_TIME).await;
     let answer = asked.unwrap_or_else(CertificateAnswer::failed);
     Ok(Some(serde_json::to_string(&CertificateAnswer { at: Some(now_ms()), ..answer })?))

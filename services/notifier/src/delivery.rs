@@ -22,6 +22,8 @@ pub struct NotifierOptions {
     pub poll: Duration,
     /// Longest time for a message, all of its requests included.
     pub patience: Duration,
+    /// Longest wait for the database.
+    pub answer: Duration,
     /// How long a claim lasts: the time after which a message is sent again when
     /// its sender died. Longer than `patience`, so that no living sender loses it.
     pub lease: Duration,
@@ -38,6 +40,7 @@ impl Default for NotifierOptions {
         Self {
             poll: Duration::from_secs(1),
             patience: Duration::from_secs(30),
+            answer: Duration::from_secs(15),
             lease: Duration::from_secs(60),
             pauses: (Duration::from_secs(2), Duration::from_secs(600)),
             give_up: Duration::from_secs(24 * 3_600),
@@ -71,7 +74,7 @@ pub async fn run(
     let mut busy = HashSet::new();
     let mut measured = None;
     loop {
-        match delivery.store.channels_due().await {
+        match delivery.ask(|store| async move { store.channels_due().await }).await {
             Ok(due) => {
                 for channel in due {
                     if busy.insert(channel.clone()) {
@@ -87,7 +90,7 @@ pub async fn run(
         }
         if measured.is_none_or(|at: Instant| at.elapsed() >= MEASURE) {
             measured = Some(Instant::now());
-            match delivery.store.notice_queue().await {
+            match delivery.ask(|store| async move { store.notice_queue().await }).await {
                 Ok(queue) => delivery.metrics.queue(queue),
                 Err(error) => tracing::warn!(%error, "the outbox of notices cannot be counted"),
             }
@@ -128,11 +131,20 @@ impl Delivery {
         Ok(Arc::new(Self { store, http: Http::new()?, metrics, options }))
     }
 
+    /// Asks the store something, without waiting for ever for one that is gone.
+    async fn ask<T: Send + 'static, W>(&self, work: impl FnOnce(Store) -> W) -> watchkeeper_store::Result<T>
+    where
+        W: Future<Output = watchkeeper_store::Result<T>> + Send + 'static,
+    {
+        self.store.within(self.options.answer, work(self.store.clone())).await
+    }
+
     /// Sends what is due for a channel, one message after another.
     pub async fn drain(&self, channel: &str, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let asked = Instant::now();
-            match self.store.claim_notices(channel, self.options.lease).await {
+            let (name, lease) = (channel.to_owned(), self.options.lease);
+            match self.ask(|store| async move { store.claim_notices(&name, lease).await }).await {
                 Ok(Some(claim)) => self.deliver(&claim, asked).await,
                 Ok(None) => return,
                 Err(error) => {
@@ -239,7 +251,8 @@ impl Delivery {
     async fn settle(&self, claim: &Claim, verdict: &Verdict, asked: Instant) {
         let mut pause = Duration::from_millis(50);
         loop {
-            match self.store.settle_notices(claim, verdict).await {
+            let (settled, said) = (claim.clone(), verdict.clone());
+            match self.ask(|store| async move { store.settle_notices(&settled, &said).await }).await {
                 Ok(true) => return,
                 Ok(false) => {
                     tracing::warn!(

@@ -4,6 +4,9 @@ pub enum StoreError {
     /// The database is away, refuses, or answers with an error.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database has not answered yet.
+    #[error("the database has not answered within {0:?}")]
+    TooSlow(std::time::Duration),
     /// A migration failed.
     #[error("migration: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),

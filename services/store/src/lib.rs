@@ -24,6 +24,7 @@ mod lease;
 pub mod maintenance;
 mod managed;
 mod migrate;
+mod patience;
 mod projects;
 mod retention;
 mod salts;
