@@ -2,17 +2,20 @@
 //! that it is; here a call that does not come becomes a bad check, at its deadline.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watchkeeper_store::{Endpoint, EndpointSpec, Heartbeat, HeartbeatProbe, Probe, now_ms};
+use watchkeeper_store::{Endpoint, EndpointSpec, Heartbeat, HeartbeatProbe, Probe};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, bounded};
 use crate::result::Outcome;
 
 /// How often the newest calls are read while there is anything that calls.
 const REFRESH: Duration = Duration::from_secs(1);
+
+/// Longest wait for them.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Age from which what was read says nothing about missing calls any more.
 const STALE: Duration = Duration::from_secs(10);
@@ -47,9 +50,11 @@ impl Heartbeats {
     /// Reads the newest calls over and over.
     pub async fn follow<B: Backend>(self, backend: B) {
         loop {
-            match backend.heartbeats().await {
+            let store = backend.clone();
+            // A store that never answers must not be waited for: it may have another address by now.
+            match bounded(&backend, PATIENCE, async move { store.heartbeats().await }).await {
                 Ok(calls) => {
-                    let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut shared = self.lock();
                     shared.calls = calls;
                     shared.read = Some(Instant::now());
                 }
@@ -59,35 +64,51 @@ impl Heartbeats {
         }
     }
 
-    /// What the newest call of an endpoint said, if it ever called.
-    pub fn said(&self, endpoint: i64) -> Option<bool> {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.calls.get(&endpoint).map(|call| call.ok)
-    }
-
-    /// The bad check of a call that is overdue, once a deadline; `None` while
-    /// there is nothing to tell.
-    pub fn overdue(&self, endpoint: &Endpoint, probe: &HeartbeatProbe) -> Option<Outcome> {
+    /// What is known of an endpoint's calls at `now` (UTC milliseconds).
+    pub fn look(&self, endpoint: &Endpoint, probe: &HeartbeatProbe, now: i64) -> Look {
         let settle = probe.grace.clamp(Duration::from_secs(5), SETTLE);
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.lock();
+        let last = shared.calls.get(&endpoint.id).copied();
+        // Before the first call the time runs from when there was something to call.
+        let since = last.map_or(0, |call| call.at).max(begun(endpoint));
+        let Some(deadline) = missed(since, millis(endpoint.spec.interval), millis(probe.grace), now) else {
+            return Look::Said(last.map(|call| call.ok));
+        };
         // Nobody can tell what did not come while nobody looked.
         if self.started.elapsed() < settle || shared.read.is_none_or(|read| read.elapsed() > STALE) {
-            return None;
+            return Look::Said(None);
         }
-        // Before the first call the time runs from when there was something to call.
-        let last = shared.calls.get(&endpoint.id).copied();
-        let since = last.map_or(0, |call| call.at).max(begun(endpoint));
-        let deadline = missed(since, millis(endpoint.spec.interval), millis(probe.grace), now_ms())?;
-        if shared.told.get(&endpoint.id).is_some_and(|told| *told >= deadline) {
-            return None;
+        // Another checker may have told it, or this one before it was started anew.
+        let stored = endpoint.status.last_check.as_ref().filter(|check| !check.ok).map(|check| check.at);
+        let told = shared.told.insert(endpoint.id, deadline);
+        if told.max(stored).is_some_and(|told| told >= deadline) {
+            return Look::Said(Some(false));
         }
-        shared.told.insert(endpoint.id, deadline);
         let what = if last.is_some() { "no heartbeat" } else { "no heartbeat yet" };
-        Some(Outcome::failed(
+        Look::Missed(Outcome::failed(
             Duration::ZERO,
             format!("{what} within {:?} and {:?} of grace", endpoint.spec.interval, probe.grace),
         ))
     }
+
+    /// Forgets an endpoint that is another's now, or nobody's.
+    pub fn forget(&self, endpoint: i64) {
+        self.lock().told.remove(&endpoint);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a look at an endpoint's calls finds.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// A call is overdue, and this is the bad check of it; once a deadline.
+    Missed(Outcome),
+    /// Nothing new, and what holds, if anybody knows: what the newest call said, or
+    /// that one is overdue.
+    Said(Option<bool>),
 }
 
 /// When an endpoint began to be watched: when it was made, or came back from suspension.
@@ -121,6 +142,8 @@ pub(crate) fn pace(spec: &EndpointSpec) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use watchkeeper_store::LastCheck;
+
     use super::*;
     use crate::testing::{Fake, endpoint, eventually};
 
@@ -148,41 +171,78 @@ mod tests {
         assert_eq!(pace(&spec), Duration::from_secs(1));
     }
 
-    #[tokio::test]
-    async fn a_call_that_does_not_come_is_told_once_a_deadline() {
-        let store = Fake::default();
+    /// Heartbeats that have settled, and an endpoint of half a second without grace.
+    fn watched() -> (Heartbeats, Endpoint, HeartbeatProbe) {
         let mut heartbeats = Heartbeats::new();
         heartbeats.started -= SETTLE;
-        let follow = tokio::spawn(heartbeats.clone().follow(store.clone()));
         let probe = HeartbeatProbe { token: "t".into(), grace: Duration::ZERO };
         let mut job = endpoint(1, "");
         job.spec.probe = Probe::Heartbeat(probe.clone());
         job.spec.interval = Duration::from_millis(500);
-        job.created_at = now_ms();
-        assert!(heartbeats.overdue(&job, &probe).is_none(), "it has only begun");
-        let mut missed = None;
-        eventually("the first call is missing", || {
-            missed = heartbeats.overdue(&job, &probe);
-            missed.is_some()
-        })
-        .await;
-        let message = missed.and_then(|outcome| outcome.message);
-        assert_eq!(message.as_deref(), Some("no heartbeat yet within 500ms and 0ns of grace"));
+        job.created_at = 1_000;
+        (heartbeats, job, probe)
+    }
 
-        store.call(1, Heartbeat { at: now_ms() + 60_000, ok: true });
-        eventually("the call is known", || heartbeats.said(1) == Some(true)).await;
-        assert!(heartbeats.overdue(&job, &probe).is_none());
+    fn told(look: Look) -> Option<String> {
+        match look {
+            Look::Missed(outcome) => outcome.message,
+            Look::Said(_) => None,
+        }
+    }
+
+    fn said(look: Look) -> Option<bool> {
+        match look {
+            Look::Missed(outcome) => panic!("it is missed: {outcome:?}"),
+            Look::Said(said) => said,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_does_not_come_is_told_once_a_deadline_and_shown_until_one_comes() {
+        let store = Fake::default();
+        let (heartbeats, job, probe) = watched();
+        let follow = tokio::spawn(heartbeats.clone().follow(store.clone()));
+        eventually("the calls are read", || heartbeats.lock().read.is_some()).await;
+        let look = |now| heartbeats.look(&job, &probe, now);
+        assert_eq!(said(look(1_400)), None, "it has only begun");
+        assert_eq!(told(look(1_500)).as_deref(), Some("no heartbeat yet within 500ms and 0ns of grace"));
+        assert_eq!(said(look(1_501)), Some(false));
+
+        store.call(1, Heartbeat { at: 1_600, ok: true });
+        eventually("the call is known", || !heartbeats.lock().calls.is_empty()).await;
+        assert_eq!(said(look(1_700)), Some(true));
+        assert_eq!(told(look(2_100)).as_deref(), Some("no heartbeat within 500ms and 0ns of grace"));
+        assert_eq!(said(look(2_599)), Some(false), "the last call was good, and it is too long ago");
+        assert!(told(look(2_600)).is_some());
         follow.abort();
     }
 
     #[tokio::test]
+    async fn what_was_told_before_a_restart_is_not_told_again() {
+        let (heartbeats, mut job, probe) = watched();
+        heartbeats.lock().read = Some(Instant::now());
+        let check = LastCheck { at: 1_503, ok: false, ..LastCheck::default() };
+        job.status.last_check = Some(check);
+        assert_eq!(said(heartbeats.look(&job, &probe, 1_900)), Some(false));
+        assert!(told(heartbeats.look(&job, &probe, 2_000)).is_some(), "the next deadline is another");
+        heartbeats.forget(1);
+        assert!(heartbeats.lock().told.is_empty());
+    }
+
+    #[tokio::test]
     async fn a_store_that_is_away_makes_no_call_missing() {
-        let mut heartbeats = Heartbeats::new();
-        heartbeats.started -= SETTLE;
-        let probe = HeartbeatProbe { token: "t".into(), grace: Duration::ZERO };
-        let mut job = endpoint(1, "");
-        job.spec.interval = Duration::from_secs(1);
-        // It was made in 1970 and never called; but nothing could be read.
-        assert!(heartbeats.overdue(&job, &probe).is_none());
+        let (heartbeats, job, probe) = watched();
+        // It has never called; but nothing could be read.
+        assert_eq!(said(heartbeats.look(&job, &probe, 100_000)), None);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_never_answers_is_asked_again() {
+        let store = Fake::default();
+        let (heartbeats, ..) = watched();
+        store.swallow_a_question();
+        let follow = tokio::spawn(heartbeats.clone().follow(store.clone()));
+        eventually("the calls are read", || heartbeats.lock().read.is_some()).await;
+        follow.abort();
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{Check, Endpoint, Origin, PlannedCheck, Probe, State};
 
 use crate::guard::Trust;
-use crate::heartbeat::{self, Heartbeats};
+use crate::heartbeat::{self, Heartbeats, Look};
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::probe::Probers;
@@ -100,7 +100,7 @@ impl Runner {
                         self.replace(loaded);
                     }
                 }
-                Some(ended) = self.running.join_next() => self.ended(ended),
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
                 () = sleep_until(due) => self.start_due(),
             }
         }
@@ -124,6 +124,7 @@ impl Runner {
         let gone: Vec<i64> = self.watched.keys().copied().filter(lost).collect();
         for id in gone {
             self.remove(id);
+            self.tools.heartbeats.forget(id);
         }
         self.tenure = tenure;
         self.count();
@@ -141,6 +142,7 @@ impl Runner {
         let gone: Vec<i64> = self.watched.keys().filter(|id| !active.contains_key(id)).copied().collect();
         for id in gone {
             self.remove(id);
+            self.tools.heartbeats.forget(id);
         }
         let now = clock.unix_ms(Instant::now());
         for (id, endpoint) in active {
@@ -196,29 +198,25 @@ impl Runner {
         }
     }
 
-    fn ended(&mut self, ended: Result<i64, JoinError>) {
-        match ended {
-            Ok(id) => {
-                self.schedule.finish(id);
-                if let Some(watched) = self.watched.get_mut(&id) {
-                    watched.check = None;
-                }
-            }
-            Err(error) if error.is_cancelled() => {}
+    /// Frees the place of a check that has ended, however it did. One that was
+    /// ended with its endpoint's former place has none: another may run in the new one.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, i64), JoinError>) {
+        let (task, known) = match ended {
+            Ok((task, id)) => (task, Some(id)),
+            Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(%error, "a check panicked");
-                self.finish_crashed(error.id());
+                (error.id(), None)
             }
-        }
-    }
-
-    /// A check that panicked could not say which one it was.
-    fn finish_crashed(&mut self, task: tokio::task::Id) {
-        for (id, watched) in &mut self.watched {
-            if watched.check.take_if(|check| check.id() == task).is_some() {
-                self.schedule.finish(*id);
-                return;
-            }
+        };
+        let its = |watched: &mut Watched| watched.check.take_if(|check| check.id() == task).is_some();
+        let id = match known {
+            Some(id) => self.watched.get_mut(&id).is_some_and(its).then_some(id),
+            // A check that panicked could not say which one it was.
+            None => self.watched.iter_mut().find_map(|(id, watched)| its(watched).then_some(*id)),
+        };
+        if let Some(id) = id {
+            self.schedule.finish(id);
         }
     }
 
@@ -238,13 +236,13 @@ impl Tools {
     async fn check(self, endpoint: Arc<Endpoint>, due: Due, term: i64, clock: Clock) {
         let spec = &endpoint.spec;
         if let Probe::Heartbeat(probe) = &spec.probe {
-            match self.heartbeats.overdue(&endpoint, probe) {
-                Some(missed) => {
-                    let at = clock.unix_ms(Instant::now());
+            let at = clock.unix_ms(Instant::now());
+            match self.heartbeats.look(&endpoint, probe, at) {
+                Look::Missed(missed) => {
                     self.tell(&endpoint, missed, (at, due.planned), late(at, &due), term).await;
                 }
                 // Its calls are stored where they arrive; here they are shown.
-                None => self.metrics.show(&endpoint, self.heartbeats.said(endpoint.id)),
+                Look::Said(said) => self.metrics.show(&endpoint, said),
             }
             return;
         }
@@ -312,5 +310,33 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::guard::GuardRules;
+    use crate::testing::endpoint;
+
+    #[tokio::test]
+    async fn a_check_of_an_endpoint_as_it_was_frees_no_place_of_what_it_is_now() {
+        let probers = Probers::new(GuardRules::default(), None).expect("probers");
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let (results, _stored) = mpsc::channel(1);
+        let mut runner = Runner::new(probers, Heartbeats::new(), metrics, 1, results);
+        // Its check had ended when the endpoint changed, and nobody had looked yet.
+        runner.running.spawn(async { 1 });
+        runner.schedule.insert(1, Duration::from_secs(1), First::Soon(None), 0);
+        assert!(runner.schedule.pop_due(2_000).is_some());
+        let check = runner.running.spawn(std::future::pending());
+        runner.watched.insert(1, Watched { endpoint: Arc::new(endpoint(1, "")), check: Some(check) });
+
+        let ended = runner.running.join_next_with_id().await.expect("the old one");
+        runner.ended(ended);
+        assert!(runner.watched[&1].check.is_some());
+        assert_eq!(runner.schedule.pop_due(10_000), None, "the new one still runs");
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Keeper<B> {
     term: Option<i64>,
     epoch: u64,
     until: Instant,
+    /// Whether `until` has moved on and nobody was told yet.
+    unsaid: bool,
     next_beat: Instant,
     clock: Option<Clock>,
     owned: Arc<BTreeSet<i64>>,
@@ -108,6 +110,7 @@ impl<B: Backend> Keeper<B> {
             term: None,
             epoch: 0,
             until: now,
+            unsaid: false,
             next_beat: now,
             clock: None,
             owned: Arc::default(),
@@ -146,8 +149,8 @@ impl<B: Backend> Keeper<B> {
 
     async fn round(&mut self, tenure: &watch::Sender<Option<Tenure>>) {
         match self.renew().await {
-            Ok(beaten) => {
-                if let Err(error) = self.look(beaten, tenure).await {
+            Ok(()) => {
+                if let Err(error) = self.look(tenure).await {
                     tracing::warn!(%error, "who probes what cannot be agreed on");
                     self.fenced(&error, tenure);
                 }
@@ -163,8 +166,8 @@ impl<B: Backend> Keeper<B> {
         self.metrics.shards.set(i64::try_from(self.owned.len()).unwrap_or(i64::MAX));
     }
 
-    /// Joins if need be, and beats when it is time; whether it did.
-    async fn renew(&mut self) -> Result<bool, Failure> {
+    /// Joins if need be, and beats when it is time.
+    async fn renew(&mut self) -> Result<(), Failure> {
         let term = match self.term {
             Some(term) => term,
             None => {
@@ -173,7 +176,7 @@ impl<B: Backend> Keeper<B> {
                 let Some(term) = joined else {
                     tracing::info!("a checker of an earlier release probes; waiting for its end");
                     self.next_beat = Instant::now() + LOOK;
-                    return Ok(false);
+                    return Ok(());
                 };
                 tracing::info!(term, "joined the checkers");
                 self.term = Some(term);
@@ -182,7 +185,7 @@ impl<B: Backend> Keeper<B> {
             }
         };
         if Instant::now() < self.next_beat {
-            return Ok(false);
+            return Ok(());
         }
         let asked = Instant::now();
         let (backend, ttl) = (self.backend.clone(), self.ttl());
@@ -191,19 +194,20 @@ impl<B: Backend> Keeper<B> {
         // Counted from before it was asked for and ending early, so that this
         // replica stops before another starts, whatever became of its answers.
         self.until = asked + ttl - self.heartbeat / 8;
+        self.unsaid = true;
         self.next_beat = asked + self.heartbeat;
         let told = Clock::new(asked + (answered - asked) / 2, unix_ms);
         self.clock = Some(self.clock.map_or(told, |clock| clock.follow(told)));
-        Ok(true)
+        Ok(())
     }
 
     /// Finds out what falls to this replica, takes and gives, and says so.
-    async fn look(&mut self, beaten: bool, tenure: &watch::Sender<Option<Tenure>>) -> Result<(), Failure> {
+    async fn look(&mut self, tenure: &watch::Sender<Option<Tenure>>) -> Result<(), Failure> {
         let (Some(term), Some(clock)) = (self.term, self.clock) else { return Ok(()) };
         let backend = self.backend.clone();
         let revision = self.ask(async move { backend.view_revision().await }).await?;
         let due = self.expiry.is_some_and(|expiry| expiry <= Instant::now());
-        if beaten || due || self.seen != Some(revision) {
+        if self.unsaid || due || self.seen != Some(revision) {
             let mut view = self.view().await?;
             let mut planned = plan(&view, term);
             if !planned.claim.is_empty() {
@@ -238,7 +242,8 @@ impl<B: Backend> Keeper<B> {
         self.ask(async move { backend.view().await }).await
     }
 
-    fn say(&self, term: i64, clock: Clock, tenure: &watch::Sender<Option<Tenure>>) {
+    fn say(&mut self, term: i64, clock: Clock, tenure: &watch::Sender<Option<Tenure>>) {
+        self.unsaid = false;
         tenure.send_replace(Some(Tenure {
             term,
             epoch: self.epoch,
@@ -271,7 +276,28 @@ impl<B: Backend> Keeper<B> {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
+
     use super::*;
+    use crate::testing::Fake;
+
+    #[tokio::test]
+    async fn a_beat_after_which_nothing_could_be_agreed_on_is_told_as_soon_as_it_can_be() {
+        let store = Fake::default();
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let mut keeper = Keeper::new(store.clone(), metrics, "test".into(), Duration::from_secs(60));
+        let (say, tenures) = watch::channel(None);
+        let until = || tenures.borrow().as_ref().map(|tenure: &Tenure| tenure.until);
+        keeper.round(&say).await;
+        let first = until().expect("a tenure");
+
+        keeper.next_beat = Instant::now();
+        store.fail_a_look();
+        keeper.round(&say).await;
+        assert!(keeper.until > first && until() == Some(first), "it beat, and could not look");
+        keeper.round(&say).await;
+        assert_eq!(until(), Some(keeper.until));
+    }
 
     #[test]
     fn a_clock_that_was_set_back_is_not_followed_and_one_that_is_ahead_is() {

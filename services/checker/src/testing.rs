@@ -67,6 +67,8 @@ struct Inner {
     away: AtomicBool,
     taken: AtomicBool,
     hanging: AtomicBool,
+    swallows: AtomicBool,
+    blind: AtomicBool,
     left: AtomicUsize,
     term: AtomicI64,
     alive: AtomicBool,
@@ -100,6 +102,16 @@ impl Fake {
     /// Makes storing results hang, or go on.
     pub fn set_hanging(&self, hanging: bool) {
         self.0.hanging.store(hanging, Ordering::SeqCst);
+    }
+
+    /// Makes the next look at who is there fail.
+    pub fn fail_a_look(&self) {
+        self.0.blind.store(true, Ordering::SeqCst);
+    }
+
+    /// Leaves the next question for calls without an answer for ever.
+    pub fn swallow_a_question(&self) {
+        self.0.swallows.store(true, Ordering::SeqCst);
     }
 
     /// Ends the term for another that probes everything, or lets replicas join again.
@@ -174,6 +186,9 @@ impl Backend for Fake {
     }
 
     async fn heartbeats(&self) -> Result<HashMap<i64, Heartbeat>> {
+        if self.0.swallows.swap(false, Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.here()?;
         Ok(self.0.heartbeats.lock().expect("lock").clone())
     }
@@ -190,6 +205,9 @@ impl Backend for Fake {
 
     async fn view_revision(&self) -> Result<i64> {
         self.here()?;
+        if self.0.blind.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::Overloaded);
+        }
         Ok(self.0.term.load(Ordering::SeqCst))
     }
 
