@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use sqlx::{Any, Row, Transaction};
 
-use crate::{Lease, Result, Store, StoreError, db::Dialect, endpoints::next};
+use crate::{
+    Lease, Result, Store, StoreError,
+    db::{self, Dialect},
+    endpoints::next,
+};
 
 /// Parts into which endpoints are divided among checkers.
 pub const SHARDS: i64 = 256;
@@ -102,7 +106,7 @@ impl Store {
     /// When the database fails.
     pub async fn checkers(&self) -> Result<View> {
         let mut transaction = self.db.snapshot().await?;
-        let now = self.now(&mut transaction).await?;
+        let now = db::now(&mut transaction).await?;
         let replicas = sqlx::query("SELECT holder, term, expires_at FROM checkers ORDER BY term")
             .fetch_all(&mut *transaction)
             .await?
@@ -143,7 +147,7 @@ impl Store {
             }
             // One at a time, and before any row of a checker, so that none waits for another in turn.
             next(&mut transaction, "shards").await?;
-            let now = store.now(&mut transaction).await?;
+            let now = db::now(&mut transaction).await?;
             // Waits for results that are being stored under those terms.
             sqlx::query("DELETE FROM checkers WHERE expires_at <= $1 AND term <> $2")
                 .bind(now)
@@ -237,17 +241,7 @@ impl Store {
     }
 
     async fn deadline(&self, transaction: &mut Transaction<'static, Any>, ttl: Duration) -> Result<i64> {
-        Ok(self.now(transaction).await?.saturating_add(milliseconds(ttl)))
-    }
-
-    /// The database's time, UTC milliseconds.
-    async fn now(&self, transaction: &mut Transaction<'static, Any>) -> Result<i64> {
-        Ok(sqlx::query_scalar(match self.db.dialect {
-            Dialect::Sqlite => include_str!("../sql/sqlite/now.sql"),
-            Dialect::Postgres => include_str!("../sql/postgres/now.sql"),
-        })
-        .fetch_one(&mut **transaction)
-        .await?)
+        Ok(db::now(transaction).await?.saturating_add(milliseconds(ttl)))
     }
 }
 

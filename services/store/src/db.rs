@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{AnyPool, Executor, any::AnyPoolOptions, postgres::PgConnectOptions};
+use sqlx::{Any, AnyPool, Executor, Transaction, any::AnyPoolOptions, postgres::PgConnectOptions};
 
 use crate::{Result, StoreError};
 
@@ -169,4 +169,14 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// The database's time, UTC milliseconds: the one clock that all replicas share.
+pub(crate) async fn now(transaction: &mut Transaction<'static, Any>) -> Result<i64> {
+    Ok(sqlx::query_scalar(match transaction.backend_name() {
+        "SQLite" => include_str!("../sql/sqlite/now.sql"),
+        _ => include_str!("../sql/postgres/now.sql"),
+    })
+    .fetch_one(&mut **transaction)
+    .await?)
 }

@@ -3,7 +3,8 @@
 //! A claim is a lease. It is noted before anything is sent and settled after
 //! the channel has answered. When a sender dies in between, nobody can know
 //! whether the message arrived; it is then sent again, under the identity it
-//! had (`delivery`), by which a channel that can will tell it from a new one.
+//! had (`delivery`), by which a channel that can will tell it from a new one. What
+//! is due, and which claim has ended, is told by the database's clock.
 
 use std::time::Duration;
 
@@ -16,7 +17,11 @@ use super::{
     notice::COLUMNS,
     plan::{Told, ms, reminder},
 };
-use crate::{Endpoint, Result, State, Store, db::Dialect, endpoints, maintenance, now_ms};
+use crate::{
+    Endpoint, Result, State, Store,
+    db::{self, Dialect},
+    endpoints, maintenance, now_ms,
+};
 
 /// Most notices that one message lists.
 const MOST_IN_GROUP: i64 = 500;
@@ -66,9 +71,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn channels_due(&self) -> Result<Vec<String>> {
+        let mut transaction = self.db.snapshot().await?;
+        let now = db::now(&mut transaction).await?;
         Ok(sqlx::query_scalar(include_str!("../../sql/alerts/channels_due.sql"))
-            .bind(now_ms())
-            .fetch_all(self.db.read())
+            .bind(now)
+            .fetch_all(&mut *transaction)
             .await?)
     }
 
@@ -80,7 +87,7 @@ impl Store {
         loop {
             let mut transaction = self.db.begin().await?;
             self.take_turn_at_notices(&mut transaction).await?;
-            let now = now_ms();
+            let now = db::now(&mut transaction).await?;
             let due = self.due(&mut transaction, channel, now).await?;
             if due.is_empty() {
                 return Ok(None);
@@ -103,7 +110,8 @@ impl Store {
     /// # Errors
     /// When the database fails; the message is then sent again once the claim ends.
     pub async fn settle_notices(&self, claim: &Claim, verdict: &Verdict) -> Result<bool> {
-        let now = now_ms();
+        let mut transaction = self.db.begin().await?;
+        let now = db::now(&mut transaction).await?;
         let (state, due, error, finished) = match verdict {
             Verdict::Sent => ("sent", now, None, Some(now)),
             Verdict::Again { error, after } => ("waiting", now.saturating_add(ms(*after)), Some(error), None),
@@ -116,8 +124,9 @@ impl Store {
             // A server may have said anything, and Postgres takes no NUL in a text.
             .bind(error.map(|error| error.replace(char::is_control, " ")))
             .bind(finished)
-            .execute(self.db.write())
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(settled.rows_affected() > 0)
     }
 

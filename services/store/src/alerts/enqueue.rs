@@ -8,7 +8,7 @@ use super::{
     Details, Hold, NoticeState, channel,
     plan::{Planned, Subject, Tales, Told, plan},
 };
-use crate::{Endpoint, Flapping, Result, State, Transition, endpoints, now_ms};
+use crate::{Endpoint, Flapping, Result, State, Transition, db, endpoints};
 
 /// Puts the notices of transitions into the outbox and drops those that wait in
 /// vain now. It is part of the caller's transaction: a transition that is stored
@@ -21,7 +21,7 @@ pub async fn enqueue(transaction: &mut Transaction<'static, Any>, transitions: &
     if transitions.is_empty() {
         return Ok(());
     }
-    let now = now_ms();
+    let now = db::now(transaction).await?;
     let ids: BTreeSet<i64> = transitions.iter().map(|transition| transition.endpoint).collect();
     // Maintenance hides a state and does not end it.
     let changed = transitions.iter().filter(|transition| transition.to != State::Maintenance);
@@ -81,7 +81,7 @@ pub(crate) async fn close(
         endpoint: endpoint.id,
         project: endpoint.project,
         seq,
-        at: now_ms(),
+        at: db::now(transaction).await?,
         from: endpoint.status.state,
         from_since: endpoint.status.since,
         to: State::Suspended,

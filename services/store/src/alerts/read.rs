@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::{Details, Kind, Notice, NoticeState, notice::COLUMNS};
-use crate::{Result, State, Store, now_ms};
+use crate::{Result, State, Store, db, now_ms};
 
 /// Which notices to list.
 #[derive(Debug, Clone, Default)]
@@ -67,11 +67,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn retry_notice(&self, id: i64) -> Result<bool> {
+        let mut transaction = self.db.begin().await?;
+        let now = db::now(&mut transaction).await?;
         let retried = sqlx::query(include_str!("../../sql/alerts/retry.sql"))
             .bind(id)
-            .bind(now_ms())
-            .execute(self.db.write())
+            .bind(now)
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(retried.rows_affected() > 0)
     }
 
@@ -80,7 +83,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn enqueue_test(&self, channel: &str) -> Result<i64> {
-        let now = now_ms();
+        let mut transaction = self.db.begin().await?;
+        let now = db::now(&mut transaction).await?;
         let details = Details {
             uid: "test".into(),
             namespace: String::new(),
@@ -96,15 +100,17 @@ impl Store {
             status: None,
             duration_us: None,
         };
-        Ok(sqlx::query_scalar(include_str!("../../sql/alerts/insert_test.sql"))
+        let id = sqlx::query_scalar(include_str!("../../sql/alerts/insert_test.sql"))
             .bind(format!("test/{}", Uuid::new_v4()))
             .bind(channel)
             .bind(Kind::Test.as_str())
             .bind(State::Up.as_str())
             .bind(serde_json::to_string(&details)?)
             .bind(now)
-            .fetch_one(self.db.write())
-            .await?)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(id)
     }
 
     /// How long the queue is.
