@@ -248,24 +248,25 @@ fn groups(kind: Kind) -> bool {
 /// Looks whether a held notice may go out; if not, it is moved on or dropped.
 async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, now: i64) -> Result<bool> {
     let ids = [notice.endpoint].into();
-    let Some(endpoint) = endpoints::among(transaction, &ids).await?.into_iter().next() else {
-        drop_one(transaction, notice, "its endpoint is gone", now).await?;
-        return Ok(false);
-    };
+    let endpoint = endpoints::among(transaction, &ids).await?.into_iter().next();
+    let recovery = notice.kind == Kind::Recovery;
     let channels = channel::load(transaction).await?;
     let channel = channels.iter().find(|channel| channel.name == notice.channel);
-    let held = match endpoint.status.state {
-        State::Suspended => {
+    let held = match &endpoint {
+        // That trouble is over is told of what nobody watches any more, too.
+        None if !recovery => {
+            drop_one(transaction, notice, "its endpoint is gone", now).await?;
+            return Ok(false);
+        }
+        Some(endpoint) if endpoint.status.state == State::Suspended && !recovery => {
             drop_one(transaction, notice, "its endpoint is suspended", now).await?;
             return Ok(false);
         }
-        State::Maintenance => Some((
+        Some(endpoint) if endpoint.status.state == State::Maintenance => Some((
             Hold::Maintenance,
             maintenance::ends_at(&endpoint.spec.maintenance, now).unwrap_or(now).max(now + LOOK_AGAIN),
         )),
-        _ if notice.kind != Kind::Recovery
-            && waits_for_parent(transaction, &endpoint, notice, now).await? =>
-        {
+        Some(endpoint) if !recovery && waits_for_parent(transaction, endpoint, notice, now).await? => {
             Some((Hold::Dependency, now + LOOK_AGAIN))
         }
         _ => channel
@@ -276,7 +277,9 @@ async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, n
         hold_on(transaction, notice.id, Some(hold), due).await?;
         return Ok(false);
     }
-    told(transaction, notice, &endpoint, now).await?;
+    if let Some(endpoint) = &endpoint {
+        told(transaction, notice, endpoint, now).await?;
+    }
     if notice.kind == Kind::Reminder && waits_behind_another(transaction, notice).await? {
         drop_one(transaction, notice, "an earlier notice still waits to be sent", now).await?;
         return Ok(false);

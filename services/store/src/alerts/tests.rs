@@ -50,6 +50,7 @@ outbox! {
     maintenance_keeps_trouble_told_and_reminders_back
     a_suspended_endpoint_ends_its_trouble
     a_deleted_endpoint_ends_its_trouble
+    in_quiet_hours_the_trouble_of_what_is_not_watched_any_more_ends_after_them
     a_monitor_of_a_stranger_disturbs_nobody
     an_unknown_channel_is_a_dead_letter_that_can_be_retried
     what_gets_worse_and_better_is_told_as_such
@@ -520,6 +521,26 @@ async fn a_deleted_endpoint_ends_its_trouble(store: &Store) {
     assert!(store.delete_endpoint("uid-shop").await.expect("delete"));
     time_passes(store).await;
     assert_eq!(kinds(store, "ops").await, [Kind::Recovery]);
+}
+
+async fn in_quiet_hours_the_trouble_of_what_is_not_watched_any_more_ends_after_them(store: &Store) {
+    store.put_channels(&[channel("ops")]).await.expect("channels");
+    for name in ["gone", "still"] {
+        let id = endpoint(store, name, &format!("http://{name}.example/"), |_| {}).await;
+        becomes(store, id, State::Down).await;
+    }
+    assert_eq!(kinds(store, "ops").await, [Kind::Down, Kind::Down]);
+    let quiet = Channel { quiet_hours: vec![window()], ..channel("ops") };
+    store.put_channels(&[quiet]).await.expect("channels");
+    assert!(store.delete_endpoint("uid-gone").await.expect("delete"));
+    endpoint(store, "still", "http://still.example/", |spec| spec.suspended = true).await;
+    time_passes(store).await;
+    assert_eq!(sent(store, "ops").await, []);
+    assert_eq!(held(store).await, [(Kind::Recovery, Hold::Quiet), (Kind::Recovery, Hold::Quiet)]);
+    store.put_channels(&[channel("ops")]).await.expect("channels");
+    time_passes(store).await;
+    let told = |name: &str| (Kind::Recovery, vec![name.to_owned()]);
+    assert_eq!(sent(store, "ops").await, [told("gone"), told("still")]);
 }
 
 async fn a_monitor_of_a_stranger_disturbs_nobody(store: &Store) {
