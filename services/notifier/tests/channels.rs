@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
@@ -35,6 +36,10 @@ struct Watch {
 
 impl Watch {
     async fn start(config: Value) -> Self {
+        Self::start_with(config, |_| ()).await
+    }
+
+    async fn start_with(config: Value, adjust: impl FnOnce(&mut NotifierOptions)) -> Self {
         let directory = TempDir::new().unwrap();
         let store = Store::open(&Options::sqlite(directory.path().join("store.db"))).await.unwrap();
         let parsed: notifications::Channel = serde_json::from_value(config).unwrap();
@@ -52,11 +57,12 @@ impl Watch {
         };
         store.put_channels(&[channel]).await.unwrap();
         let (registry, stop) = (Registry::new(), CancellationToken::new());
-        let options = NotifierOptions {
+        let mut options = NotifierOptions {
             poll: Duration::from_millis(20),
             pauses: (Duration::from_millis(20), Duration::from_millis(100)),
             ..NotifierOptions::default()
         };
+        adjust(&mut options);
         tokio::spawn(run(store.clone(), registry.clone(), options, stop.clone()));
         Self { store, registry, stop, clock: AtomicI64::new(0), _directory: directory }
     }
@@ -386,6 +392,25 @@ async fn endpoints_of_one_host_are_one_request_that_lists_them() {
     assert_eq!(told["endpoints"].as_array().unwrap().len(), 30);
     assert_eq!(told["title"], "Down: 30 endpoints on shop.example");
     assert!(told["text"].as_str().unwrap().contains("and 10 more"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_of_single_requests_gets_through_however_many_endpoints_fail_at_once() {
+    let sink = HttpSink::start().unwrap();
+    sink.answer(Answer { after: Duration::from_millis(50), ..Answer::status(202) });
+    let config = json!({"name": "c", "pagerduty": {"routingKey": {"value": "rk"}, "apiUrl": sink.url()}});
+    // All of them one after another take longer than a message may.
+    let watch = Watch::start_with(config, |options| options.patience = Duration::from_secs(4)).await;
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        ids.push(watch.endpoint(&format!("page-{number}")).await);
+    }
+    watch.checked(&ids, true).await;
+    watch.checked(&ids, false).await;
+    watch.all_sent(100).await;
+    let keys: BTreeSet<_> =
+        sink.taken().iter().map(|request| request.json()["dedup_key"].to_string()).collect();
+    assert_eq!(keys.len(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]

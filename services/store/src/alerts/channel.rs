@@ -38,6 +38,23 @@ pub struct Channel {
     pub config: serde_json::Value,
 }
 
+/// Most notices that one message lists.
+const MOST_IN_GROUP: i64 = 500;
+
+/// Most notices at once for a channel that takes each by a request of its own: all
+/// of them must get through in the time that a message has.
+const MOST_ONE_BY_ONE: i64 = 10;
+
+impl Channel {
+    /// Most notices that it is given at once.
+    pub(super) fn most(&self) -> i64 {
+        match self.kind.as_str() {
+            "pagerduty" | "opsgenie" => MOST_ONE_BY_ONE,
+            _ => MOST_IN_GROUP,
+        }
+    }
+}
+
 impl Store {
     /// Makes `channels` the channels of the installation; tells whether they differ
     /// from those before.

@@ -23,9 +23,6 @@ use crate::{
     endpoints, maintenance, now_ms,
 };
 
-/// Most notices that one message lists.
-const MOST_IN_GROUP: i64 = 500;
-
 /// Notices that are looked at in one transaction.
 const LOOKS: i64 = 50;
 
@@ -215,13 +212,14 @@ impl Store {
         lead: &Notice,
         channel: Option<&Channel>,
     ) -> Result<Vec<Notice>> {
+        let most = channel.map_or(1, Channel::most);
         let rows = match &lead.delivery {
             Some(delivery) => {
-                let sql = self.locking(include_str!("../../sql/alerts/same_delivery.sql"), MOST_IN_GROUP);
+                let sql = self.locking(include_str!("../../sql/alerts/same_delivery.sql"), most);
                 sqlx::query(AssertSqlSafe(sql)).bind(delivery).fetch_all(&mut **transaction).await?
             }
             None if groups(lead.kind) && channel.is_some_and(|channel| !channel.group_wait.is_zero()) => {
-                let sql = self.locking(include_str!("../../sql/alerts/same_root.sql"), MOST_IN_GROUP);
+                let sql = self.locking(include_str!("../../sql/alerts/same_root.sql"), most);
                 sqlx::query(AssertSqlSafe(sql))
                     .bind(&lead.channel)
                     .bind(lead.kind.as_str())

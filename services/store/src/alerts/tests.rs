@@ -51,6 +51,7 @@ outbox! {
     a_suspended_endpoint_ends_its_trouble
     a_deleted_endpoint_ends_its_trouble
     in_quiet_hours_the_trouble_of_what_is_not_watched_any_more_ends_after_them
+    a_channel_of_single_requests_gets_few_notices_at_once
     a_monitor_of_a_stranger_disturbs_nobody
     an_unknown_channel_is_a_dead_letter_that_can_be_retried
     what_gets_worse_and_better_is_told_as_such
@@ -541,6 +542,18 @@ async fn in_quiet_hours_the_trouble_of_what_is_not_watched_any_more_ends_after_t
     time_passes(store).await;
     let told = |name: &str| (Kind::Recovery, vec![name.to_owned()]);
     assert_eq!(sent(store, "ops").await, [told("gone"), told("still")]);
+}
+
+async fn a_channel_of_single_requests_gets_few_notices_at_once(store: &Store) {
+    let pager = Channel { kind: "pagerduty".into(), group_wait: Duration::from_secs(30), ..channel("pager") };
+    store.put_channels(&[pager]).await.expect("channels");
+    for number in 0..25 {
+        let id = endpoint(store, &format!("e{number}"), "https://shop.example/", |_| {}).await;
+        becomes(store, id, State::Down).await;
+    }
+    time_passes(store).await;
+    let sizes: Vec<usize> = sent(store, "pager").await.iter().map(|(_, names)| names.len()).collect();
+    assert_eq!(sizes, [10, 10, 5]);
 }
 
 async fn a_monitor_of_a_stranger_disturbs_nobody(store: &Store) {
