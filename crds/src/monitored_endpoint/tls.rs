@@ -25,7 +25,7 @@ pub struct TlsProbe {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
     pub names: Vec<String>,
-    /// Shortest time that every certificate of the chain must still be valid, as `720h`.
+    /// Shortest time that the server's own certificate must still be valid, as `720h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<TimeSpan>,
     /// Which addresses of the host are asked.

@@ -44,7 +44,7 @@ pub struct Facts<'a> {
     pub ip: Option<String>,
     /// Response code of a DNS server.
     pub dns_rcode: Option<&'a str>,
-    /// Time until the first certificate of the chain expires; negative when it has.
+    /// Time until the server's own certificate expires; negative when it has.
     pub certificate_expiration: Option<i64>,
     /// Time until the domain's registration expires.
     pub domain_expiration: Option<i64>,

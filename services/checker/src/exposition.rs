@@ -79,10 +79,10 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
     }
     if let Some(chain) = &seen.chain {
         #[allow(clippy::cast_precision_loss)] // far below 2^52
-        let expiry = chain.expires_at as f64 / 1_000.0;
+        let expiry = chain.earliest as f64 / 1_000.0;
         tell(
             "probe_ssl_earliest_cert_expiry",
-            "When the first certificate of the chain expires, Unix seconds.",
+            "When the first certificate that the server sent expires, Unix seconds.",
             expiry,
         );
     }

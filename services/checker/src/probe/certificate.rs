@@ -12,8 +12,10 @@ use super::seen::Seen;
 /// A chain as a server sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// When its first certificate expires, UTC milliseconds.
+    /// When the server's own certificate expires, UTC milliseconds.
     pub expires_at: i64,
+    /// When the first of all that were sent does, needed or not.
+    pub earliest: i64,
     /// Whom the server's own certificate is for, and who signed it.
     pub subject: String,
     pub issuer: String,
@@ -29,9 +31,10 @@ impl Chain {
             .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate))
             .collect();
         let own = parsed.first()?;
-        let expires = parsed.iter().map(|c| c.validity().not_after.timestamp()).min()?;
+        let expires = |c: &X509Certificate<'_>| c.validity().not_after.timestamp().saturating_mul(1_000);
         Some(Self {
-            expires_at: expires.saturating_mul(1_000),
+            expires_at: expires(own),
+            earliest: parsed.iter().map(expires).min()?,
             subject: own.subject().to_string(),
             issuer: own.issuer().to_string(),
             names: names(own),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, date_time_ymd};
+use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -170,13 +171,22 @@ async fn a_redirect_loop_and_a_huge_head_have_their_bounds() {
 
 /// A server of TLS with a certificate of its own authority.
 async fn tls_server(adjust: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
-    let own = Own::with("good.test", |params| {
+    tls_server_with(Vec::new(), adjust).await
+}
+
+/// [`tls_server`] that sends others along.
+async fn tls_server_with(
+    others: Vec<CertificateDer<'static>>,
+    adjust: impl FnOnce(&mut CertificateParams),
+) -> (SocketAddr, String) {
+    let mut own = Own::with("good.test", |params| {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "a lying server");
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2099, 1, 1);
         adjust(params);
     });
+    own.others = others;
     let acceptor = acceptor(&own, None, &[]);
     let at = server(move |socket| {
         let acceptor = acceptor.clone();
@@ -236,6 +246,27 @@ async fn certificates_that_are_wrong_are_told_apart_and_their_expiry_is_known_al
     let (at, pem) = tls_server(|params| params.not_before = date_time_ymd(2090, 1, 1)).await;
     let early = ask_with(https("good.test", at, Some(&pem)), &[], here()).await;
     is_down(&early, "TLS: the certificate is not valid yet");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_that_nobody_needs_is_shown_and_makes_nothing_fail() {
+    let old = Own::with("old.test", |params| params.not_after = date_time_ymd(2021, 1, 1));
+    let (at, pem) = tls_server_with(vec![old.certificate], |_| ()).await;
+    let probe = Probe::Tls(TlsProbe {
+        address: format!("good.test:{}", at.port()),
+        starttls: None,
+        options: TlsOptions { ca: Some(pem), ..TlsOptions::default() },
+        names: Vec::new(),
+        valid_for: Duration::from_secs(24 * 3_600),
+        connect: ConnectOptions::default(),
+    });
+    let asserted = [assertion("[CERTIFICATE_EXPIRATION] > 48h", Severity::Down)];
+    let outcome = ask_with(probe.clone(), &asserted, here()).await;
+    assert!(outcome.ok, "{outcome:?}");
+    let shown = crate::exposition::samples(&probe, &outcome);
+    let earliest = shown.iter().find(|sample| sample.name == "probe_ssl_earliest_cert_expiry");
+    assert_eq!(earliest.map(|sample| sample.value), Some(1_609_459_200.0));
+    assert_eq!(outcome.into_check(0).certificate_expires_at, Some(4_070_908_800_000));
 }
 
 #[tokio::test]

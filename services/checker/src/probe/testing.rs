@@ -39,6 +39,8 @@ pub struct Own {
     pub certificate: CertificateDer<'static>,
     pub pem: String,
     pub key: KeyPair,
+    /// What a server sends along.
+    pub others: Vec<CertificateDer<'static>>,
 }
 
 impl Own {
@@ -52,7 +54,7 @@ impl Own {
         let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
         adjust(&mut params);
         let made = params.self_signed(&key).expect("a certificate");
-        Self { certificate: made.der().clone(), pem: made.pem(), key }
+        Self { certificate: made.der().clone(), pem: made.pem(), key, others: Vec::new() }
     }
 
     fn key(&self) -> PrivateKeyDer<'static> {
@@ -80,8 +82,8 @@ pub fn acceptor(own: &Own, client: Option<&Own>, protocols: &[&str]) -> TlsAccep
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };
-    let mut config =
-        builder.with_single_cert(vec![own.certificate.clone()], own.key()).expect("a configuration");
+    let chain = std::iter::once(&own.certificate).chain(&own.others).cloned().collect();
+    let mut config = builder.with_single_cert(chain, own.key()).expect("a configuration");
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }

@@ -129,7 +129,7 @@ pub struct LastCheck {
     /// Where its time went, if there was an answer.
     #[serde(default)]
     pub phases: Option<Phases>,
-    /// When the first certificate of the server's chain expires, UTC milliseconds.
+    /// When the server's own certificate expires, UTC milliseconds.
     #[serde(default)]
     pub certificate_expires_at: Option<i64>,
 }

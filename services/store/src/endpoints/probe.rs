@@ -295,7 +295,7 @@ pub struct TlsProbe {
     /// Names that the certificate must be valid for, besides the one asked for.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Shortest time that every certificate of the chain must still be valid.
+    /// Shortest time that the server's own certificate must still be valid.
     #[serde(default)]
     pub valid_for: Duration,
     /// Which addresses of the host are asked.
