@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 use common::{Fresh, open};
 use sqlx::{Connection, Row};
 use watchkeeper_store::{
-    Check, DAY_MS, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Origin, PlannedCheck, Probe, ProjectId,
-    Recording, Retention, SHARDS, State, Store, StoreError, now_ms, shard_of,
+    Check, DAY_MS, EndpointSpec, HeartbeatProbe, HttpProbe, LastCheck, NewEndpoint, Origin, PlannedCheck,
+    Probe, ProjectId, Recording, Retention, SHARDS, State, Store, StoreError, now_ms, shard_of,
 };
 
 const TTL: Duration = Duration::from_secs(30);
@@ -29,16 +29,23 @@ on_both! {
     retention_drops_old_results
     transitions_are_remembered_in_their_order
     whatever_a_target_says_is_stored
+    a_check_beside_the_schedule_leaves_no_gap
+    a_check_holds_until_the_next_is_overdue_however_long_that_is
     checks_are_read_by_their_project_alone_and_go_with_their_endpoint
 }
 
 /// A new endpoint, checked every ten seconds; its id.
 async fn endpoint(store: &Store, uid: &str) -> i64 {
-    let spec = EndpointSpec {
+    endpoint_with(store, uid, |_| ()).await
+}
+
+async fn endpoint_with(store: &Store, uid: &str, change: impl FnOnce(&mut EndpointSpec)) -> i64 {
+    let mut spec = EndpointSpec {
         interval: Duration::from_millis(INTERVAL.unsigned_abs()),
         timeout: Duration::from_secs(2),
         ..EndpointSpec::new(uid, Probe::Http(HttpProbe::new("http://example.com/")))
     };
+    change(&mut spec);
     let new = NewEndpoint {
         uid: uid.into(),
         origin: Origin::Kubernetes,
@@ -340,4 +347,47 @@ async fn whatever_a_target_says_is_stored(fresh: Fresh) {
     store.record_manual_check(&said.check).await.expect("record");
     let found = store.checks(PROJECT, id, 0).await.expect("checks");
     assert!(found.iter().all(|check| check.message == past[0].message), "{found:?}");
+}
+
+async fn a_check_beside_the_schedule_leaves_no_gap(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let id = endpoint(&store, "a").await;
+    let start = now_ms() - 60_000;
+    store.record_checks(&[planned(id, start, true).check]).await.expect("record");
+    store.record_manual_check(&planned(id, start + 4_000, true).check).await.expect("record");
+    store.record_checks(&[planned(id, start + INTERVAL, true).check]).await.expect("record");
+    let found = store.availability(PROJECT, id, start + 3, start + INTERVAL).await.expect("availability");
+    assert_eq!((found.checks, found.unknown_ms), (2, 0), "{found:?}");
+    let gone = planned(id + 1, start, true).check;
+    store.record_manual_check(&gone).await.expect("there is nothing to store it for");
+}
+
+async fn a_check_holds_until_the_next_is_overdue_however_long_that_is(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let day = Duration::from_secs(86_400);
+    let weekly = endpoint_with(&store, "weekly", |spec| spec.interval = 7 * day).await;
+    let nightly = endpoint_with(&store, "nightly", |spec| {
+        spec.interval = day;
+        spec.probe = Probe::Heartbeat(HeartbeatProbe { token: "t".into(), grace: day / 24 });
+    })
+    .await;
+    let now = now_ms();
+    let late = now - 2 * DAY_MS + DAY_MS / 30;
+    let checks = [(weekly, now - 5 * DAY_MS), (nightly, now - 3 * DAY_MS), (nightly, late)];
+    for (id, at) in checks {
+        let mut check = planned(id, at, true).check;
+        check.result.degraded = false;
+        store.record_checks(&[check]).await.expect("record");
+    }
+    for sealed in [false, true] {
+        if sealed {
+            store.seal_all_checks().await.expect("seal");
+            let all = store.availability_of_all(now - DAY_MS, now).await.expect("all");
+            assert_eq!(all.get(&weekly).map(|found| found.up_ms), Some(DAY_MS));
+            let found = store.availability(PROJECT, weekly, now - DAY_MS, now).await.expect("availability");
+            assert_eq!((found.up_ms, found.checks), (DAY_MS, 0));
+        }
+        let found = store.availability(PROJECT, nightly, now - 3 * DAY_MS + 3, late).await.expect("found");
+        assert_eq!(found.unknown_ms, 0, "a call within its grace comes in time: {found:?}");
+    }
 }

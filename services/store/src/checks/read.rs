@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{DAY_MS, LastCheck, ProjectId, Result, State, Store, StoreError, day_of};
 
-/// How far before a range a check may have started that still holds in it,
-/// and the longest that a segment is, milliseconds.
+/// How far before a range all segments are looked at, milliseconds: at least as far
+/// as one reaches. Beyond that only the newest may matter, whose last check holds
+/// on into the range when the next one is due in a week.
 const REACH: i64 = 2 * DAY_MS;
 
 /// A part of an endpoint's past, in the order of time.
@@ -101,7 +102,7 @@ impl Store {
         Ok(parts.into_iter().next().map(|part| part.availability).unwrap_or_default())
     }
 
-    /// [`Store::availability`] of every endpoint that was checked in the range,
+    /// [`Store::availability`] of every endpoint of which the range tells anything,
     /// by id. Of a sealed piece in which the range begins, its share counts.
     ///
     /// # Errors
@@ -120,9 +121,11 @@ impl Store {
         let earliest = from.iter().copied().min().unwrap_or(to);
         let mut transaction = self.db.snapshot().await?;
         let mut tallies: [HashMap<i64, Tally>; N] = std::array::from_fn(|_| HashMap::new());
+        let first_day = day_of(earliest.saturating_sub(DAY_MS));
         let mut rows = sqlx::query(include_str!("../../sql/checks/segments_of_all.sql"))
-            .bind(day_of(earliest.saturating_sub(DAY_MS)))
+            .bind(first_day)
             .bind(day_of(to))
+            .bind(first_day.saturating_mul(DAY_MS))
             .fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let endpoint: i64 = row.try_get(0)?;
@@ -151,8 +154,8 @@ impl Store {
         Ok(tallies.map(|tallies| {
             tallies
                 .into_iter()
-                .filter(|(_, tally)| tally.checks > 0)
                 .map(|(endpoint, tally)| (endpoint, tally.finish()))
+                .filter(|(_, found)| found.checks > 0 || found.observed() > 0.0)
                 .collect()
         }))
     }

@@ -14,8 +14,8 @@ use super::{
     pack::{Recorded, pack},
 };
 use crate::{
-    EndpointSpec, ProjectId, Result, Standing, State, Store, StoreError, Transition, alerts, checkers,
-    db::Dialect, standing::advance,
+    EndpointSpec, LastCheck, Probe, ProjectId, Result, Standing, State, Store, StoreError, Transition,
+    alerts, checkers, db::Dialect, standing::advance,
 };
 
 /// How hard batches are compressed; they are read again soon.
@@ -62,6 +62,24 @@ struct Subject {
     changed: bool,
 }
 
+impl Subject {
+    /// A check of it as it is stored. It holds until the next one is overdue.
+    fn recorded(&self, due: i64, result: &LastCheck) -> Recorded {
+        let spec = &self.spec;
+        let grace = match &spec.probe {
+            Probe::Heartbeat(probe) => probe.grace,
+            _ => Duration::ZERO,
+        };
+        Recorded {
+            endpoint: self.standing.endpoint,
+            due,
+            holds: milliseconds(spec.interval.saturating_add(spec.timeout).saturating_add(grace)),
+            maintenance: self.standing.state == State::Maintenance,
+            result: result.clone(),
+        }
+    }
+}
+
 impl Store {
     /// Stores results that no replica owns, such as pushed ones, and moves the
     /// states of their endpoints, all or nothing. A result that is not newer
@@ -88,7 +106,7 @@ impl Store {
     }
 
     /// Stores a check that somebody asked for beside the schedule: it is part of
-    /// the endpoint's past, and moves no state.
+    /// the endpoint's past, and moves no state. That of an endpoint that has gone is dropped.
     ///
     /// # Errors
     /// When the database fails.
@@ -96,19 +114,15 @@ impl Store {
         let (store, mut check) = (self.clone(), check.clone());
         check.result = check.result.with_plain_message();
         self.to_its_end(async move {
-            let result = &check.result;
             let mut transaction = store.db.begin().await?;
-            let recorded = Recorded {
-                endpoint: check.endpoint,
-                due: result.at,
-                holds: 0,
-                maintenance: false,
-                result: result.clone(),
-            };
-            append(&mut transaction, &[recorded]).await?;
+            let planned = [PlannedCheck { due: check.result.at, check }];
+            let subjects = store.subjects(&mut transaction, &planned).await?;
+            let [PlannedCheck { due, check }] = planned;
+            let Some(subject) = subjects.get(&check.endpoint) else { return Ok(()) };
+            append(&mut transaction, &[subject.recorded(due, &check.result)]).await?;
             sqlx::query("UPDATE endpoints SET last_check = $2 WHERE id = $1 AND state <> 'Suspended'")
                 .bind(check.endpoint)
-                .bind(serde_json::to_string(result)?)
+                .bind(serde_json::to_string(&check.result)?)
                 .execute(&mut *transaction)
                 .await?;
             transaction.commit().await?;
@@ -173,13 +187,7 @@ impl Store {
                 transitions.push(transition);
             }
             subject.due = Some(*due);
-            stored.push(Recorded {
-                endpoint: check.endpoint,
-                due: *due,
-                holds: milliseconds(subject.spec.interval.saturating_add(subject.spec.timeout)),
-                maintenance: subject.standing.state == State::Maintenance,
-                result: check.result.clone(),
-            });
+            stored.push(subject.recorded(*due, &check.result));
         }
         recording.stored = stored.len();
         if stored.is_empty() {
