@@ -326,8 +326,8 @@ impl Hop {
         // As browsers do: these three ask for the new place, 307 and 308 for
         // the same request there.
         let ask = matches!(status.as_u16(), 301..=303) && self.method != Method::HEAD;
-        // Any configured header may be a secret, meant for the configured
-        // server only.
+        // Any configured header may be a secret, and so may the body, meant for
+        // the configured server only.
         let same_origin = url.origin() == self.url.origin();
         let mut headers = if same_origin { self.headers.clone() } else { HeaderMap::new() };
         if ask {
@@ -336,7 +336,7 @@ impl Hop {
         Ok(Some(Self {
             method: if ask { Method::GET } else { self.method.clone() },
             headers,
-            body: if ask { None } else { self.body.clone() },
+            body: self.body.clone().filter(|_| same_origin && !ask),
             url,
         }))
     }

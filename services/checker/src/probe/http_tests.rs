@@ -268,14 +268,17 @@ async fn a_redirect_to_a_file_is_refused() {
 }
 
 #[tokio::test]
-async fn configured_headers_do_not_follow_to_another_origin() {
-    let seen = |headers: Headers| async move {
-        if headers.contains_key("x-key") { StatusCode::IM_A_TEAPOT } else { StatusCode::OK }
+async fn configured_headers_and_bodies_do_not_follow_to_another_origin() {
+    let seen = |headers: Headers, body: String| async move {
+        let told = headers.contains_key("x-key") || !body.is_empty();
+        if told { StatusCode::IM_A_TEAPOT } else { StatusCode::OK }
     };
-    let other = serve(Router::new().route("/", get(seen))).await;
+    let other = serve(Router::new().route("/", post(seen))).await;
     let away = move || async move { Redirect::temporary(&format!("http://{other}/")) };
-    let at = serve(Router::new().route("/", get(away))).await;
+    let at = serve(Router::new().route("/", post(away))).await;
     let mut probe = HttpProbe::new(format!("http://{at}/"));
+    probe.method = "POST".into();
+    probe.body = Some("s3cret".into());
     probe.headers = vec![("X-Key".into(), "s3cret".into())];
     assert_eq!(operator(&probe).await.status, Some(200));
 }
