@@ -56,20 +56,28 @@ pub(super) async fn upgrade<S: Io>(protocol: StartTls, stream: &mut S) -> Result
 
 /// Reads lines up to the last of a reply, which must begin with `good`.
 async fn reply<S: Io>(stream: &mut S, good: &str, to: &str) -> Result<(), String> {
+    let numbered = good.bytes().all(|byte| byte.is_ascii_digit());
+    let mut begun: Option<String> = None;
     for _ in 0..MAX_LINES {
         let line = line(stream).await?.ok_or("the server closed the connection too early")?;
         let text = String::from_utf8_lossy(&line);
-        // `250-` and IMAP's `*` lines go on; IMAP's greeting is such a line itself.
-        let goes_on = text.as_bytes().get(3) == Some(&b'-') && good.len() == 3
-            || text.starts_with("* ") && !good.starts_with('*');
-        if text.starts_with(good) {
-            if goes_on {
-                continue;
+        let goes_on = match &begun {
+            // Whatever FTP writes in between, `220-` lasts until `220 `.
+            Some(code) => {
+                text.strip_prefix(code.as_str()).is_none_or(|rest| rest.starts_with(|next: char| next != ' '))
             }
-            return Ok(());
-        }
+            None if numbered => text.as_bytes().get(3) == Some(&b'-'),
+            // IMAP's `*` lines go on; its greeting is such a line itself.
+            None => text.starts_with("* ") && !good.starts_with('*'),
+        };
         if goes_on {
+            if numbered && begun.is_none() {
+                begun = text.get(..3).map(str::to_owned);
+            }
             continue;
+        }
+        if text.starts_with(good) {
+            return Ok(());
         }
         let what = if to == "greeting" { "greeted with".into() } else { format!("answered {to} with") };
         let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();

@@ -102,7 +102,7 @@ async fn a_closed_port_is_down_unless_that_is_asserted() {
 #[tokio::test]
 async fn starttls_of_each_protocol_is_asked_for_and_a_refusal_told() {
     type Server = (StartTls, &'static str, fn(&str) -> Option<&'static str>, &'static str);
-    let servers: [Server; 4] = [
+    let servers: [Server; 5] = [
         (
             StartTls::Smtp,
             "220-hello\r\n220 mail\r\n",
@@ -125,6 +125,12 @@ async fn starttls_of_each_protocol_is_asked_for_and_a_refusal_told() {
             "the server answered STLS with `-ERR no`, expected +OK",
         ),
         (StartTls::Ftp, "421 busy\r\n", |_| None, "the server greeted with `421 busy`, expected 220"),
+        (
+            StartTls::Ftp,
+            "220-Welcome\r\nto the 220 club\r\n 220 not yet\r\n220 ready\r\n",
+            |_| Some("534 no\r\n"),
+            "the server answered AUTH TLS with `534 no`, expected 234",
+        ),
     ];
     for (protocol, greeting, answer, told) in servers {
         let mut probe = tcp(lines(greeting, answer).await, Vec::new());
