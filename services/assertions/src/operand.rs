@@ -261,6 +261,9 @@ impl Operand {
         };
         let value = self.resolve(facts);
         match value.text() {
+            None if facts.body_cut && self.mentions(Subject::Body) => {
+                format!("{written} (not known: the body is longer than maxBodyBytes)")
+            }
             None => format!("{written} (missing)"),
             Some(text) if text.len() > MAX_SHOWN => {
                 format!("{written} ({}…)", &text[..text.floor_char_boundary(MAX_SHOWN)])

@@ -165,6 +165,11 @@ fn a_failed_condition_tells_the_values() {
     assert_eq!(told("[BODY].user.name == john"), "[BODY].user.name (missing) == john");
     assert_eq!(told("len([BODY].user.name) > 1"), "len([BODY].user.name) (missing) > 1");
     assert_eq!(told("[STATUS] == any(200, 201)"), "[STATUS] (500) == any(200, 201)");
+    let cut = Facts { body: b"{\"user\":{\"na", body_cut: true, ..Facts::default() };
+    assert_eq!(
+        judge("[BODY].user.name == john", &cut).expect_err("not known"),
+        "[BODY].user.name (not known: the body is longer than maxBodyBytes) == john"
+    );
     let long = Facts { body: "é".repeat(500).as_bytes().to_vec().leak(), ..Facts::default() };
     let text = judge("[BODY] == x", &long).expect_err("differs");
     assert!(text.len() < 120 && text.contains('…'), "{text}");
