@@ -1,7 +1,7 @@
 //! A real browser on a server with realistic data: `e2e/browser` drives Debian's chromium.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -140,6 +140,15 @@ impl Site {
         }
         Ok(())
     }
+}
+
+/// The folder of the installed npm packages.
+///
+/// # Errors
+/// When they cannot be installed.
+pub fn packages() -> Result<PathBuf> {
+    let installed = install()?;
+    Ok(Path::new(installed.get("scripts").context("setup.sh names no scripts")?).join("node_modules"))
 }
 
 fn install() -> Result<BTreeMap<String, String>> {

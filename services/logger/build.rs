@@ -1,6 +1,7 @@
 //! Copies uap-core's `regexes.yaml` out of the `ua-parser` package into
 //! `OUT_DIR`, so that the expressions are always those of the version in
-//! `Cargo.lock` and none of them has to live in this repository.
+//! `Cargo.lock` and none of them has to live in this repository. Tests learn
+//! from `UAP_CORE` where uap-core's own cases lie.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ fn main() -> Result<()> {
     let text =
         fs::read(&regexes).map_err(|error| format!("{} cannot be read: {error}", regexes.display()))?;
     fs::write(out_dir.join("regexes.yaml"), text)?;
+    let uap_core = regexes.parent().ok_or("the expressions lie in no directory")?;
+    println!("cargo:rustc-env=UAP_CORE={}", uap_core.display());
     Ok(())
 }
 

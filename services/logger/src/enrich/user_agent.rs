@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use ua_parser::{Extractor, Regexes};
 
-use super::{EnrichError, bot};
+use super::{EnrichError, bot::Bots};
 
 /// uap-core's expressions, copied by the build script from the `ua-parser`
 /// package of `Cargo.lock`.
@@ -24,10 +24,17 @@ const ENTRY_BYTES: u64 = 256;
 
 /// Compiled once per process, for every [`UserAgents`]: it costs about 250 ms
 /// and 31 MB (measured on one slow core at opt-level 1).
-static EXTRACTOR: LazyLock<Result<Extractor<'static>, String>> = LazyLock::new(|| {
+static RULES: LazyLock<Result<Rules, String>> = LazyLock::new(|| {
     let regexes: Regexes<'static> = serde_yaml::from_str(REGEXES).map_err(|error| error.to_string())?;
-    Extractor::try_from(regexes).map_err(|error| error.to_string())
+    let extractor = Extractor::try_from(regexes).map_err(|error| error.to_string())?;
+    let bots = Bots::new().map_err(|error| error.to_string())?;
+    Ok(Rules { extractor, bots })
 });
+
+struct Rules {
+    extractor: Extractor<'static>,
+    bots: Bots,
+}
 
 /// What a user agent says about the software and device behind a hit.
 /// What is not known is `None`.
@@ -46,7 +53,7 @@ pub struct UserAgentFacts {
 
 /// The parser behind a bounded cache.
 pub(super) struct UserAgents {
-    extractor: &'static Extractor<'static>,
+    rules: &'static Rules,
     cache: Cache<Box<str>, UserAgentFacts, ByBytes>,
 }
 
@@ -61,9 +68,9 @@ impl Weighter<Box<str>, UserAgentFacts> for ByBytes {
 
 impl UserAgents {
     pub(super) fn new() -> Result<Self, EnrichError> {
-        let extractor = EXTRACTOR.as_ref().map_err(|error| EnrichError::UserAgent(error.clone()))?;
+        let rules = RULES.as_ref().map_err(|error| EnrichError::UserAgent(error.clone()))?;
         let entries = (CACHE_BYTES / (ENTRY_BYTES + 128)) as usize;
-        Ok(Self { extractor, cache: Cache::with_weighter(entries, CACHE_BYTES, ByBytes) })
+        Ok(Self { rules, cache: Cache::with_weighter(entries, CACHE_BYTES, ByBytes) })
     }
 
     pub(super) fn facts(&self, ua: &str) -> UserAgentFacts {
@@ -80,13 +87,15 @@ impl UserAgents {
     }
 
     fn parse(&self, ua: &str) -> UserAgentFacts {
-        let (client, os, device) = self.extractor.extract(ua);
+        let (client, os, device) = self.rules.extractor.extract(ua);
         let client =
             client.and_then(|found| known(found.family)).or_else(|| leading_product(ua).map(Cow::Borrowed));
         let os = os.and_then(|found| known(found.os));
         let device =
             device.map(|found| Device { family: found.device, brand: found.brand.unwrap_or_default() });
-        let bot = bot::is_bot(device.as_ref().is_some_and(|found| found.family == "Spider"), ua);
+        let family = device.as_ref().map_or("Other", |found| &found.family);
+        let system = os.is_some() || !matches!(family, "Other" | "Spider");
+        let bot = self.rules.bots.is_bot(ua, family == "Spider", system);
         let class = if bot { Some("Bot") } else { device_class(ua, os.as_deref(), device.as_ref()) };
         UserAgentFacts {
             client: client.map(Arc::from),
@@ -215,3 +224,7 @@ const DESKTOP_SYSTEMS: [&str; 16] = [
 #[cfg(test)]
 #[path = "user_agent_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "uap_core_tests.rs"]
+mod uap_core_tests;
