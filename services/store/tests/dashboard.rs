@@ -15,6 +15,7 @@ on_both! {
     what_a_deleted_project_had_goes_and_what_an_absorbed_one_had_moves
     a_session_lasts_until_it_ends_or_is_ended
     hits_are_told_once_in_the_order_of_their_arrival
+    a_look_at_arrivals_takes_few_and_misses_none
 }
 
 fn share(project: ProjectId, reach: Reach, secret: &str) -> NewShare {
@@ -123,13 +124,34 @@ async fn hits_are_told_once_in_the_order_of_their_arrival(fresh: Fresh) {
     store.append(one, vec![hit(5), hit(3)]).await.expect("append");
     store.append(other, vec![hit(9)]).await.expect("append");
     store.append(one, vec![hit(1)]).await.expect("append");
-    let arrived = store.arrivals(one, start).await.expect("arrivals");
+    let arrived = store.arrivals(one, start, 100, |_| true).await.expect("arrivals");
     assert_eq!(arrived.hits.iter().map(|hit| hit.ts).collect::<Vec<_>>(), [5, 3, 1]);
     assert_eq!(store.arrival_cursor(one).await.expect("cursor"), arrived.cursor);
-    let again = store.arrivals(one, arrived.cursor).await.expect("arrivals");
+    let again = store.arrivals(one, arrived.cursor, 100, |_| true).await.expect("arrivals");
     assert_eq!((again.hits.len(), again.cursor), (0, arrived.cursor));
     store.seal_all().await.expect("seal");
     store.append(one, vec![hit(7)]).await.expect("append");
-    let later = store.arrivals(one, arrived.cursor).await.expect("arrivals");
+    let later = store.arrivals(one, arrived.cursor, 100, |_| true).await.expect("arrivals");
     assert_eq!(later.hits.iter().map(|hit| hit.ts).collect::<Vec<_>>(), [7], "sealing tells nothing twice");
+}
+
+async fn a_look_at_arrivals_takes_few_and_misses_none(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let hit = |ts| Hit { ts, ..Hit::default() };
+    for batch in 0..5 {
+        store.append(project, (0..4_000).map(|n| hit(batch * 4_000 + n)).collect()).await.expect("append");
+    }
+    let (mut cursor, mut looks, mut seen) = (0, 0, 0);
+    loop {
+        let arrived = store.arrivals(project, cursor, usize::MAX, |_| true).await.expect("arrivals");
+        if arrived.hits.is_empty() {
+            break;
+        }
+        assert!(arrived.hits.len() <= 12_000, "{} at once", arrived.hits.len());
+        (cursor, looks, seen) = (arrived.cursor, looks + 1, seen + arrived.hits.len());
+    }
+    assert_eq!((looks, seen), (2, 20_000));
+    let last = store.arrivals(project, 0, 3, |hit| hit.ts % 2 == 0).await.expect("arrivals");
+    assert_eq!(last.hits.iter().map(|hit| hit.ts).collect::<Vec<_>>(), [11_994, 11_996, 11_998]);
 }

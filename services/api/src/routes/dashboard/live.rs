@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use watchkeeper_analytics::{Dimension, Sieve, Value, newest};
-use watchkeeper_store::{Hit, ProjectId, Store, now_ms};
+use watchkeeper_store::{Arrivals, Hit, ProjectId, Store, StoreError, now_ms};
 
 use super::{
     access::{Look, render},
@@ -234,14 +234,11 @@ fn watching(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
             return Some((Ok(Event::default().retry(Duration::from_millis(500)).comment("watching")), watch));
         }
         while Instant::now() < watch.until {
-            match watch.store.arrivals(watch.project, watch.cursor).await {
+            match watch.look().await {
                 Ok(arrived) => {
                     watch.cursor = arrived.cursor;
-                    let mut hits = arrived.hits;
-                    hits.retain(|hit| watch.sieve.keeps(hit));
-                    let kept = hits.split_off(hits.len().saturating_sub(BURST));
-                    if !kept.is_empty()
-                        && let Some(rows) = watch.rows(&kept)
+                    if !arrived.hits.is_empty()
+                        && let Some(rows) = watch.rows(&arrived.hits)
                     {
                         let event = Event::default().event("hits").id(watch.cursor.to_string()).data(rows);
                         return Some((Ok(event), watch));
@@ -256,6 +253,12 @@ fn watching(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 impl Watch {
+    /// What has come since the last look.
+    async fn look(&self) -> Result<Arrivals, StoreError> {
+        let sieve = self.sieve.clone();
+        self.store.arrivals(self.project, self.cursor, BURST, move |hit| sieve.keeps(hit)).await
+    }
+
     fn rows(&self, hits: &[Hit]) -> Option<String> {
         let now = now_ms();
         let period = crate::period::Range::Hours(1).at(now, &self.glass.zone, None).ok()?;
