@@ -11,6 +11,7 @@ on_both_stores! {
     one_person_is_erased_wherever_their_hits_lie
     erasing_is_for_who_may_write_and_names_one_person
     a_persons_data_is_told
+    an_address_that_is_none_is_told_and_erased_as_it_was_posted
     settings_are_put_whole_and_told
     a_projects_privacy_level_holds_for_new_hits
     who_asks_not_to_be_tracked_is_not_where_that_is_honoured
@@ -78,7 +79,7 @@ async fn erasing_is_for_who_may_write_and_names_one_person(fresh: Fresh) {
         (json!({}), "user"),
         (json!({ "user": "a", "ip": "1.2.3.4" }), "user"),
         (json!({ "user": "" }), "user"),
-        (json!({ "ip": "nowhere" }), "ip"),
+        (json!({ "ip": " " }), "ip"),
         (json!({ "name": "ann" }), "name"),
     ] {
         client.call("POST", &path, &keyed, body.to_string()).await.blames(422, field);
@@ -101,6 +102,20 @@ async fn a_persons_data_is_told(fresh: Fresh) {
     assert_eq!((answer.status, answer.json()), (200, expected));
     let other = call(&client, "POST", "/api/v1/projects/shop/person", json!({ "ip": "1.2.3.5" })).await;
     assert_eq!(other.json()["hits"].as_array().map(Vec::len), Some(1));
+}
+
+async fn an_address_that_is_none_is_told_and_erased_as_it_was_posted(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let view =
+        json!({ "url": "/", "ip_address": " 1234 ", "user_agent": "UA", "timestamp": "2023-11-14T22:13:20" });
+    let auth = [("authorization", common::SECRET)];
+    assert_eq!(client.call("POST", "/api/v1/traffic", &auth, view.to_string()).await.status, 200);
+    let whom = json!({ "ip": "1234" });
+    let told = call(&client, "POST", "/api/v1/projects/site/person", whom.clone()).await;
+    assert_eq!(told.json()["hits"][0]["ip"], "1234", "{}", told.text());
+    let erased = call(&client, "POST", "/api/v1/projects/site/erase", whom).await;
+    assert_eq!(erased.json()["hits"], 1, "{}", erased.text());
+    assert!(common::stored_views(&fresh.store).await.is_empty());
 }
 
 async fn settings_are_put_whole_and_told(fresh: Fresh) {

@@ -17,6 +17,7 @@ on_both! {
     an_upgrade_keeps_the_ids_of_its_day_and_forgets_the_old_key
     a_project_drops_its_hits_sooner_than_the_others
     erasing_beside_writers_and_sealers_loses_nobody_elses_hits
+    erasing_holds_no_writer_up
 }
 
 async fn replicas_that_ask_at_once_have_one_random_salt_a_day(fresh: Fresh) {
@@ -179,4 +180,29 @@ async fn erasing_beside_writers_and_sealers_loses_nobody_elses_hits(fresh: Fresh
     assert!(left.iter().all(|hit| hit.user.as_deref() == Some("bob")));
     let times: HashSet<i64> = left.iter().map(|hit| hit.ts).collect();
     assert_eq!(times.len(), left.len());
+}
+
+async fn erasing_holds_no_writer_up(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    let hit = |n: i64, user: &str| Hit { ts: n, user: Some(user.into()), ..Hit::default() };
+    for _ in 0..60 {
+        let both = (0..1_000).flat_map(|n| [hit(n, "ann"), hit(n, "bob")]).collect();
+        store.append(project, both).await.expect("append");
+    }
+    let erasing = {
+        let store = store.clone();
+        tokio::spawn(async move { store.erase(project, &Person::User("ann".into())).await })
+    };
+    let mut written = 0;
+    while !erasing.is_finished() {
+        store.append(project, vec![hit(1, "bob")]).await.expect("append");
+        written += 1;
+    }
+    assert_eq!(erasing.await.expect("join").expect("erase").hits, 60_000);
+    // Of sixty files one after another, a writer would otherwise have waited for all.
+    assert!(written > 3, "{written} written meanwhile");
+    let left = held(&store, project).await;
+    assert_eq!(left.len(), 60_000 + written);
+    assert!(left.iter().all(|hit| hit.user.as_deref() == Some("bob")));
 }

@@ -199,7 +199,7 @@ pub struct PersonArgs {
     /// User, as the application names them
     #[arg(long)]
     pub user: Option<String>,
-    /// IPv4 or IPv6 address
+    /// IPv4 or IPv6 address, or the text that a website posted for one
     #[arg(long)]
     pub ip: Option<String>,
 }

@@ -43,13 +43,13 @@ pub(crate) struct PersonRequest {
     /// User as the application names them.
     #[schema(example = "ann")]
     user: Option<String>,
-    /// IPv4 or IPv6 address.
+    /// IPv4 or IPv6 address, or the text that a website posted for one.
     ip: Option<String>,
 }
 
 /// Erases one person from a project.
 ///
-/// Durable when it is answered, and all or nothing.
+/// Durable when it is answered. After an error some of it is: erase again.
 #[utoipa::path(
     post,
     path = "/api/v1/projects/{name}/erase",
@@ -160,11 +160,14 @@ fn read(body: &[u8]) -> Result<Person, ApiError> {
             "" => Err(user.fail("Must not be empty.")),
             text => Ok(Person::User(text.to_owned())),
         },
-        (None, Some(ip)) => {
-            let address: std::net::IpAddr =
-                ip.text()?.trim().parse().map_err(|_| ip.fail("Must be an IPv4 or IPv6 address."))?;
-            Ok(Person::Ip(address.to_canonical().to_string()))
-        }
+        (None, Some(ip)) => match ip.text()?.trim() {
+            "" => Err(ip.fail("Must not be empty.")),
+            // A website's visitor may have one that is none, which is kept as it was posted.
+            text => Ok(Person::Ip(
+                text.parse::<std::net::IpAddr>()
+                    .map_or_else(|_| text.to_owned(), |address| address.to_canonical().to_string()),
+            )),
+        },
         _ => Err(object.fail("user", "Give either user or ip.")),
     }
 }

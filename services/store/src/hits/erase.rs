@@ -1,19 +1,18 @@
 //! Erasing one person: the files that hold their hits are written anew without them.
 
+use std::collections::HashSet;
+
 use sqlx::{Any, Row, Transaction};
 
-use super::seal;
-use crate::{
-    Hit, ProjectId, Result, Store, StoreError,
-    codec::{self, Purpose},
-};
+use super::{ingest::Part, merge::Merged, seal};
+use crate::{Hit, ProjectId, Result, Store, StoreError, codec};
 
 /// Whom hits are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Person {
     /// A user as the application names them.
     User(String),
-    /// An address, in its canonical text.
+    /// An address as it is stored: in its canonical text, or as a website posted what is none.
     Ip(String),
 }
 
@@ -45,89 +44,118 @@ impl Person {
 }
 
 /// Where hits lie.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Table {
     Inbox,
     Segments,
 }
 
+/// What became of a file that may hold hits of a person.
+enum Rewritten {
+    /// It holds so many fewer now.
+    Without(u64),
+    /// It was sealed or merged meanwhile: its hits are in another.
+    Moved,
+}
+
 impl Store {
     /// Erases every hit of one person from a project, sealed or not, and what is known of their
-    /// address: all of it or, on an error, nothing. It is gone durably when this returns, and hits
-    /// that are posted meanwhile stay.
+    /// address. It is gone durably when this returns; hits that are posted meanwhile may stay, and
+    /// after an error some are gone and some are not: erase again.
+    ///
+    /// File by file, each made anew before anything is written, so that no writer waits for that.
     ///
     /// # Errors
     /// When the database fails or stored hits are damaged.
     pub async fn erase(&self, project: ProjectId, person: &Person) -> Result<Erased> {
-        let mut transaction = self.db.begin().await?;
-        // Nothing moves from the inbox into segments meanwhile.
-        seal::wait_for_seals(&mut transaction, self.db.dialect, project).await?;
         let mut erased = Erased::default();
-        for table in [Table::Inbox, Table::Segments] {
-            let sql = match table {
-                Table::Inbox => "SELECT id FROM inbox WHERE project_id = $1 ORDER BY id",
-                Table::Segments => "SELECT id FROM segments WHERE project_id = $1 ORDER BY id",
-            };
-            let files: Vec<i64> =
-                sqlx::query_scalar(sql).bind(project.0).fetch_all(&mut *transaction).await?;
-            for id in files {
-                erased.hits += rewrite(&mut transaction, table, project, id, person).await?;
+        let mut seen = HashSet::new();
+        loop {
+            let mut moved = false;
+            // In the direction in which hits move.
+            for table in [Table::Inbox, Table::Segments] {
+                let sql = match table {
+                    Table::Inbox => "SELECT id FROM inbox WHERE project_id = $1 ORDER BY id",
+                    Table::Segments => "SELECT id FROM segments WHERE project_id = $1 ORDER BY id",
+                };
+                let files: Vec<i64> =
+                    sqlx::query_scalar(sql).bind(project.0).fetch_all(self.db.read()).await?;
+                for id in files.into_iter().filter(|id| seen.insert((table, *id))) {
+                    match self.rewrite(table, project, id, person).await? {
+                        Rewritten::Without(hits) => erased.hits += hits,
+                        Rewritten::Moved => moved = true,
+                    }
+                }
+            }
+            if !moved {
+                break;
             }
         }
         if let Person::Ip(ip) = person {
             erased.addresses = sqlx::query("DELETE FROM addresses WHERE project_id = $1 AND ip = $2")
                 .bind(project.0)
                 .bind(ip)
-                .execute(&mut *transaction)
+                .execute(self.db.write())
                 .await?
                 .rows_affected();
         }
-        transaction.commit().await?;
         Ok(erased)
+    }
+
+    /// Writes one file anew if it holds hits of the person. It gets a new number, so that nobody takes
+    /// what they remember of the old one for it, and a seal or merge that has read the old one finds
+    /// it gone and gives way.
+    async fn rewrite(&self, table: Table, project: ProjectId, id: i64, person: &Person) -> Result<Rewritten> {
+        let read = match table {
+            Table::Inbox => "SELECT data FROM inbox WHERE project_id = $1 AND id = $2",
+            Table::Segments => "SELECT data, day, level FROM segments WHERE project_id = $1 AND id = $2",
+        };
+        let row = sqlx::query(read).bind(project.0).bind(id).fetch_optional(self.db.read()).await?;
+        let Some(row) = row else { return Ok(Rewritten::Moved) };
+        let data: Vec<u8> = row.try_get(0)?;
+        let Some((kept, gone)) = without(data, person.clone()).await? else {
+            return Ok(Rewritten::Without(0));
+        };
+        let anew = match (table, kept.is_empty()) {
+            (_, true) => None,
+            (Table::Inbox, false) => Some(Anew::Inbox(Part::new(project, &kept, None)?)),
+            (Table::Segments, false) => {
+                let segment = blocking(move || seal::segment(kept)).await?;
+                Some(Anew::Segment { day: row.try_get(1)?, level: row.try_get(2)?, segment })
+            }
+        };
+
+        let delete = match table {
+            Table::Inbox => "DELETE FROM inbox WHERE project_id = $1 AND id = $2",
+            Table::Segments => "DELETE FROM segments WHERE project_id = $1 AND id = $2",
+        };
+        let mut transaction = self.db.begin().await?;
+        let deleted = sqlx::query(delete).bind(project.0).bind(id).execute(&mut *transaction).await?;
+        if deleted.rows_affected() == 0 {
+            return Ok(Rewritten::Moved);
+        }
+        match anew {
+            Some(Anew::Segment { day, level, segment }) => {
+                seal::insert(&mut transaction, project, day, level, segment).await?;
+            }
+            Some(Anew::Inbox(part)) => put_back(&mut transaction, part).await?,
+            None => {}
+        }
+        transaction.commit().await?;
+        Ok(Rewritten::Without(gone))
     }
 }
 
-/// Writes one file anew if it holds hits of the person; tells how many it held. The file gets a new
-/// number, so that nobody takes what they remember of the old one for it.
-async fn rewrite(
-    transaction: &mut Transaction<'static, Any>,
-    table: Table,
-    project: ProjectId,
-    id: i64,
-    person: &Person,
-) -> Result<u64> {
-    let read = match table {
-        Table::Inbox => "SELECT data FROM inbox WHERE project_id = $1 AND id = $2",
-        Table::Segments => "SELECT data, day, level FROM segments WHERE project_id = $1 AND id = $2",
-    };
-    let row = sqlx::query(read).bind(project.0).bind(id).fetch_optional(&mut **transaction).await?;
-    let Some(row) = row else { return Ok(0) };
-    let data: Vec<u8> = row.try_get(0)?;
-    let Some((kept, gone)) = without(data, person.clone()).await? else { return Ok(0) };
-    let delete = match table {
-        Table::Inbox => "DELETE FROM inbox WHERE project_id = $1 AND id = $2",
-        Table::Segments => "DELETE FROM segments WHERE project_id = $1 AND id = $2",
-    };
-    sqlx::query(delete).bind(project.0).bind(id).execute(&mut **transaction).await?;
-    if !kept.is_empty() {
-        match table {
-            Table::Segments => {
-                let (day, level) = (row.try_get(1)?, row.try_get(2)?);
-                let segment = tokio::task::spawn_blocking(move || seal::segment(kept))
-                    .await
-                    .map_err(|e| StoreError::Damaged(e.to_string()))??;
-                seal::insert(transaction, project, day, level, segment).await?;
-            }
-            Table::Inbox => put_back(transaction, project, kept).await?,
-        }
-    }
-    Ok(gone)
+/// A file without the person.
+enum Anew {
+    Inbox(Part),
+    Segment { day: i64, level: i64, segment: Merged },
 }
 
 /// The hits of a file that stay, and how many go; nothing when none goes. The column that tells is
 /// read first: most files hold nothing of one person.
 async fn without(data: Vec<u8>, person: Person) -> Result<Option<(Vec<Hit>, u64)>> {
-    tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let mut gone = 0;
         codec::decode_each(data.clone(), Some(person.column()), |hits| {
             gone += hits.iter().filter(|hit| person.made(hit)).count() as u64;
@@ -140,21 +168,22 @@ async fn without(data: Vec<u8>, person: Person) -> Result<Option<(Vec<Hit>, u64)
         Ok(Some((kept, gone)))
     })
     .await
-    .map_err(|e| StoreError::Damaged(e.to_string()))?
 }
 
-async fn put_back(
-    transaction: &mut Transaction<'static, Any>,
-    project: ProjectId,
-    hits: Vec<Hit>,
-) -> Result<()> {
+async fn put_back(transaction: &mut Transaction<'static, Any>, part: Part) -> Result<()> {
+    let Part { project, rows, min_ts, max_ts, data, .. } = part;
     sqlx::query(include_str!("../../sql/privacy/put_back.sql"))
         .bind(project.0)
-        .bind(i64::try_from(hits.len()).unwrap_or(i64::MAX))
-        .bind(hits.iter().map(|hit| hit.ts).min().unwrap_or_default())
-        .bind(hits.iter().map(|hit| hit.ts).max().unwrap_or_default())
-        .bind(codec::encode(&hits, Purpose::Inbox)?)
+        .bind(rows)
+        .bind(min_ts)
+        .bind(max_ts)
+        .bind(data)
         .execute(&mut **transaction)
         .await?;
     Ok(())
+}
+
+/// Works off the executor.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Damaged(e.to_string()))?
 }

@@ -34,7 +34,8 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn new(project: ProjectId, hits: &[Hit], mark: Option<Mark>) -> Result<Self> {
+    /// Encodes hits.
+    pub fn new(project: ProjectId, hits: &[Hit], mark: Option<Mark>) -> Result<Self> {
         let times = || hits.iter().map(|hit| hit.ts);
         Ok(Self {
             project,
