@@ -92,6 +92,11 @@ fn tells_of_what_it_did(data: &Path, database: Option<&str>) {
         });
         assert_eq!(erased, [100, 200], "{extension}");
     }
+    let file = data.join("hits.csv");
+    good(&run(&["import", "hits", "--project", "copy", "--privacy-level", "1", file.to_str().unwrap()]));
+    let copy = good(&run(&["export", "--project", "copy", "--format", "ndjson"]));
+    assert!(!copy.contains("8.8.8.8"), "the installation's level holds for an import too");
+
     let person = good(&run(&["person", "--project", "shop", "--user", "ann"]));
     let person: Value = serde_json::from_str(&person).unwrap();
     assert_eq!(person["hits"].as_array().unwrap().len(), 100);

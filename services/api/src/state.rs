@@ -33,6 +33,8 @@ pub struct ApiOptions {
     pub max_load: usize,
     /// Monitors that one project may add.
     pub monitors_per_project: usize,
+    /// Least privacy level of hits that are imported, 0 to 2.
+    pub privacy_level: u8,
     /// Whether the documentation needs the administrator's token too.
     pub protect_docs: bool,
     /// What other services of this installation add to the documentation.
@@ -54,6 +56,7 @@ impl ApiOptions {
             page_size: 250_000,
             max_load: 1_000_000,
             monitors_per_project: 3,
+            privacy_level: 0,
             protect_docs: false,
             documents: Vec::new(),
             site: SiteAccess::new(None, DEFAULT_SITE_PROJECT),

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{ADMIN, Answer, Client, Fresh, account, client, log, row};
+use common::{ADMIN, Answer, Client, Fresh, account, client, client_with, log, options, row};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use watchkeeper_api::ApiOptions;
 use watchkeeper_store::{Hit, ProjectId, ProjectSettings};
 
 on_both_stores! {
@@ -12,7 +13,8 @@ on_both_stores! {
     an_export_has_the_hits_of_its_filter_and_range
     an_import_tells_of_the_rows_that_it_did_not_take
     an_import_is_for_who_may_write
-    an_import_obeys_the_projects_privacy
+    an_import_obeys_the_stricter_of_projects_and_installations_privacy
+    a_file_sent_again_under_its_idempotency_key_is_stored_once
     mistakes_are_named_with_their_field
 }
 
@@ -142,15 +144,46 @@ async fn an_import_is_for_who_may_write(fresh: Fresh) {
     assert_eq!(import(&client, &query, &cross, file()).await.status, 401);
 }
 
-async fn an_import_obeys_the_projects_privacy(fresh: Fresh) {
+async fn an_import_obeys_the_stricter_of_projects_and_installations_privacy(fresh: Fresh) {
+    let (ip, country) = (Some("1.2.3.4"), Some("DE"));
+    for (at, (installation, of_project, kept)) in [
+        (0, None, (ip, country)),
+        (0, Some(1), (None, country)),
+        (1, None, (None, country)),
+        (2, Some(1), (None, None)),
+        (1, Some(2), (None, None)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = client_with(&fresh.store, ApiOptions { privacy_level: installation, ..options() }).await;
+        let (project, _) = named(&fresh, &client, &format!("shop-{at}")).await;
+        let settings = ProjectSettings { privacy_level: of_project, ..ProjectSettings::default() };
+        fresh.store.set_project_settings(project, settings).await.expect("settings");
+        let file = "ts,ip,country\n5,1.2.3.4,DE\n";
+        let query = format!("project=shop-{at}&format=csv");
+        assert_eq!(import(&client, &query, &[ADMIN], file.into()).await.status, 200);
+        let hit = held(&fresh, project).await.remove(0);
+        assert_eq!((hit.ip.as_deref(), hit.country.as_deref()), kept, "{installation} {of_project:?}");
+    }
+}
+
+async fn a_file_sent_again_under_its_idempotency_key_is_stored_once(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (project, _) = named(&fresh, &client, "shop").await;
-    let settings = ProjectSettings { privacy_level: Some(1), ..ProjectSettings::default() };
-    fresh.store.set_project_settings(project, settings).await.expect("settings");
-    let file = "ts,ip,country\n5,1.2.3.4,DE\n";
-    assert_eq!(import(&client, "project=shop&format=csv", &[ADMIN], file.into()).await.status, 200);
-    let hit = held(&fresh, project).await.remove(0);
-    assert_eq!((hit.ip, hit.country.as_deref()), (None, Some("DE")));
+    let post = async |key: &str, file: &str| {
+        let headers = [ADMIN, ("idempotency-key", key)];
+        import(&client, "project=shop&format=csv", &headers, file.into()).await
+    };
+    for _ in 0..2 {
+        let report = post("\"one\"", "ts,path\n5,/a\n6,/b\n").await;
+        assert_eq!((report.status, &report.json()["imported"]), (200, &json!(2)));
+    }
+    assert_eq!(held(&fresh, project).await.len(), 2);
+    post("one", "ts,path\n5,/c\n").await.blames(422, "Idempotency-Key");
+    post("", "ts,path\n5,/c\n").await.blames(400, "Idempotency-Key");
+    assert_eq!(post("two", "ts,path\n5,/a\n6,/b\n").await.status, 200);
+    assert_eq!(held(&fresh, project).await.len(), 4);
 }
 
 async fn mistakes_are_named_with_their_field(fresh: Fresh) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use tokio::time::timeout;
-use watchkeeper_store::{ProjectId, Store};
+use watchkeeper_store::{ProjectId, ProjectSettings, Store};
 
 /// How long a policy is remembered; a changed one is in force after it.
 const FRESH: Duration = Duration::from_secs(30);
@@ -25,6 +25,12 @@ pub(crate) struct Policy {
     pub level: i64,
     /// Whether hits that ask not to be tracked lose who made them.
     pub honor_gpc: bool,
+}
+
+impl From<ProjectSettings> for Policy {
+    fn from(settings: ProjectSettings) -> Self {
+        Self { level: settings.privacy_level.map_or(0, i64::from), honor_gpc: settings.honor_gpc }
+    }
 }
 
 /// What is demanded of a project that the store could not tell about.
@@ -51,8 +57,7 @@ impl Policies {
         let (policy, fresh) = match timeout(PATIENCE, self.store.project_by_id(project)).await {
             Ok(Ok(found)) => {
                 let settings = found.map(|project| project.settings).unwrap_or_default();
-                let level = settings.privacy_level.map_or(0, i64::from);
-                (Policy { level, honor_gpc: settings.honor_gpc }, FRESH)
+                (settings.into(), FRESH)
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a project's privacy settings cannot be read");

@@ -328,9 +328,20 @@ async fn times_are_understood_in_every_zone_and_precision(fresh: Fresh) {
     assert!(hits.iter().all(|hit| (before..=now_ms()).contains(&hit.ts)), "the time of arrival stands in");
 
     let key = Uuid::new_v4();
-    let future = json!([{ "path": "/", "created_at": "2099-01-01T00:00:00Z" }]);
-    client.post(LOG, &batch(key, &future)).await.says(201, LOGGED);
-    assert_eq!(stored(&fresh.store, key).await[0].ts, 4_070_908_800_000);
+    let soon = jiff::Timestamp::from_millisecond(now_ms() + 14 * 3_600_000).expect("a time");
+    client
+        .post(LOG, &batch(key, &json!([{ "path": "/", "created_at": soon.to_string() }])))
+        .await
+        .says(201, LOGGED);
+    assert_eq!(stored(&fresh.store, key).await[0].ts, soon.as_millisecond(), "a local time without its zone");
+
+    let (key, before) = (Uuid::new_v4(), now_ms());
+    let wild = ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"];
+    let rows: Vec<_> = wild.iter().map(|time| json!({ "path": "/", "created_at": time })).collect();
+    client.post(LOG, &batch(key, &json!(rows))).await.says(201, LOGGED);
+    let hits = stored(&fresh.store, key).await;
+    assert_eq!(hits.len(), wild.len());
+    assert!(hits.iter().all(|hit| (before..=now_ms()).contains(&hit.ts)), "no clock can have meant it");
 }
 
 /// The names that clients send, by language and package: what upstream's logger takes, and what its
@@ -524,7 +535,8 @@ async fn a_batch_over_too_many_days_is_refused(fresh: Fresh) {
     let key = Uuid::new_v4();
     let on = |day: i64| {
         let mut row = row(0, "/");
-        row["created_at"] = json!(jiff::Timestamp::from_second(day * 86_400).expect("time").to_string());
+        row["created_at"] =
+            json!(jiff::Timestamp::from_second(START / 1_000 + day * 86_400).expect("time").to_string());
         row
     };
     let days = |count| batch(key, &json!((0..count).map(on).collect::<Vec<_>>()));

@@ -15,7 +15,7 @@ use watchkeeper_logger::{
     site::{Processed, TrafficLog, import},
 };
 use watchkeeper_runtime::http::finish;
-use watchkeeper_store::{AddressFacts, DAY_MS, Lease, ProjectId, Store, now_ms};
+use watchkeeper_store::{AddressFacts, DAY_MS, Lease, ProjectId, ProjectSettings, Store, now_ms};
 use watchkeeper_testkit::{
     dns::{Dns, Reply},
     mmdb::{self, list, map, text},
@@ -32,6 +32,8 @@ on_both_stores! {
     a_timestamp_is_the_time_of_its_view
     the_backup_log_has_a_line_a_view_once
     a_stricter_privacy_level_keeps_no_address_in_store_or_log
+    a_visitor_who_asks_not_to_be_tracked_is_nobody_in_store_and_log
+    a_report_sent_again_under_its_idempotency_key_is_stored_and_logged_once
     a_deleted_project_starts_anew
     a_host_name_with_a_robots_word_makes_a_bot_and_no_name_does_not
     only_public_addresses_are_asked_for_and_each_once
@@ -228,6 +230,56 @@ async fn a_stricter_privacy_level_keeps_no_address_in_store_or_log(fresh: Fresh)
     assert_ne!(hits[0].visitor, hits[1].visitor);
     let lines = std::fs::read_to_string(&path).expect("read");
     assert_eq!(lines, "2023-11-14T22:13:20.000+00:00,/,,UA\n".repeat(2));
+}
+
+async fn a_visitor_who_asks_not_to_be_tracked_is_nobody_in_store_and_log(fresh: Fresh) {
+    let directory = TempDir::new().expect("directory");
+    let path = directory.path().join("traffic.csv");
+    let log = TrafficLog::open(&path).expect("open");
+    let client = client_with(&fresh.store, 0, Some(log)).await;
+    let settings = ProjectSettings { honor_gpc: true, ..ProjectSettings::default() };
+    fresh.store.set_project_settings(site(&fresh.store).await, settings).await.expect("settings");
+    let mut views = ["1.2.3.4", "1234", "1.2.3.4"].map(|ip| view(ip, "UA", "2023-11-14T22:13:20"));
+    views[0]["gpc"] = json!(true);
+    views[1]["dnt"] = json!("1");
+    report(&client, &views).await;
+    let mut hits = stored_views(&fresh.store).await;
+    let tracked = hits.pop().expect("three");
+    assert!(tracked.ip.is_some() && tracked.visitor.is_some());
+    assert_eq!(hits.len(), 2);
+    assert!(hits.iter().all(|hit| hit.ip.is_none() && hit.visitor.is_none() && hit.user_agent.is_some()));
+    let query = "?url=/&ip_addr=5.6.7.8&user_agent=UA&gpc=1&timestamp=2023-11-14T22:13:21";
+    let auth = [("authorization", SECRET)];
+    assert_eq!(client.call("POST", &format!("{TRAFFIC}{query}"), &auth, Body::empty()).await.status, 200);
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("read"),
+        "2023-11-14T22:13:20.000+00:00,/,,UA\n2023-11-14T22:13:20.000+00:00,/,,UA\n\
+         2023-11-14T22:13:20.000+00:00,/,1.2.3.4,UA\n2023-11-14T22:13:21.000+00:00,/,,UA\n"
+    );
+}
+
+async fn a_report_sent_again_under_its_idempotency_key_is_stored_and_logged_once(fresh: Fresh) {
+    let directory = TempDir::new().expect("directory");
+    let path = directory.path().join("traffic.csv");
+    let client = client_with(&fresh.store, 0, Some(TrafficLog::open(&path).expect("open"))).await;
+    let post = async |key: &str, query: &str, body: &Value| {
+        let headers = [("authorization", SECRET), ("idempotency-key", key)];
+        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
+        client.call("POST", &format!("{TRAFFIC}{query}"), &headers, body).await
+    };
+    // Without times of their own: each arrival has another.
+    let view = |url: &str| json!({ "url": url, "ip_address": "1.2.3.4", "user_agent": "UA" });
+    let batch = json!({ "traffic": [view("/a"), view("/b")] });
+    let query = "?url=/c&ip_addr=1.2.3.4&user_agent=UA";
+    for _ in 0..3 {
+        assert_eq!(post("batch", "", &batch).await.status, 200);
+        assert_eq!(post("query", query, &Value::Null).await.status, 200);
+    }
+    post("batch", "", &view("/d")).await.blames(422, "Idempotency-Key");
+    post("query", "?url=/d&ip_addr=1.2.3.4&user_agent=UA", &Value::Null).await.blames(422, "Idempotency-Key");
+    post("", "", &batch).await.blames(400, "Idempotency-Key");
+    assert_eq!(stored_views(&fresh.store).await.len(), 3);
+    assert_eq!(std::fs::read_to_string(&path).expect("read").lines().count(), 3);
 }
 
 async fn a_deleted_project_starts_anew(fresh: Fresh) {

@@ -5,6 +5,7 @@ pub mod error;
 pub mod field_errors;
 pub mod health;
 pub mod http;
+pub mod idempotency;
 pub mod networks;
 pub mod secret;
 pub mod shutdown;

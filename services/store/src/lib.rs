@@ -61,8 +61,8 @@ pub use errands::{CertificateAnswer, Errand, Taken};
 pub use error::StoreError;
 pub use hit::{DAY_MS, Hit, day_of};
 pub use hits::{
-    Arrivals, Batch, BatchId, Batches, ColumnValues, Day, Erased, HitColumns, HitFile, Identity, Person,
-    Snapshot, SpoolStatus, Stored, Texts,
+    Appended, Arrivals, Batch, BatchId, Batches, ColumnValues, Day, Erased, HitColumns, HitFile, Identity,
+    Person, Snapshot, SpoolStatus, Stored, Texts,
 };
 pub use lease::Lease;
 pub use managed::Change;

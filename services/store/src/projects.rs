@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 use uuid::Uuid;
 
-use crate::{Result, Store, endpoints, hits::seal, now_ms};
+use crate::{Result, Store, db::Dialect, endpoints, hits::seal, now_ms};
 
 /// Number of a project in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +59,9 @@ pub struct ProjectSettings {
 
 const COLUMNS: &str =
     "id, user_id, name, created_at, last_accessed, retention_hits, privacy_level, honor_gpc";
+
+/// Whether a project is of use to nobody.
+const UNUSED: &str = include_str!("../sql/projects/unused.sql");
 
 impl TryFrom<&AnyRow> for Project {
     type Error = crate::StoreError;
@@ -316,6 +319,34 @@ impl Store {
         endpoints::next(&mut transaction, "endpoints").await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// Drops the projects without a name that were made before `since` (UTC milliseconds) and hold
+    /// nothing, and that nobody has set or looked at from then on; returns how many.
+    pub(crate) async fn drop_unused_projects(&self, since: i64) -> Result<u64> {
+        // A hit that is being stored holds a lock of its project: whoever has this one finds it stored.
+        let lock = if self.db.dialect == Dialect::Postgres { "FOR UPDATE" } else { "" };
+        let find = format!("SELECT p.id FROM projects AS p WHERE {UNUSED} ORDER BY p.id LIMIT 1000 {lock}");
+        let drop = format!("DELETE FROM projects AS p WHERE {UNUSED} AND p.id = $2");
+        let mut dropped = 0;
+        loop {
+            let mut transaction = self.db.begin().await?;
+            // Only constants of this file make up the statements.
+            let unused: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(find.as_str()))
+                .bind(since)
+                .fetch_all(&mut *transaction)
+                .await?;
+            let mut gone = 0;
+            for project in unused {
+                let query = sqlx::query(sqlx::AssertSqlSafe(drop.as_str())).bind(since).bind(project);
+                gone += query.execute(&mut *transaction).await?.rows_affected();
+            }
+            transaction.commit().await?;
+            if gone == 0 {
+                return Ok(dropped);
+            }
+            dropped += gone;
+        }
     }
 
     /// Sets what a project wants beyond what the installation demands.

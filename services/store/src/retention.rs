@@ -13,6 +13,9 @@ const WRITERS: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How long the log of notices goes back at most.
 const NOTICES: Duration = Duration::from_secs(90 * 24 * 3_600);
 
+/// How long a project is kept that has no name and nothing in it, and that nobody looks at.
+const UNUSED: Duration = Duration::from_secs(180 * 24 * 3_600);
+
 /// How long data is kept; `None` keeps it for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
@@ -78,6 +81,7 @@ impl Store {
             .execute(self.db.write())
             .await?
             .rows_affected();
+        dropped += self.drop_unused_projects(before(UNUSED)).await?;
         dropped += self.forget_batches().await?;
         dropped += self.forget_salts().await?;
         dropped += sqlx::query("DELETE FROM sessions WHERE expires_at < $1")

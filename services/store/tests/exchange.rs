@@ -11,7 +11,7 @@ use proptest::{
 use tempfile::TempDir;
 use uuid::Uuid;
 use watchkeeper_store::{
-    Hit, Options, ProjectId, Store,
+    Hit, Options, ProjectId, Store, StoreError,
     exchange::{Format, HitWriter, ImportCause, Imported, Source, columns},
 };
 use watchkeeper_testkit::postgres::Postgres;
@@ -96,7 +96,7 @@ fn write(format: Format, hits: &[Hit]) -> Vec<u8> {
 
 async fn import(store: &Store, project: ProjectId, format: Format, file: Vec<u8>) -> Imported {
     let source = Source::Stream(Box::new(std::io::Cursor::new(file)));
-    store.import(project, format, source, |_| {}, |_| {}).await.expect("import")
+    store.import(project, format, source, None, |_| {}, |_| {}).await.expect("import")
 }
 
 /// What a project holds, in an order of its own.
@@ -215,7 +215,7 @@ async fn a_file_that_is_none_stores_nothing_and_says_why() {
         (Format::Ndjson, vec![b'x'; 3 << 20]),
     ] {
         let source = Source::Stream(Box::new(std::io::Cursor::new(file)));
-        let error = store.import(project, format, source, |_| {}, |_| {}).await.expect_err("no file");
+        let error = store.import(project, format, source, None, |_| {}, |_| {}).await.expect_err("no file");
         assert!(matches!(error.cause, ImportCause::File(_)), "{error}");
         assert_eq!(error.done.imported, 0);
     }
@@ -236,6 +236,7 @@ async fn a_parquet_file_on_disk_of_several_row_groups_is_read_and_counted() {
             project,
             Format::Parquet,
             source,
+            None,
             |hit| hit.host = Some("h".into()),
             |done| told.push(done.imported),
         )
@@ -245,4 +246,75 @@ async fn a_parquet_file_on_disk_of_several_row_groups_is_read_and_counted() {
     assert!(told.is_sorted() && told.last() == Some(&70_000) && told.len() > 5, "{told:?}");
     let found = held(&store, project).await;
     assert!(found.len() == 70_000 && found.iter().all(|hit| hit.host.as_deref() == Some("h")));
+}
+
+/// A file of so many rows that ends well, or breaks off.
+fn rows(count: i64, ends: bool) -> Source {
+    let lines: String = (0..count).map(|ts| format!("{ts},/\n")).collect();
+    let file = std::io::Cursor::new(format!("ts,path\n{lines}"));
+    let end: Box<dyn std::io::Read + Send> = if ends { Box::new(std::io::empty()) } else { Box::new(Broken) };
+    Source::Stream(Box::new(std::io::Read::chain(file, end)))
+}
+
+struct Broken;
+
+impl std::io::Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::other("it broke off"))
+    }
+}
+
+async fn a_file_under_a_key_is_stored_once_also_after_it_broke_off(store: Store) {
+    let project = project(&store).await;
+    let import = async |source, key: &str| {
+        let key = Some(key.as_bytes().to_vec());
+        // What is stored may change; what is compared is the file.
+        store.import(project, Format::Csv, source, key, |hit| hit.visitor = Some(rand_id()), |_| {}).await
+    };
+    let broken = import(rows(7_000, false), "k").await.expect_err("broken off");
+    assert_eq!(broken.done.imported, 5_000, "no part of a batch");
+    assert_eq!(import(rows(12_000, true), "k").await.expect("whole").imported, 12_000);
+    assert_eq!(import(rows(12_000, true), "k").await.expect("again").imported, 12_000);
+    assert_eq!(held(&store, project).await.len(), 12_000);
+    let other = import(rows(11, true), "k").await.expect_err("another file");
+    assert!(matches!(other.cause, ImportCause::Store(StoreError::KeyReused)), "{other}");
+    assert_eq!(import(rows(11, true), "l").await.expect("another key").imported, 11);
+    assert_eq!(held(&store, project).await.len(), 12_011);
+}
+
+fn rand_id() -> i64 {
+    Uuid::new_v4().as_u64_pair().0.cast_signed()
+}
+
+#[tokio::test]
+async fn a_file_under_a_key_is_stored_once_in_sqlite() {
+    let (_directory, store) = sqlite().await;
+    a_file_under_a_key_is_stored_once_also_after_it_broke_off(store).await;
+}
+
+#[tokio::test]
+async fn a_file_under_a_key_is_stored_once_in_postgres() {
+    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
+    let options = Options::postgres(&url, None).expect("options");
+    a_file_under_a_key_is_stored_once_also_after_it_broke_off(Store::open(&options).await.expect("open"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_parquet_file_that_repeats_a_long_text_is_read_in_little_memory() {
+    let (_directory, store) = sqlite().await;
+    let project = project(&store).await;
+    // Together they would be more than any array of texts can hold.
+    let text = "x".repeat(600 << 10);
+    let hits: Vec<_> = (0..8).map(|ts| Hit { ts, path: Some(text.clone()), ..Hit::default() }).collect();
+    let mut writer = HitWriter::new(Format::Parquet).expect("writer");
+    let mut file = Vec::new();
+    for _ in 0..512 {
+        file.extend(writer.write(&hits).expect("write"));
+    }
+    file.extend(writer.finish().expect("finish"));
+    assert!(file.len() < 1 << 20, "{} bytes", file.len());
+    let done = import(&store, project, Format::Parquet, file).await;
+    assert_eq!((done.rows, done.imported, done.rejected), (4_096, 0, 4_096), "{:?}", done.errors.first());
+    assert_eq!(done.errors[0].field, "path");
 }

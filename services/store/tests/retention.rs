@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use common::{Fresh, execute, open, project};
 use sqlx::{Connection, Row};
-use watchkeeper_store::{DAY_MS, Hit, Identity, ProjectId, Retention, Store, now_ms};
+use watchkeeper_store::{DAY_MS, Hit, Identity, ProjectId, ProjectSettings, Retention, Store, now_ms};
 
 on_both! {
     retention_drops_what_is_older_and_nothing_else
     what_was_noted_of_a_batch_is_forgotten_after_a_day
+    a_project_that_is_of_use_to_nobody_is_forgotten_after_half_a_year
 }
 
 mod on_postgres_alone {
@@ -78,6 +79,31 @@ async fn what_was_noted_of_a_batch_is_forgotten_after_a_day(fresh: Fresh) {
     assert_eq!(rows(&fresh, BATCHES).await, 0);
     send().await;
     assert_eq!(paths(&store, project).await, ["a", "a"], "nobody sends a batch again after a day");
+}
+
+async fn a_project_that_is_of_use_to_nobody_is_forgotten_after_half_a_year(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (unused, filled, read, set) =
+        (project(&store).await, project(&store).await, project(&store).await, project(&store).await);
+    let named = store.project_named("shop").await.expect("named").id;
+    for sealed in [true, false] {
+        store.append(filled, vec![hit(1, "a")]).await.expect("append");
+        if sealed {
+            store.seal_all().await.expect("seal");
+        }
+    }
+    let settings = ProjectSettings { privacy_level: Some(1), ..ProjectSettings::default() };
+    store.set_project_settings(set, settings).await.expect("settings");
+    execute(&fresh, &["UPDATE projects SET created_at = created_at - 15638400000"]).await;
+    // One that was made just now, and one whose dashboard was read just now.
+    let young = project(&store).await;
+    store.touch_project(read).await.expect("touch");
+    assert_eq!(store.expire(Retention::default()).await.expect("expire"), 1);
+    let mut left = Vec::new();
+    for project in [unused, filled, read, set, named, young] {
+        left.push(store.project_by_id(project).await.expect("find").is_some());
+    }
+    assert_eq!(left, [false, true, true, true, true, true]);
 }
 
 async fn a_writer_that_is_gone_for_months_is_forgotten(fresh: Fresh) {

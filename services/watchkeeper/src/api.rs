@@ -17,6 +17,7 @@ pub async fn run(args: ApiArgs, shutdown: CancellationToken) -> anyhow::Result<(
     let process = Process::start("api", args.process.metrics_listen, &options, &shutdown).await?;
     let store = process.store.clone();
     let options = ApiOptions {
+        privacy_level: args.privacy.privacy_level,
         protect_docs: args.docs.protect_docs,
         documents: vec![watchkeeper_logger::openapi()],
         site: args.site.access()?,

@@ -184,6 +184,8 @@ pub struct ImportHitsArgs {
     /// csv, ndjson or parquet [default: by the file's name]
     #[arg(long)]
     pub format: Option<Format>,
+    #[command(flatten)]
+    pub privacy: PrivacyArgs,
     /// File to read
     pub file: PathBuf,
 }
@@ -241,6 +243,8 @@ pub struct ApiArgs {
     pub pages: PagesArgs,
     #[command(flatten)]
     pub docs: DocsArgs,
+    #[command(flatten)]
+    pub privacy: PrivacyArgs,
     #[command(flatten)]
     pub site: SiteArgs,
 }
@@ -338,11 +342,18 @@ impl From<SignupArg> for Signup {
     }
 }
 
+/// What the installation demands of every hit, however it comes.
 #[derive(Debug, Args)]
-pub struct IngestArgs {
+pub struct PrivacyArgs {
     /// Least privacy for every hit: 0 keeps address and country, 1 the country alone, 2 neither
     #[arg(long, env = "WATCHKEEPER_PRIVACY_LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub privacy_level: u8,
+}
+
+#[derive(Debug, Args)]
+pub struct IngestArgs {
+    #[command(flatten)]
+    pub privacy: PrivacyArgs,
     /// Keep neither address nor user nor visitor of hits that say `Sec-GPC: 1` or `DNT: 1`
     #[arg(long, env = "WATCHKEEPER_HONOR_GPC", value_parser = clap::builder::BoolishValueParser::new())]
     pub honor_gpc: bool,

@@ -150,13 +150,14 @@ pub async fn import(args: ImportHitsArgs, shutdown: CancellationToken) -> anyhow
     let file = File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let here = Here::open(&args.store, true).await?;
     let project = here.project(&args.project).await?;
-    let settings = project.settings;
+    let (level, settings) = (args.privacy.privacy_level, project.settings);
     let mut teller = Teller::new();
     let work = here.store.import(
         project.id,
         format,
         Source::File(file),
-        move |hit| protect(hit, settings),
+        None,
+        move |hit| protect(hit, level, settings),
         |done| teller.tell(done),
     );
     let result = tokio::select! {

@@ -177,7 +177,7 @@ async fn connect(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
 /// What the write path needs beside the store. Compiling the user agent
 /// expressions takes a moment, so it is done off the executor.
 pub async fn enricher(store: &Store, args: &IngestArgs) -> anyhow::Result<Enricher> {
-    enricher_of(store, args.geoip.as_deref(), args.privacy_level, args.honor_gpc).await
+    enricher_of(store, args.geoip.as_deref(), args.privacy.privacy_level, args.honor_gpc).await
 }
 
 /// The same where something else than the arguments decides on privacy.

@@ -33,6 +33,9 @@ pub struct View {
     pub ip: String,
     /// `User-Agent` header, possibly empty.
     pub user_agent: String,
+    /// Whether the visitor does not want to be tracked: `Sec-GPC: 1` or `DNT: 1`, which the website
+    /// passes on as `gpc` or `dnt`.
+    pub opted_out: bool,
 }
 
 /// Why a request is refused; none of its views is stored then.
@@ -100,8 +103,12 @@ fn from_query(query: &[(String, String)]) -> Result<View, Refusal> {
             IP,
         ),
         user_agent: cut(argument("user_agent").ok_or(Refusal::Argument("user_agent"))?.trim(), USER_AGENT),
+        opted_out: SIGNALS.iter().any(|name| matches!(argument(name), Some("1" | "true"))),
     })
 }
+
+/// By what a website passes on that a visitor does not want to be tracked.
+const SIGNALS: [&str; 2] = ["gpc", "dnt"];
 
 const NO_TEXT: &str = "Not a valid string.";
 const NO_TIME: &str = "Not a valid datetime.";
@@ -196,8 +203,21 @@ fn view(mut object: Map<String, Value>, trim: bool) -> Result<View, FieldErrors>
             ts
         }
     };
+    // Both are looked at, so that neither stays behind as unknown.
+    let signals = SIGNALS.map(|name| object.shift_remove(name).is_some_and(|value| signal(&value)));
     object.keys().for_each(|name| errors.add(name, UNKNOWN));
-    if errors.is_empty() { Ok(View { ts, url, ip, user_agent }) } else { Err(errors) }
+    let opted_out = signals.contains(&true);
+    if errors.is_empty() { Ok(View { ts, url, ip, user_agent, opted_out }) } else { Err(errors) }
+}
+
+/// Whether a header's signal was passed on: as the header has it (`1`), or as what it means.
+fn signal(value: &Value) -> bool {
+    match value {
+        Value::Bool(on) => *on,
+        Value::Number(number) => number.as_i64() == Some(1),
+        Value::String(text) => text.trim() == "1",
+        _ => false,
+    }
 }
 
 /// A time as any generation of the original wrote it; without a zone it is UTC.
@@ -231,7 +251,7 @@ mod tests {
     }
 
     fn plain() -> View {
-        View { ts: None, url: "/".into(), ip: "1.2.3.4".into(), user_agent: "UA".into() }
+        View { ts: None, url: "/".into(), ip: "1.2.3.4".into(), user_agent: "UA".into(), opted_out: false }
     }
 
     #[test]
@@ -243,6 +263,28 @@ mod tests {
         assert_eq!(json_views(&json!({"traffic": [single]})), Ok(vec![plain()]));
         let old = json!({"url": "/", "ip_addr": "1.2.3.4", "user_agent": "UA"});
         assert_eq!(json_views(&old), Ok(vec![plain()]));
+    }
+
+    #[test]
+    fn who_does_not_want_to_be_tracked_is_told_in_each_form() {
+        for (name, value, out) in [
+            ("gpc", json!(true), true),
+            ("dnt", json!(1), true),
+            ("gpc", json!("1"), true),
+            ("dnt", json!(0), false),
+            ("gpc", json!(false), false),
+            ("dnt", json!(null), false),
+        ] {
+            let single = json!({"url": "/", "ip_address": "1.2.3.4", "user_agent": "UA", name: value});
+            let expected = View { opted_out: out, ..plain() };
+            assert_eq!(json_views(&single), Ok(vec![expected.clone()]), "{single}");
+            assert_eq!(json_views(&json!({"traffic": [single]})), Ok(vec![expected]));
+        }
+        for (value, out) in [("1", true), ("true", true), ("0", false), ("", false)] {
+            let queried =
+                query(&[("url", "/"), ("ip_addr", "1.2.3.4"), ("user_agent", "UA"), ("gpc", value)]);
+            assert_eq!(decode(&queried, b""), Ok(vec![View { opted_out: out, ..plain() }]), "{value}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use watchkeeper_store::DAY_MS;
 
 /// Cuts a text to at most `limit` bytes, between characters.
 pub(crate) fn cut(text: &str, limit: usize) -> &str {
@@ -31,6 +32,17 @@ pub(crate) fn time(text: &str) -> Option<i64> {
     }
     let naive: DateTime = text.parse().ok()?;
     Some(TimeZone::UTC.to_timestamp(naive).ok()?.as_millisecond())
+}
+
+/// The first moment that a client can mean, UTC milliseconds: 2000-01-01. What is before it is a
+/// clock's or a language's zero (1970, or Go's year 1).
+const EARLIEST: i64 = 946_684_800_000;
+
+/// The time of a hit of which a client says `said`, arrived at `now` (UTC milliseconds): its own, or
+/// that of its arrival if it says none or one that cannot be. A day ahead is taken: clients send
+/// local times without their zone.
+pub(crate) fn moment(said: Option<i64>, now: i64) -> i64 {
+    said.filter(|said| (EARLIEST..=now + DAY_MS).contains(said)).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -72,5 +84,19 @@ mod tests {
         for junk in ["", "garbage", "1700000000", "2023-13-01T00:00:00Z"] {
             assert_eq!(time(junk), None, "{junk}");
         }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_is_the_time_of_arrival() {
+        let now = 1_700_000_000_000;
+        for said in [EARLIEST, now - 1, now, now + DAY_MS] {
+            assert_eq!(moment(Some(said), now), said);
+        }
+        for said in
+            [i64::MIN, time("0001-01-01T00:00:00Z").expect("a time"), 0, EARLIEST - 1, now + DAY_MS + 1]
+        {
+            assert_eq!(moment(Some(said), now), now);
+        }
+        assert_eq!(moment(None, now), now);
     }
 }

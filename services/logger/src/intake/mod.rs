@@ -25,7 +25,7 @@ use http::StatusCode;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::{Hit, Identity, ProjectId, Store, StoreError, day_of};
+use watchkeeper_store::{Appended, Hit, Identity, ProjectId, Store, StoreError, day_of};
 
 use crate::{
     LoggerMetrics, Signup,
@@ -160,7 +160,7 @@ impl Logger {
             let hits = enrich(&rows, move |row| hit(project, policy, row)).await?;
             match self.write(project, label, hits, identity.clone()).await {
                 Err(StoreError::NoProject) if attempt == 0 => self.inner.keys.forget(key),
-                result => return Ok(result?),
+                result => return result.map(drop).map_err(Refused::from),
             }
         }
         Err(StoreError::NoProject.into())
@@ -177,7 +177,7 @@ impl Logger {
         label: &str,
         hits: Vec<Hit>,
         identity: Option<Identity>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Appended, Refused> {
         Ok(self.write(project, label, hits, identity).await?)
     }
 
@@ -187,18 +187,18 @@ impl Logger {
         label: &str,
         hits: Vec<Hit>,
         identity: Option<Identity>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Appended, StoreError> {
         let (count, start) = (hits.len(), Instant::now());
-        match identity {
-            None => self.inner.store.append(project, hits).await?,
+        let appended = match identity {
+            None => self.inner.store.append(project, hits).await.map(|()| Appended::Stored)?,
             Some(identity) => self.inner.store.append_once(project, hits, identity).await?,
-        }
+        };
         let metrics = &self.inner.metrics;
         metrics.append.observe(start.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss)] // bounded by Bounds::rows
         metrics.batch.observe(count as f64);
         metrics.hits.with_label_values(&[label]).inc_by(count as u64);
-        Ok(())
+        Ok(appended)
     }
 }
 

@@ -43,7 +43,7 @@ impl From<StoreError> for Refused {
                 "no_project",
                 ApiError::unavailable("The project was deleted just now; send this again."),
             ),
-            StoreError::KeyReused => idempotency::reused(),
+            StoreError::KeyReused => idempotency::refused(),
             StoreError::SpoolFull => Self::new(
                 "spool_full",
                 ApiError {

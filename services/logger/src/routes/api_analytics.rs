@@ -85,7 +85,7 @@ async fn accept(logger: &Logger, request: Request) -> Result<(), Refused> {
     let (head, body) = request.into_parts();
     let mut body = logger.body(body).await?;
     logger.weigh(&mut body, ROWS)?;
-    let key_of_request = idempotency::identity(&head.headers, &body.bytes)?;
+    let key_of_request = idempotency::identity(&head.headers, &[&body.bytes])?;
     let envelope = Envelope::parse(&body.bytes)?;
 
     // Upstream misses a key first of all, and finds it malformed last of all.

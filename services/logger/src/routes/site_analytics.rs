@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use tower_http::decompression::RequestDecompressionLayer;
 use uuid::Uuid;
 use watchkeeper_runtime::error::unauthorized_site;
-use watchkeeper_store::{Hit, ProjectId, SiteAccess, Store, StoreError, day_of, now_ms};
+use watchkeeper_store::{Appended, Hit, ProjectId, SiteAccess, Store, StoreError, day_of, now_ms};
 
 use crate::{
     decode::site_analytics::{Refusal, View, decode},
-    intake::{Logger, Refused},
+    intake::{Logger, Refused, idempotency},
     keys::Remembered,
     site::{SiteMetrics, TrafficLog, hit, time},
 };
@@ -103,19 +103,21 @@ async fn accept(logger: &Logger, site: &Inner, request: Request) -> Result<(), R
     logger.limit(&limit_of(project))?;
     let mut body = logger.body(body).await?;
     logger.weigh(&mut body, ROWS)?;
+    let asked = head.uri.query().unwrap_or_default();
+    let identity = idempotency::identity(&head.headers, &[asked.as_bytes(), &body.bytes])?;
     let views = decode(&query(&head), &body.bytes).map_err(Rejected::Report)?;
     let hits = hits(logger, project, &views).await;
     let logged = site.log.as_ref().map(|log| (log, hits.clone()));
-    match logger.append(project, LABEL, hits, None).await {
+    let appended = match logger.append(project, LABEL, hits, identity.clone()).await {
         Err(refused) if refused.reason == "no_project" => {
             // It was deleted just now; whoever still may write starts a new one.
             site.projects.forget(&digest(presented));
             let project = site.project(presented).await?.ok_or(Rejected::Unauthorized)?;
-            logger.append(project, LABEL, self::hits(logger, project, &views).await, None).await?;
+            logger.append(project, LABEL, self::hits(logger, project, &views).await, identity).await?
         }
         done => done?,
-    }
-    if let Some((log, hits)) = logged
+    };
+    if let Some((log, hits)) = logged.filter(|_| appended == Appended::Stored)
         && let Err(error) = log.write(&hits).await
     {
         // The store has them; refusing now would have them sent and counted again.
@@ -126,9 +128,9 @@ async fn accept(logger: &Logger, site: &Inner, request: Request) -> Result<(), R
 }
 
 async fn hits(logger: &Logger, project: ProjectId, views: &[View]) -> Vec<Hit> {
-    let (enricher, level, now) = (logger.enricher(), logger.policy(project).await.level, now_ms());
+    let (enricher, policy, now) = (logger.enricher(), logger.policy(project).await, now_ms());
     enricher.salts().prepare(views.iter().map(|view| day_of(time(view, now)))).await;
-    views.iter().map(|view| hit(enricher, project, level, view, now)).collect()
+    views.iter().map(|view| hit(enricher, project, policy, view, now)).collect()
 }
 
 fn query(head: &Parts) -> Vec<(String, String)> {

@@ -6,26 +6,30 @@ use super::agent_is_bot;
 use crate::{
     decode::{site_analytics::View, text},
     enrich::{Enricher, PrivacyLevel},
+    policy::Policy,
 };
 
 /// The protocol's name in [`Hit::source`].
 const SOURCE: &str = "site-analytics";
 
-/// The last moment that RFC 3339 can write, UTC milliseconds.
-const END_OF_TIME: i64 = 253_402_300_799_999;
-
-/// Makes a hit of a view; `now` (UTC milliseconds) is its time if it has none, and `level` the least
-/// privacy that its project demands. The salt of its day must be held.
+/// Makes a hit of a view; `now` (UTC milliseconds) is its time if it has none that can be, and
+/// `policy` what its project demands for its privacy. The salt of its day must be held.
 ///
 /// The URL is stored so that [`Dimension::Route`](watchkeeper_analytics::Dimension::Route) gives it
 /// back as it was posted: as the path where it is nothing else, and otherwise as the route, with
 /// host, path and query beside it. An address that is none is kept as it was posted.
-pub fn hit(enricher: &Enricher, project: ProjectId, level: i64, view: &View, now: i64) -> Hit {
+///
+/// A view that asks not to be tracked, where that is honoured, keeps its country and agent alone of
+/// whom it is by.
+pub(crate) fn hit(enricher: &Enricher, project: ProjectId, policy: Policy, view: &View, now: i64) -> Hit {
     let ts = time(view, now);
+    let anonymous = view.opted_out && (policy.honor_gpc || enricher.honors_gpc());
     let address = text::address(&view.ip);
-    let posted = address.is_none().then(|| known(view.ip.trim())).flatten();
+    let posted = address.is_none().then(|| known(view.ip.trim())).flatten().filter(|_| !anonymous);
     let agent = known(&view.user_agent);
-    let location = enricher.locate(level, address);
+    let mut location = enricher.locate(policy.level, address);
+    location.ip = location.ip.filter(|_| !anonymous);
+    let address = address.filter(|_| !anonymous);
     let facts = agent.as_deref().map(|agent| enricher.user_agent(agent)).unwrap_or_default();
     let visitor = enricher.visitor(day_of(ts), project.0, address, agent.as_deref(), posted.as_deref());
     let Parts { host, path, query } = parts(&view.url);
@@ -38,7 +42,7 @@ pub fn hit(enricher: &Enricher, project: ProjectId, level: i64, view: &View, now
         query: query.and_then(known),
         ip: match location.ip {
             Some(ip) => Some(ip.to_string()),
-            None => posted.filter(|_| enricher.privacy_level(level) == PrivacyLevel::Full),
+            None => posted.filter(|_| enricher.privacy_level(policy.level) == PrivacyLevel::Full),
         },
         bot: Some(facts.bot || agent_is_bot(&view.user_agent)),
         user_agent: agent,
@@ -53,7 +57,7 @@ pub fn hit(enricher: &Enricher, project: ProjectId, level: i64, view: &View, now
 
 /// The time of a view, UTC milliseconds.
 pub(crate) fn time(view: &View, now: i64) -> i64 {
-    view.ts.unwrap_or(now).clamp(0, END_OF_TIME)
+    text::moment(view.ts, now)
 }
 
 fn known(text: &str) -> Option<String> {
@@ -98,8 +102,12 @@ mod tests {
     }
 
     fn of(url: &str, ip: &str, user_agent: &str, level: i64) -> Hit {
-        let view = View { ts: None, url: url.into(), ip: ip.into(), user_agent: user_agent.into() };
-        hit(&enricher(), ProjectId(1), level, &view, 7)
+        let policy = Policy { level, honor_gpc: false };
+        hit(&enricher(), ProjectId(1), policy, &view(url, ip, user_agent), 7)
+    }
+
+    fn view(url: &str, ip: &str, user_agent: &str) -> View {
+        View { ts: None, url: url.into(), ip: ip.into(), user_agent: user_agent.into(), opted_out: false }
     }
 
     #[test]
@@ -143,6 +151,19 @@ mod tests {
         for level in [1, 2] {
             let hits = ["1.2.3.4", "1234"].map(|ip| of("/", ip, "UA", level));
             assert_eq!(hits.each_ref().map(|hit| hit.ip.clone()), [None, None]);
+        }
+    }
+
+    #[test]
+    fn who_asks_not_to_be_tracked_is_nobody_where_that_is_honoured() {
+        for ip in ["1.2.3.4", "1234"] {
+            let view = View { opted_out: true, ..view("/", ip, "UA") };
+            let of = |honor_gpc| hit(&enricher(), ProjectId(1), Policy { level: 0, honor_gpc }, &view, 7);
+            assert_eq!(
+                (of(true).ip, of(true).visitor, of(true).user_agent.as_deref()),
+                (None, None, Some("UA"))
+            );
+            assert_eq!(of(false).ip.as_deref(), Some(ip));
         }
     }
 

@@ -9,6 +9,7 @@ use super::{hit, hit::time as time_of, log::unguarded};
 use crate::{
     decode::site_analytics::{View, time},
     enrich::Enricher,
+    policy::Policy,
 };
 
 /// Views that are stored at a time.
@@ -54,7 +55,7 @@ pub async fn import(
 ) -> Result<Imported, ImportError> {
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
     let settings = store.project_by_id(project).await?.map(|project| project.settings).unwrap_or_default();
-    let level = settings.privacy_level.map_or(0, i64::from);
+    let policy = Policy::from(settings);
     let (mut imported, mut views, mut record) = (Imported::default(), Vec::new(), ByteRecord::new());
     loop {
         let more = reader.read_byte_record(&mut record)?;
@@ -73,7 +74,7 @@ pub async fn import(
         if views.len() == BATCH || !(more || views.is_empty()) {
             let (count, now) = (views.len() as u64, now_ms());
             enricher.salts().prepare(views.iter().map(|view| day_of(time_of(view, now)))).await;
-            let hits = views.drain(..).map(|view| hit(enricher, project, level, &view, now)).collect();
+            let hits = views.drain(..).map(|view| hit(enricher, project, policy, &view, now)).collect();
             store.append(project, hits).await?;
             imported.views += count;
             progress(&imported);
@@ -99,6 +100,8 @@ fn view(record: &ByteRecord) -> Result<View, String> {
         url: unguarded(url).to_owned(),
         ip: unguarded(ip).to_owned(),
         user_agent: unguarded(&agent.join(",")).to_owned(),
+        // A log does not say it.
+        opted_out: false,
     })
 }
 
@@ -112,7 +115,8 @@ mod tests {
     }
 
     fn expected(ts: i64, agent: &str) -> Result<View, String> {
-        Ok(View { ts: Some(ts), url: "/a".into(), ip: "1.2.3.4".into(), user_agent: agent.into() })
+        let (url, ip, user_agent) = ("/a".into(), "1.2.3.4".into(), agent.into());
+        Ok(View { ts: Some(ts), url, ip, user_agent, opted_out: false })
     }
 
     #[test]

@@ -10,8 +10,7 @@ mod processor;
 mod reverse_dns;
 
 pub use classify::{agent_is_bot, host_is_bot};
-pub use hit::hit;
-pub(crate) use hit::time;
+pub(crate) use hit::{hit, time};
 pub use import::{ImportError, Imported, import};
 pub use log::TrafficLog;
 pub use metrics::SiteMetrics;

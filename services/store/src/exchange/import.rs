@@ -4,13 +4,20 @@
 use std::{fs::File, io::Read, time::Duration};
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{Format, parquet, read};
-use crate::{Hit, ProjectId, Store, StoreError};
+use crate::{
+    Hit, Identity, ProjectId, Store, StoreError,
+    codec::{COLUMNS, Column},
+};
 
-/// Hits that are stored at once.
+/// Hits that are stored at once, at most.
 const BATCH: usize = 5_000;
+
+/// Bytes of their texts from which fewer are.
+const BYTES: usize = 16 << 20;
 
 /// Rows that cannot be read and are told of one by one.
 const ERRORS: usize = 20;
@@ -77,7 +84,7 @@ pub enum ImportCause {
 
 /// What the reading thread tells.
 enum Step {
-    Hits { hits: Vec<Hit>, rows: u64 },
+    Hits { hits: Vec<Hit>, rows: u64, digest: [u8; 32] },
     End { rows: u64, rejected: u64, errors: Vec<RowError>, outcome: read::Outcome },
 }
 
@@ -85,24 +92,32 @@ impl Store {
     /// Stores the hits of a file, and tells `progress` after each batch. `change` sees every hit
     /// before it is stored. Dropping the future stops the import; what was stored stays.
     ///
+    /// Under a `key`, the same file is stored once however often it is imported, also after an import
+    /// that ended early: what it had stored is not stored again.
+    ///
     /// # Errors
-    /// When the file cannot be read or the store fails, with what had been imported by then.
+    /// When the file cannot be read or the store fails, with what had been imported by then;
+    /// [`StoreError::KeyReused`] when the key stands for another file.
     pub async fn import(
         &self,
         project: ProjectId,
         format: Format,
         source: Source,
+        key: Option<Vec<u8>>,
         change: impl Fn(&mut Hit) + Send + 'static,
         mut progress: impl FnMut(&Imported),
     ) -> Result<Imported, ImportError> {
         let (steps, mut received) = mpsc::channel(2);
-        tokio::task::spawn_blocking(move || parse(format, source, change, &steps));
-        let mut done = Imported::default();
+        let whole = key.is_some();
+        tokio::task::spawn_blocking(move || parse(format, source, change, whole, &steps));
+        let (mut done, mut batch) = (Imported::default(), 0_u64);
         while let Some(step) = received.recv().await {
             match step {
-                Step::Hits { hits, rows } => {
+                Step::Hits { hits, rows, digest } => {
                     let count = hits.len() as u64;
-                    if let Err(error) = self.append_patiently(project, hits).await {
+                    let identity = key.as_deref().map(|key| identity(key, batch, digest));
+                    batch += 1;
+                    if let Err(error) = self.append_patiently(project, hits, identity).await {
                         return Err(ImportError { cause: ImportCause::Store(error), done });
                     }
                     done.imported += count;
@@ -122,9 +137,18 @@ impl Store {
     }
 
     /// Appends, and waits where clients would be told to come back.
-    async fn append_patiently(&self, project: ProjectId, hits: Vec<Hit>) -> crate::Result<()> {
+    async fn append_patiently(
+        &self,
+        project: ProjectId,
+        hits: Vec<Hit>,
+        identity: Option<Identity>,
+    ) -> crate::Result<()> {
         for _ in 0..PATIENCE {
-            match self.append(project, hits.clone()).await {
+            let appended = match identity.clone() {
+                None => self.append(project, hits.clone()).await,
+                Some(identity) => self.append_once(project, hits.clone(), identity).await.map(drop),
+            };
+            match appended {
                 Err(StoreError::Overloaded) => tokio::time::sleep(Duration::from_millis(100)).await,
                 done => return done,
             }
@@ -133,12 +157,24 @@ impl Store {
     }
 }
 
-fn parse(format: Format, source: Source, change: impl Fn(&mut Hit), steps: &mpsc::Sender<Step>) {
+/// What a batch of a file is known by, apart from whatever else has the file's key.
+fn identity(key: &[u8], batch: u64, payload: [u8; 32]) -> Identity {
+    Identity::Key { key: [b"import\0", key, &batch.to_be_bytes()].concat(), payload }
+}
+
+/// Reads a file. `whole`: the last batch counts only when the file was read to its end, for it is
+/// another one when the file comes again.
+fn parse(format: Format, source: Source, change: impl Fn(&mut Hit), whole: bool, steps: &mpsc::Sender<Step>) {
     let (mut rows, mut rejected, mut errors, mut hits) = (0, 0, Vec::new(), Vec::new());
+    let (mut digest, mut bytes) = (Sha256::new(), 0);
     let mut each = |row: parquet::Read| {
         rows += 1;
         match row {
             Ok(mut hit) => {
+                if whole {
+                    note(&mut digest, &hit);
+                }
+                bytes += text_bytes(&hit);
                 change(&mut hit);
                 hits.push(hit);
             }
@@ -150,8 +186,12 @@ fn parse(format: Format, source: Source, change: impl Fn(&mut Hit), steps: &mpsc
             }
         }
         // Who imports has gone when nobody takes the batch.
-        hits.len() < BATCH
-            || steps.blocking_send(Step::Hits { hits: std::mem::take(&mut hits), rows }).is_ok()
+        if hits.len() < BATCH && bytes < BYTES {
+            return true;
+        }
+        bytes = 0;
+        let (hits, digest) = (std::mem::take(&mut hits), digest.finalize_reset().into());
+        steps.blocking_send(Step::Hits { hits, rows, digest }).is_ok()
     };
     let outcome = match (format, source) {
         (Format::Csv, Source::File(file)) => read::csv(file, &mut each),
@@ -165,10 +205,37 @@ fn parse(format: Format, source: Source, change: impl Fn(&mut Hit), steps: &mpsc
             whole.and_then(|_| parquet::read(Bytes::from(bytes), &mut each))
         }
     };
-    if !hits.is_empty() {
-        let _ = steps.blocking_send(Step::Hits { hits, rows });
+    if !hits.is_empty() && (outcome.is_ok() || !whole) {
+        let _ = steps.blocking_send(Step::Hits { hits, rows, digest: digest.finalize().into() });
     }
     let _ = steps.blocking_send(Step::End { rows, rejected, errors, outcome });
+}
+
+/// Adds a hit to the digest of its batch: what is known of it, by name, so that a release with more
+/// columns finds the same.
+fn note(digest: &mut Sha256, hit: &Hit) {
+    for (name, column) in COLUMNS {
+        let mut put = |value: &[u8]| {
+            digest.update(name);
+            digest.update(value.len().to_be_bytes());
+            digest.update(value);
+        };
+        match column {
+            Column::Text(get, _) => get(hit).into_iter().for_each(|text| put(text.as_bytes())),
+            Column::Integer(get, _) => get(hit).into_iter().for_each(|number| put(&number.to_be_bytes())),
+            Column::Flag(get, _) => get(hit).into_iter().for_each(|flag| put(&[flag.into()])),
+        }
+    }
+    digest.update([0]);
+}
+
+/// What the texts of a hit take.
+fn text_bytes(hit: &Hit) -> usize {
+    let length = |column: &Column| match column {
+        Column::Text(get, _) => get(hit).map_or(0, str::len),
+        Column::Integer(..) | Column::Flag(..) => 0,
+    };
+    COLUMNS.iter().map(|(_, column)| length(column)).sum()
 }
 
 /// A name of a stranger's, short enough to be repeated.

@@ -3,6 +3,7 @@
 
 mod field;
 mod import;
+mod pages;
 mod parquet;
 mod read;
 mod write;

@@ -14,14 +14,14 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::{
     arrow::{
-        ArrowWriter,
-        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        ArrowWriter, ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     },
     basic::{Compression, ZstdLevel},
     file::{properties::WriterProperties, reader::ChunkReader},
 };
 
-use super::field;
+use super::{field, pages};
 use crate::{
     Hit, Result,
     codec::{COLUMNS, Column},
@@ -30,8 +30,11 @@ use crate::{
 /// Rows of a row group: what a writer keeps back at most.
 const ROWS: usize = 65_536;
 
-/// Rows that are decoded at once.
+/// Rows that are decoded at once, at most.
 const BATCH: usize = 4_096;
+
+/// Bytes that unpacked pages may take, and as many those rows.
+const MEMORY: u64 = 128 << 20;
 
 pub(super) struct ParquetWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
@@ -78,21 +81,25 @@ impl<W: Write + Send> ParquetWriter<W> {
 pub(super) type Read = std::result::Result<Hit, (String, String)>;
 
 /// Reads a file, whose columns may have any integer, timestamp or text type of Parquet. Gives the
-/// names of columns that mean nothing here.
+/// names of columns that mean nothing here. Nothing is unpacked that would not fit in [`MEMORY`].
 pub(super) fn read<R: ChunkReader + 'static>(
     file: R,
     mut each: impl FnMut(Read) -> bool,
 ) -> std::result::Result<Vec<String>, String> {
     // What the writer noted of Arrow's own types does not matter: Parquet's say enough, and are fewer.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .map_err(|e| e.to_string())?
-        .with_batch_size(BATCH);
-    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let metadata = ArrowReaderMetadata::load(&file, options).map_err(|e| e.to_string())?;
+    let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     if !names.iter().any(|name| name == "ts") {
         return Err("there is no column `ts`".into());
     }
-    let unknown = names.into_iter().filter(|name| !COLUMNS.iter().any(|(known, _)| known == name)).collect();
+    let known = |name: &str| COLUMNS.iter().any(|(known, _)| *known == name);
+    let rows = pages::rows_at_once(&file, metadata.metadata(), known, BATCH, MEMORY)?;
+    let unknown = names.into_iter().filter(|name| !known(name)).collect();
+    let wanted = ProjectionMask::columns(metadata.parquet_schema(), COLUMNS.iter().map(|(name, _)| *name));
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        .with_projection(wanted)
+        .with_batch_size(rows);
     for batch in builder.build().map_err(|e| e.to_string())? {
         let batch = batch.map_err(|e| e.to_string())?;
         let mut rows: Vec<Read> = vec![Ok(Hit::default()); batch.num_rows()];

@@ -13,7 +13,7 @@ mod texts;
 pub use arrivals::Arrivals;
 pub use columns::{Batch, BatchId, Batches, ColumnValues, HitColumns, HitFile};
 pub use erase::{Erased, Person};
-pub use ingest::Identity;
+pub use ingest::{Appended, Identity};
 pub use read::{Day, Snapshot, Stored};
 pub use spool::SpoolStatus;
 pub use texts::Texts;

@@ -42,7 +42,7 @@ impl Settings {
     pub fn from_args(args: &LocalArgs) -> Self {
         Self {
             signup: args.access.signup,
-            privacy_level: args.ingest.privacy_level,
+            privacy_level: args.ingest.privacy.privacy_level,
             honor_gpc: args.ingest.honor_gpc,
             retention: args.ingest.retention(),
             channels: Vec::new(),

@@ -180,6 +180,7 @@ impl Local {
         let open = settings.signup == crate::cli::SignupArg::Open;
         let changes = self.changes.clone();
         let options = ApiOptions {
+            privacy_level: settings.privacy_level,
             protect_docs: self.args.docs.protect_docs,
             documents: vec![watchkeeper_logger::openapi()],
             site: self.access.clone(),

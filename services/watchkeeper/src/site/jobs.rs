@@ -15,6 +15,7 @@ use watchkeeper_store::{DAY_MS, Store, day_of, now_ms};
 
 use super::{AddressArgs, SiteArgs};
 use crate::{
+    cli::PrivacyArgs,
     local::data::shared_store,
     process::{enricher_of, holder, postgres_from_env},
 };
@@ -62,9 +63,8 @@ pub enum Job {
         /// Country database in MaxMind's format (*.mmdb)
         #[arg(long, env = "WATCHKEEPER_GEOIP", value_name = "FILE")]
         geoip: Option<PathBuf>,
-        /// Least privacy for every view: 0 keeps address and country, 1 the country alone, 2 neither
-        #[arg(long, env = "WATCHKEEPER_PRIVACY_LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
-        privacy_level: u8,
+        #[command(flatten)]
+        privacy: PrivacyArgs,
     },
     /// Delete the days of the website that are older, if all of their views were processed; they leave the reports too
     GarbageCollect {
@@ -121,11 +121,11 @@ async fn work(store: &Store, args: &SiteCommand) -> anyhow::Result<String> {
                 .await?;
             Ok(format!("Processed {} addresses of {} days.", done.addresses, done.days))
         }
-        Job::RunImport { logfile, geoip, privacy_level } => {
+        Job::RunImport { logfile, geoip, privacy } => {
             let file = File::open(logfile).with_context(|| format!("cannot open {}", logfile.display()))?;
             let project = store.project_named(name).await?.id;
             store.note_site(project).await?;
-            let enricher = enricher_of(store, geoip.as_deref(), *privacy_level, false).await?;
+            let enricher = enricher_of(store, geoip.as_deref(), privacy.privacy_level, false).await?;
             let done = import(store, &enricher, project, BufReader::new(file), |imported| {
                 progress(&format!("{} views", imported.views));
             });

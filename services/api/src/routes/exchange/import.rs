@@ -14,7 +14,7 @@ use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use watchkeeper_runtime::error::ApiError;
+use watchkeeper_runtime::{error::ApiError, idempotency};
 use watchkeeper_store::{
     Hit, ProjectSettings, StoreError,
     exchange::{Format, ImportCause, ImportError, Imported, Source},
@@ -50,7 +50,8 @@ pub(crate) struct ImportReport {
 /// Imports hits.
 ///
 /// A row that cannot be read costs none of the others. All that the report calls imported is durable
-/// when it is sent. The same file sent twice is stored twice.
+/// when it is sent. The same file sent twice is stored twice, unless both say the same `Idempotency-Key`:
+/// then what the first has stored is not stored again, also if it ended early.
 #[utoipa::path(
     post,
     path = "/api/v1/import",
@@ -58,6 +59,7 @@ pub(crate) struct ImportReport {
     params(
         ("project" = Option<String>, Query, description = "Name, id or user id; not needed with the project's API key"),
         ("format" = Option<String>, Query, description = "csv, ndjson or parquet; else the content type says it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 bytes, known for a day"),
     ),
     request_body(
         content((String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet")),
@@ -82,12 +84,14 @@ pub(crate) async fn import(
     let named = query.get("project").map(String::as_str);
     let project = auth::project(&api, &headers, named, Need::Write).await?;
     let format = format(&query, &headers)?;
+    let key = idempotency::key(&headers)?.map(<[u8]>::to_vec);
     let _permit = api.exports.acquire().await.map_err(|e| ApiError::internal(&e))?;
 
     let (sender, incoming) = pipe::from_client();
-    let settings = project.settings;
+    let (level, settings) = (api.options.privacy_level, project.settings);
     let source = Source::Stream(Box::new(incoming));
-    let import = api.store.import(project.id, format, source, move |hit| protect(hit, settings), |_| {});
+    let protect = move |hit: &mut Hit| protect(hit, level, settings);
+    let import = api.store.import(project.id, format, source, key, protect, |_| {});
     let feed = feed(body, format, sender);
     // The import ends by itself when the feed does.
     let (fed, imported) = tokio::join!(feed, import);
@@ -155,9 +159,10 @@ async fn feed(
     }
 }
 
-/// What the project demands for the privacy of its hits holds for those of a file too.
-pub fn protect(hit: &mut Hit, settings: ProjectSettings) {
-    let level = settings.privacy_level.unwrap_or_default();
+/// What the installation (`level`) and the project demand for the privacy of hits holds for those of
+/// a file too; the stricter counts.
+pub fn protect(hit: &mut Hit, level: u8, settings: ProjectSettings) {
+    let level = settings.privacy_level.unwrap_or_default().max(level);
     if level >= 1 {
         hit.ip = None;
     }
@@ -175,6 +180,7 @@ fn refusal(cause: ImportCause) -> ApiError {
         ImportCause::Store(StoreError::NoProject) => {
             ApiError::new(StatusCode::NOT_FOUND, "The project was deleted meanwhile.").field("project")
         }
+        ImportCause::Store(StoreError::KeyReused) => idempotency::reused(),
         ImportCause::Store(error) => store_error(&error),
     }
 }

@@ -51,8 +51,6 @@ pub const FRAMEWORKS: [&str; 30] = [
 const REASON: usize = 255;
 /// Stands for a time that cannot be read until the time of arrival takes its place.
 const UNKNOWN_TIME: i64 = i64::MIN;
-/// The last moment that RFC 3339 can write, UTC milliseconds.
-const END_OF_TIME: i64 = 253_402_300_799_999;
 
 /// Why a whole batch is refused. The texts are upstream's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +114,7 @@ pub struct Row {
 pub struct Repairs {
     /// Addresses that are none; kept as unknown.
     pub ip: u64,
-    /// Times that are none; the time of arrival was taken.
+    /// Times that are none or cannot be; the time of arrival was taken.
     pub created_at: u64,
     /// Numbers out of range or not numbers at all.
     pub number: u64,
@@ -168,7 +166,7 @@ impl Envelope {
         self.privacy_level
     }
 
-    /// Decodes the rows; `now` (UTC milliseconds) stands in for times that cannot be read.
+    /// Decodes the rows; `now` (UTC milliseconds) stands in for times that cannot be read or cannot be.
     ///
     /// # Errors
     /// [`Refusal::Empty`], [`Refusal::Framework`] and [`Refusal::NoRows`].
@@ -182,10 +180,9 @@ impl Envelope {
             return Err(Refusal::NoRows);
         }
         for row in &mut self.rows {
-            if row.ts == UNKNOWN_TIME {
-                row.ts = now;
-            }
-            row.ts = row.ts.clamp(0, END_OF_TIME);
+            let said = row.ts;
+            row.ts = text::moment(Some(said), now);
+            self.repairs.created_at += u64::from(said != UNKNOWN_TIME && said != row.ts);
         }
         Ok((framework, self.rows, self.repairs))
     }
@@ -198,10 +195,12 @@ mod tests {
     use serde_json::{Value, json};
 
     const KEY: &str = "00000000-0000-4000-8000-000000000001";
+    /// The time of arrival.
+    const NOW: i64 = 1_800_000_000_000;
 
     fn rows(requests: &Value) -> (Vec<Row>, Repairs) {
         let body = json!({ "api_key": KEY, "framework": "Gin", "requests": requests }).to_string();
-        let (_, rows, repairs) = Envelope::parse(body.as_bytes()).expect("parse").rows(7).expect("rows");
+        let (_, rows, repairs) = Envelope::parse(body.as_bytes()).expect("parse").rows(NOW).expect("rows");
         (rows, repairs)
     }
 
@@ -233,11 +232,20 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(
             (rows[0].ip, rows[0].ts, rows[0].status, rows[0].duration_us),
-            (None, 7, Some(200), Some(12_500))
+            (None, NOW, Some(200), Some(12_500))
         );
         assert_eq!((rows[1].status, rows[1].duration_us), (Some(32_767), Some(40_000_000)));
         assert_eq!(rows[1].ip, "1.2.3.4".parse().ok());
         assert_eq!(repairs, Repairs { ip: 1, created_at: 2, number: 2, text: 0, dropped: 1 });
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_is_repaired_as_one_that_cannot_be_read() {
+        // Go's zero, Unix's, and a clock that runs years ahead.
+        for time in ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+            let (row, repairs) = one(json!({ "path": "/", "created_at": time }));
+            assert_eq!((row.ts, repairs.created_at), (NOW, 1), "{time}");
+        }
     }
 
     #[test]
@@ -288,7 +296,7 @@ mod tests {
             let path = entry.expect("entry").path();
             let envelope = Envelope::parse(&std::fs::read(&path).expect("read")).expect("parse");
             let sent = envelope.len();
-            let (_, rows, repairs) = envelope.rows(0).expect("rows");
+            let (_, rows, repairs) = envelope.rows(NOW).expect("rows");
             assert_eq!((rows.len(), repairs), (sent, Repairs::default()), "{}", path.display());
             seen += 1;
         }
@@ -306,7 +314,7 @@ mod tests {
             let (row, _) = one(json!({
                 "path": text, "created_at": text, "ip_address": text, "status": number, "response_time": integer
             }));
-            prop_assert!((0..=END_OF_TIME).contains(&row.ts));
+            prop_assert_eq!(text::moment(Some(row.ts), NOW), row.ts);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::oneshot;
 
-use super::{Batch, Mark, Outcome};
+use super::{Appended, Batch, Mark, Outcome};
 use crate::{
     Hit, ProjectId, Result, StoreError,
     codec::{self, Purpose},
@@ -56,7 +56,7 @@ impl Part {
 }
 
 /// Those who wait for each part.
-pub(super) struct Answers(Vec<Vec<oneshot::Sender<Result<()>>>>);
+pub(super) struct Answers(Vec<Vec<oneshot::Sender<Result<Appended>>>>);
 
 impl Answers {
     /// Tells each what became of its part.
@@ -91,7 +91,7 @@ struct Gathered {
 pub(super) async fn make(batches: Vec<Batch>) -> (Result<Group>, Answers) {
     let count = u32::try_from(batches.len()).unwrap_or(u32::MAX);
     let mut plain: BTreeMap<ProjectId, usize> = BTreeMap::new();
-    let mut parts: Vec<(Gathered, Vec<oneshot::Sender<Result<()>>>)> = Vec::new();
+    let mut parts: Vec<(Gathered, Vec<oneshot::Sender<Result<Appended>>>)> = Vec::new();
     for Batch { project, hits, identity, done } in batches {
         let mark = identity.and_then(|identity| Mark::new(identity, &hits));
         match plain.get(&project) {

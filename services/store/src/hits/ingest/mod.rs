@@ -36,12 +36,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait for the database before a batch goes to the spool.
 const PATIENCE_WITH_SPOOL: Duration = Duration::from_secs(2);
 
+/// Whether a batch that is durable has only now become it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// All of it, or what was new of it, was stored now.
+    Stored,
+    /// All of it was stored before.
+    Repeated,
+}
+
 /// A batch that waits.
 struct Batch {
     project: ProjectId,
     hits: Vec<Hit>,
     identity: Option<Identity>,
-    done: oneshot::Sender<Result<()>>,
+    done: oneshot::Sender<Result<Appended>>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,7 +99,7 @@ impl Store {
     /// database says. None of the batch is stored then, except when the connection
     /// broke while committing and there is no spool.
     pub async fn append(&self, project: ProjectId, hits: Vec<Hit>) -> Result<()> {
-        self.enqueue(project, hits, None).await
+        self.enqueue(project, hits, None).await.map(drop)
     }
 
     /// As [`Store::append`], for a batch that its client may send again: what is
@@ -98,13 +107,23 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::append`], and [`StoreError::KeyReused`].
-    pub async fn append_once(&self, project: ProjectId, hits: Vec<Hit>, identity: Identity) -> Result<()> {
+    pub async fn append_once(
+        &self,
+        project: ProjectId,
+        hits: Vec<Hit>,
+        identity: Identity,
+    ) -> Result<Appended> {
         self.enqueue(project, hits, Some(identity)).await
     }
 
-    async fn enqueue(&self, project: ProjectId, hits: Vec<Hit>, identity: Option<Identity>) -> Result<()> {
+    async fn enqueue(
+        &self,
+        project: ProjectId,
+        hits: Vec<Hit>,
+        identity: Option<Identity>,
+    ) -> Result<Appended> {
         if hits.is_empty() {
-            return Ok(());
+            return Ok(Appended::Repeated);
         }
         let (done, written) = oneshot::channel();
         let closed = || StoreError::Database(sqlx::Error::PoolClosed);
@@ -126,18 +145,21 @@ trait Write {
 /// What became of a part of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It is durable, now or from before.
+    /// It is durable now.
     Stored,
+    /// It was durable before.
+    Repeated,
     /// Its project was deleted.
     NoProject,
     /// Its key stands for another payload.
     KeyReused,
 }
 
-impl From<Outcome> for Result<()> {
+impl From<Outcome> for Result<Appended> {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Stored => Ok(()),
+            Outcome::Stored => Ok(Appended::Stored),
+            Outcome::Repeated => Ok(Appended::Repeated),
             Outcome::NoProject => Err(StoreError::NoProject),
             Outcome::KeyReused => Err(StoreError::KeyReused),
         }

@@ -258,7 +258,7 @@ async fn write_marked(
             Verdict::New => wanted.push((at, part.clone())),
             Verdict::Other if promised => wanted.push((at, part.clone())),
             Verdict::Rest(from) => wanted.push((at, part.clone().without_first(from)?)),
-            Verdict::Repeat => {}
+            Verdict::Repeat => outcomes[at] = Outcome::Repeated,
             Verdict::Other => outcomes[at] = Outcome::KeyReused,
         }
     }

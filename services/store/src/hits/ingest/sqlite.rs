@@ -27,7 +27,7 @@ impl Write for Writer {
             outcomes.push(match verdict {
                 Verdict::New => insert(&mut transaction, part).await?,
                 Verdict::Rest(from) => insert(&mut transaction, part.without_first(from)?).await?,
-                Verdict::Repeat => Outcome::Stored,
+                Verdict::Repeat => Outcome::Repeated,
                 Verdict::Other => Outcome::KeyReused,
             });
         }

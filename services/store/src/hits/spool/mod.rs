@@ -100,7 +100,10 @@ impl Spool {
                 Verdict::New => parts.push(part),
                 // Whole: what of it is in the database is known when it is replayed.
                 Verdict::Rest(_) => parts.push(part),
-                Verdict::Repeat => {}
+                Verdict::Repeat => {
+                    outcomes.push(Outcome::Repeated);
+                    continue;
+                }
                 Verdict::Other => {
                     outcomes.push(Outcome::KeyReused);
                     continue;
