@@ -10,6 +10,7 @@ use watchkeeper_crds::MonitoredEndpointSpec;
 use watchkeeper_store::{EndpointSpec, Retry, Slo};
 
 pub(crate) use alerts::windows;
+pub use probe::is_heartbeat_token;
 
 /// Why a specification cannot be watched, after its schema was found good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,13 @@ use super::SpecError;
 /// Shortest and longest token of a heartbeat.
 const TOKEN: std::ops::RangeInclusive<usize> = 16..=256;
 
+/// Whether this may be the token of a heartbeat.
+#[must_use]
+pub fn is_heartbeat_token(token: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    TOKEN.contains(&token.len()) && token.bytes().all(plain)
+}
+
 /// The one probe of a specification whose secrets are in place.
 pub(super) fn probe(spec: &watchkeeper_crds::MonitoredEndpointSpec) -> Result<Probe, SpecError> {
     if let Some(http) = &spec.http {
@@ -77,8 +84,7 @@ pub(super) fn probe(spec: &watchkeeper_crds::MonitoredEndpointSpec) -> Result<Pr
     }
     if let Some(heartbeat) = &spec.heartbeat {
         let token = value(Some(&heartbeat.token)).unwrap_or_default();
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if !TOKEN.contains(&token.len()) || !token.bytes().all(plain) {
+        if !is_heartbeat_token(&token) {
             return Err(SpecError {
                 field: "spec.heartbeat.token".into(),
                 message: "a token has 16 to 256 letters, digits, - and _; make one by `openssl rand -hex 24`"

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Draft, Translation, manifest::slug};
+use super::{Draft, Translation, heartbeat, manifest::slug, variables};
 
 /// Seconds of Gatus' defaults.
 const INTERVAL: u64 = 60;
@@ -53,21 +53,33 @@ pub fn translate(document: &Value) -> anyhow::Result<Translation> {
         }
     }
     let list = |name: &str| document.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    for endpoint in list("endpoints") {
-        one(&endpoint, &mut translation);
-    }
-    for endpoint in list("external-endpoints") {
-        external(&endpoint, &mut translation);
+    let alerting = variables::read(document.get("alerting").cloned().unwrap_or_default()).0;
+    for (name, read) in [("endpoints", one as Reader), ("external-endpoints", external)] {
+        for endpoint in list(name) {
+            let (endpoint, variables) = variables::read(endpoint);
+            if !variables.is_empty() {
+                let told = text(&endpoint, "name").unwrap_or("an endpoint without a name");
+                let names = variables.into_iter().collect::<Vec<_>>().join(", ");
+                translation.note(
+                    told,
+                    format!("manifests take nothing from the environment: write what is in {names} there"),
+                );
+            }
+            read(&endpoint, &alerting, &mut translation);
+        }
     }
     Ok(translation)
 }
+
+/// Reads one endpoint, given the file's block of alerting.
+type Reader = fn(&Value, &Value, &mut Translation);
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
 }
 
 /// A draft with what every endpoint has.
-fn draft(endpoint: &Value, told: &str, translation: &mut Translation) -> Draft {
+fn draft(endpoint: &Value, alerting: &Value, told: &str, translation: &mut Translation) -> Draft {
     let mut draft = Draft::new(told);
     draft.group(text(endpoint, "group").unwrap_or_default());
     if endpoint.get("enabled").and_then(Value::as_bool) == Some(false) {
@@ -78,12 +90,12 @@ fn draft(endpoint: &Value, told: &str, translation: &mut Translation) -> Draft {
             labels.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.into()))).collect();
         draft.set("labels", labels);
     }
-    alerts(endpoint, told, &mut draft, translation);
+    alerts(endpoint, alerting, told, &mut draft, translation);
     windows(endpoint, told, &mut draft, translation);
     draft
 }
 
-fn one(endpoint: &Value, translation: &mut Translation) {
+fn one(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
     let told = text(endpoint, "name").unwrap_or("an endpoint without a name").to_owned();
     let Some(url) = text(endpoint, "url") else {
         return translation.note(told, "it has no url");
@@ -93,7 +105,7 @@ fn one(endpoint: &Value, translation: &mut Translation) {
             translation.note(&told, format!("`{key}` is not known here"));
         }
     }
-    let mut draft = draft(endpoint, &told, translation);
+    let mut draft = draft(endpoint, alerting, &told, translation);
     let interval = seconds(text(endpoint, "interval")).unwrap_or(INTERVAL);
     let client = endpoint.get("client").cloned().unwrap_or(Value::Null);
     let timeout = seconds(text(&client, "timeout")).unwrap_or(TIMEOUT).min(interval);
@@ -145,7 +157,7 @@ fn one(endpoint: &Value, translation: &mut Translation) {
                 if insecure {
                     socket["tls"] = skip();
                 }
-                draft.set("webSocket", socket);
+                draft.set("websocket", socket);
             }
             "grpc" | "grpcs" => {
                 let mut grpc = json!({ "address": address });
@@ -214,17 +226,30 @@ fn plain_status(condition: &str) -> Option<String> {
     (status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit())).then(|| status.to_owned())
 }
 
-fn alerts(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Translation) {
-    let Some(alerts) = endpoint.get("alerts").and_then(Value::as_array).filter(|all| !all.is_empty()) else {
-        return;
+/// Who is told. What an alert leaves out is its provider's `default-alert`'s, then Gatus' own default.
+fn alerts(endpoint: &Value, alerting: &Value, told: &str, draft: &mut Draft, translation: &mut Translation) {
+    let whole = |alert: &Value| {
+        let defaults = &alerting[text(alert, "type").unwrap_or_default()]["default-alert"];
+        let mut all = defaults.as_object().cloned().unwrap_or_default();
+        let own = alert.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        all.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+        Value::Object(all)
     };
-    let enabled: Vec<&Value> =
-        alerts.iter().filter(|alert| alert.get("enabled").and_then(Value::as_bool) != Some(false)).collect();
+    let flag = |alert: &Value, key: &str| alert.get(key).and_then(Value::as_bool);
+    let enabled: Vec<Value> = endpoint
+        .get("alerts")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(whole)
+        .filter(|alert| flag(alert, "enabled") != Some(false))
+        .collect();
     if enabled.is_empty() {
         return;
     }
     let mut channels: Vec<String> =
         enabled.iter().filter_map(|alert| text(alert, "type")).map(slug).collect();
+    channels.sort_unstable();
     channels.dedup();
     let thresholds = |key: &str, default: u64| -> Vec<u64> {
         let mut all: Vec<u64> =
@@ -238,8 +263,13 @@ fn alerts(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Tra
     if failures.len() > 1 || successes.len() > 1 {
         translation.note(told, "its alerts differ in thresholds; all have the lowest here");
     }
+    let recoveries = enabled.iter().filter(|alert| flag(alert, "send-on-resolved") == Some(true)).count();
+    if (1..enabled.len()).contains(&recoveries) {
+        translation.note(told, "its alerts differ in send-on-resolved; all tell recoveries here");
+    }
     let mut spec = json!({
         "channels": channels,
+        "sendRecovery": recoveries > 0,
         "failureThreshold": failures.first(),
         "successThreshold": successes.first(),
     });
@@ -259,19 +289,19 @@ fn windows(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Tr
     let Some(windows) = endpoint.get("maintenance-windows").and_then(Value::as_array) else { return };
     let mut all = Vec::new();
     for window in windows {
+        if window.get("enabled").and_then(Value::as_bool) == Some(false) {
+            continue;
+        }
         let start = text(window, "start").and_then(|start| start.split_once(':'));
         let (Some((hour, minute)), Some(length)) = (start, seconds(text(window, "duration"))) else {
             translation.note(told, "a maintenance window has no start or no duration");
             continue;
         };
-        let days: Vec<String> = window
-            .get("every")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(|day| day.chars().take(3).collect::<String>().to_ascii_uppercase())
-            .collect();
+        let every = window.get("every").and_then(Value::as_array).into_iter().flatten();
+        let Some(days) = every.map(|day| weekday(day.as_str()?)).collect::<Option<Vec<_>>>() else {
+            translation.note(told, "a maintenance window names a day that is no day of the week");
+            continue;
+        };
         let days = if days.is_empty() { "*".to_owned() } else { days.join(",") };
         let number = |text: &str| text.trim_start_matches('0').parse::<u32>().unwrap_or_default();
         all.push(json!({
@@ -286,20 +316,23 @@ fn windows(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Tr
     }
 }
 
-fn external(endpoint: &Value, translation: &mut Translation) {
+/// A day of the week as cron counts it.
+fn weekday(name: &str) -> Option<String> {
+    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+    DAYS.iter().position(|day| day.eq_ignore_ascii_case(name)).map(|number| number.to_string())
+}
+
+fn external(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
     let told = text(endpoint, "name").unwrap_or("an external endpoint without a name").to_owned();
     let beat = endpoint.get("heartbeat").and_then(|beat| seconds(text(beat, "interval")));
     let Some(interval) = beat.filter(|interval| *interval > 0) else {
         return translation
             .note(told, "an external endpoint without heartbeat.interval is never judged here");
     };
-    let mut draft = draft(endpoint, &told, translation);
+    let mut draft = draft(endpoint, alerting, &told, translation);
     draft.seconds("interval", interval);
     draft.seconds("timeout", TIMEOUT.min(interval));
-    let token = text(endpoint, "token").unwrap_or_default();
-    let reference = draft.secret("token", token);
-    draft.set("heartbeat", json!({ "token": { "valueFrom": { "secretKeyRef": reference } } }));
-    translation.note(&told, "its caller must call this installation's /api/v1/heartbeats/<token> now");
+    heartbeat(text(endpoint, "token").unwrap_or_default(), &told, &mut draft, translation);
     translation.drafts.push(draft);
 }
 

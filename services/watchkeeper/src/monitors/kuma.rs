@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Draft, Translation, manifest::slug};
+use super::{Draft, Translation, heartbeat, manifest::slug};
 
 /// Seconds of a monitor that says none.
 const INTERVAL: u64 = 60;
@@ -148,9 +148,7 @@ fn probe(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, translation
             draft.set("dns", json!({ "server": format!("{server}:{port}"), "name": host, "type": kind }));
         }
         "push" => {
-            let reference = draft.secret("token", text(monitor, "pushToken").unwrap_or_default());
-            draft.set("heartbeat", json!({ "token": { "valueFrom": { "secretKeyRef": reference } } }));
-            translation.note(told, "its caller must call this installation's /api/v1/heartbeats/<token> now");
+            heartbeat(text(monitor, "pushToken").unwrap_or_default(), told, draft, translation);
         }
         "grpc-keyword" => {
             let url = text(monitor, "grpcUrl").unwrap_or_default();
@@ -161,7 +159,7 @@ fn probe(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, translation
             draft.set("grpc", grpc);
             translation.note(told, "any method of gRPC became the health check of its server");
         }
-        "websocket-upgrade" => draft.set("webSocket", json!({ "url": text(monitor, "url") })),
+        "websocket-upgrade" => draft.set("websocket", json!({ "url": text(monitor, "url") })),
         "smtp" => {
             let mut tls = json!({ "address": address });
             if text(monitor, "smtpSecurity") != Some("secure") {
@@ -243,8 +241,8 @@ fn assertions(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, transl
     if kind == "keyword"
         && let Some(keyword) = text(monitor, "keyword")
     {
-        let operator = if inverted { "!=" } else { "==" };
-        list.push(json!({ "condition": format!("[BODY] {operator} pat(*{keyword}*)") }));
+        let comparison = if inverted { "NotContains" } else { "Contains" };
+        list.push(json!({ "source": "Body", "comparison": comparison, "target": keyword }));
     }
     if kind == "json-query" {
         let path =
@@ -252,7 +250,9 @@ fn assertions(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, transl
         let simple = path.chars().all(|c| c.is_ascii_alphanumeric() || "._-[]".contains(c));
         match text(monitor, "expectedValue") {
             Some(value) if simple && !path.is_empty() => {
-                list.push(json!({ "condition": format!("[BODY].{path} == {value}") }));
+                list.push(
+                    json!({ "source": "Body", "property": path, "comparison": "Equals", "target": value }),
+                );
             }
             _ => translation.note(told, "its JSON query is more than a path; write an assertion by hand"),
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use watchkeeper_crds::manifest::parse;
+use watchkeeper_api::endpoint_spec::translate;
+use watchkeeper_crds::manifest::{Manifest, parse};
 
 /// Whose manifests they are.
 #[derive(Debug, Clone)]
@@ -133,7 +134,7 @@ fn documents(draft: Draft, target: &Target, used: &mut BTreeSet<String>) -> Resu
         let mut metadata = metadata.clone();
         metadata.insert("name".into(), secret_name.into());
         all.push(
-            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": secrets }),
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": &secrets }),
         );
     }
     all.push(json!({
@@ -147,13 +148,18 @@ fn documents(draft: Draft, target: &Target, used: &mut BTreeSet<String>) -> Resu
         text.push_str("---\n");
         text.push_str(&serde_yaml::to_string(document).map_err(|error| error.to_string())?);
     }
-    match parse(&text) {
-        Ok(_) => Ok(text),
-        Err(errors) => {
-            let told = errors.iter().map(|error| format!("{}: {}", error.path, error.message));
-            Err(told.collect::<Vec<_>>().join("; "))
+    let manifests = parse(&text).map_err(|errors| {
+        let told = errors.iter().map(|error| format!("{}: {}", error.path, error.message));
+        told.collect::<Vec<_>>().join("; ")
+    })?;
+    // What the schema cannot judge, whoever watches the endpoint refuses later.
+    for manifest in &manifests {
+        if let Manifest::MonitoredEndpoint(endpoint) = manifest {
+            let secret = |_: &str, key: &str| secrets.get(key).cloned();
+            translate(&endpoint.spec, &name, secret).map_err(|error| error.to_string())?;
         }
     }
+    Ok(text)
 }
 
 /// Names the Secret in every reference that has only a key yet.

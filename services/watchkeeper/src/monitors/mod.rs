@@ -5,11 +5,14 @@ mod gatus;
 mod kuma;
 mod manifest;
 mod monitoring;
+mod variables;
 
 use std::{fs, io::Write};
 
 use anyhow::{Context, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use watchkeeper_api::endpoint_spec::is_heartbeat_token;
 
 use crate::cli::{ImportMonitorsArgs, MonitorsFrom};
 use manifest::{Draft, Target};
@@ -26,6 +29,24 @@ impl Translation {
     fn note(&mut self, what: impl std::fmt::Display, why: impl std::fmt::Display) {
         self.notes.push(format!("{what}: {why}"));
     }
+}
+
+/// Sets a heartbeat. Its caller has to call another address anyhow, so that a token which would be refused
+/// here gives way to a new one.
+fn heartbeat(token: &str, told: &str, draft: &mut Draft, translation: &mut Translation) {
+    let token = match is_heartbeat_token(token) {
+        true => token.to_owned(),
+        false => {
+            translation.note(
+                told,
+                "its token has not 16 to 256 letters, digits, - and _: a new one is in the Secret",
+            );
+            Uuid::new_v4().simple().to_string()
+        }
+    };
+    let reference = draft.secret("token", token);
+    draft.set("heartbeat", json!({ "token": { "valueFrom": { "secretKeyRef": reference } } }));
+    translation.note(told, "its caller must call this installation's /api/v1/heartbeats/<token> now");
 }
 
 pub fn run(args: &ImportMonitorsArgs) -> anyhow::Result<()> {

@@ -155,11 +155,219 @@ fn an_uptime_kuma_backup_becomes_manifests_and_what_is_lost_is_told() {
     assert_eq!(front["alerts"]["failureThreshold"], 3);
     assert_eq!(front["alerts"]["channels"], serde_json::json!(["ops-slack"]));
     assert!(!serde_json::to_string(&all).expect("JSON").contains("s3cret"));
-    assert_eq!(find("word")["assertions"][0]["condition"], "[BODY] == pat(*ok*)");
+    let word = serde_json::json!({ "source": "Body", "comparison": "Contains", "target": "ok" });
+    assert_eq!(find("word")["assertions"][0], word);
     for name in ["db", "box", "zone", "backup"] {
         find(name);
     }
     for lost in ["notification `Ops Slack`", "queue: monitors of type `mqtt`", "odd: upside down"] {
         assert!(notes.iter().any(|note| note.starts_with(lost)), "{lost}: {notes:?}");
     }
+}
+
+/// The probes of what was imported, by name; fails if anything but `told` was noted.
+fn probes(text: &str, told: &[&str]) -> Vec<(String, &'static str)> {
+    let (documents, notes) = import(text);
+    assert_eq!(notes.len(), told.len(), "{notes:?}");
+    for (note, told) in notes.iter().zip(told) {
+        assert!(note.contains(told), "{told}: {notes:?}");
+    }
+    let probes = ["http", "tcp", "tls", "dns", "icmp", "grpc", "websocket", "heartbeat"];
+    specs(&documents)
+        .into_iter()
+        .map(|spec| {
+            let set: Vec<_> = probes.into_iter().filter(|probe| spec.get(probe).is_some()).collect();
+            assert_eq!(set.len(), 1, "{spec}");
+            (spec["name"].as_str().expect("a name").to_owned(), set[0])
+        })
+        .collect()
+}
+
+fn named(pairs: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
+    pairs.iter().map(|(name, probe)| ((*name).to_owned(), *probe)).collect()
+}
+
+#[test]
+fn every_type_of_gatus_that_has_a_probe_arrives() {
+    let found = probes(
+        "
+endpoints:
+  - {name: web, url: 'https://a.example/', conditions: ['[STATUS] == 200']}
+  - {name: graph, url: 'https://a.example/', graphql: true, body: '{ up }', conditions: ['[BODY].data.up == 1']}
+  - {name: port, url: 'tcp://a.example:5432', conditions: ['[CONNECTED] == true']}
+  - {name: cert, url: 'tls://a.example:443', conditions: ['[CERTIFICATE_EXPIRATION] > 48h']}
+  - {name: mail, url: 'starttls://a.example:587', client: {insecure: true}, conditions: ['[CONNECTED] == true']}
+  - {name: box, url: 'icmp://a.example', conditions: ['[CONNECTED] == true']}
+  - {name: zone, url: '9.9.9.9', dns: {query-name: a.example., query-type: MX}, conditions: ['[DNS_RCODE] == NOERROR']}
+  - {name: socket, url: 'ws://a.example/feed', body: hello, conditions: ['[CONNECTED] == true']}
+  - {name: safe socket, url: 'wss://a.example/feed', client: {insecure: true}, conditions: ['[CONNECTED] == true']}
+  - {name: rpc, url: 'grpc://a.example:50051', conditions: ['[CONNECTED] == true']}
+  - {name: safe rpc, url: 'grpcs://a.example:443', conditions: ['[CONNECTED] == true']}
+external-endpoints:
+  - {name: backup, token: 0123456789abcdef, heartbeat: {interval: 24h}}
+",
+        &["backup: its caller must call"],
+    );
+    let wanted = [
+        ("web", "http"),
+        ("graph", "http"),
+        ("port", "tcp"),
+        ("cert", "tls"),
+        ("mail", "tls"),
+        ("box", "icmp"),
+        ("zone", "dns"),
+        ("socket", "websocket"),
+        ("safe socket", "websocket"),
+        ("rpc", "grpc"),
+        ("safe rpc", "grpc"),
+        ("backup", "heartbeat"),
+    ];
+    assert_eq!(found, named(&wanted));
+}
+
+#[test]
+fn every_type_of_uptime_kuma_that_has_a_probe_arrives() {
+    let url = "https://a.example/";
+    let backup = serde_json::json!({ "monitorList": [
+        { "type": "http", "name": "web", "url": url, "method": "post", "body": "{}" },
+        { "type": "keyword", "name": "word", "url": url, "keyword": "ok" },
+        { "type": "json-query", "name": "query", "url": url, "jsonPath": "$.data.state", "expectedValue": "a, b" },
+        { "type": "port", "name": "port", "hostname": "a.example", "port": 5432 },
+        { "type": "ping", "name": "box", "hostname": "a.example", "packetSize": 56 },
+        { "type": "dns", "name": "zone", "hostname": "a.example", "dns_resolve_type": "MX", "dns_resolve_server": "1.1.1.1", "port": 53 },
+        { "type": "push", "name": "backup", "pushToken": "0123456789abcdef" },
+        { "type": "grpc-keyword", "name": "rpc", "grpcUrl": "grpc://a.example:50051", "grpcEnableTls": true },
+        { "type": "websocket-upgrade", "name": "socket", "url": "wss://a.example/feed" },
+        { "type": "smtp", "name": "mail", "hostname": "a.example", "port": 587, "smtpSecurity": "starttls" },
+    ]});
+    let found = probes(&backup.to_string(), &["backup: its caller must call", "rpc: any method of gRPC"]);
+    let wanted = [
+        ("web", "http"),
+        ("word", "http"),
+        ("query", "http"),
+        ("port", "tcp"),
+        ("box", "icmp"),
+        ("zone", "dns"),
+        ("backup", "heartbeat"),
+        ("rpc", "grpc"),
+        ("socket", "websocket"),
+        ("mail", "tls"),
+    ];
+    assert_eq!(found, named(&wanted));
+}
+
+#[test]
+fn every_method_of_api_monitoring_system_arrives() {
+    let found = probes(
+        "
+endpoints:
+  - {name: get, url: 'https://a.example/', method: GET}
+  - {name: post, url: 'https://a.example/', method: POST, body: {a: 1}}
+  - {name: put, url: 'https://a.example/', method: PUT, body: {a: 1}}
+  - {name: delete, url: 'https://a.example/', method: DELETE}
+  - {name: head, url: 'https://a.example/', method: HEAD}
+  - {name: patch, url: 'https://a.example/', method: PATCH, body: {a: 1}}
+",
+        &[],
+    );
+    let names = ["get", "post", "put", "delete", "head", "patch"];
+    assert_eq!(found, named(&names.map(|name| (name, "http"))));
+}
+
+#[test]
+fn days_of_gatus_maintenance_become_numbers_and_a_window_that_is_off_stays_away() {
+    let (documents, notes) = import(
+        "
+endpoints:
+  - name: front
+    url: https://a.example/
+    conditions: ['[STATUS] == 200']
+    maintenance-windows:
+      - {start: '23:05', duration: 1h30m, timezone: Europe/Berlin, every: [Monday, Sunday, Saturday]}
+      - {start: '04:00', duration: 1h}
+      - {start: '05:00', duration: 1h, enabled: false}
+      - {start: '06:00', duration: 1h, every: [Feastday]}
+",
+    );
+    let windows = &specs(&documents)[0]["maintenance"];
+    let recurrences: Vec<_> =
+        windows.as_array().expect("windows").iter().map(|it| it["recurrence"].clone()).collect();
+    assert_eq!(recurrences, ["5 23 * * 1,0,6", "0 4 * * *"]);
+    assert_eq!(windows[0]["timezone"], "Europe/Berlin");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("front: a maintenance window names a day"), "{notes:?}");
+}
+
+#[test]
+fn alerts_of_gatus_take_what_they_leave_out_from_their_providers() {
+    let (documents, notes) = import(
+        "
+alerting:
+  slack: {webhook-url: 'https://a.example/', default-alert: {failure-threshold: 7, send-on-resolved: true}}
+  email: {default-alert: {enabled: false}}
+endpoints:
+  - {name: own, url: 'https://a.example/', conditions: ['[STATUS] == 200'], alerts: [{type: slack, failure-threshold: 2}, {type: email}]}
+  - {name: plain, url: 'https://a.example/', conditions: ['[STATUS] == 200'], alerts: [{type: pager}]}
+  - {name: both, url: 'https://a.example/', conditions: ['[STATUS] == 200'], alerts: [{type: slack, success-threshold: 2}, {type: pager, failure-threshold: 7}]}
+",
+    );
+    let alerts: Vec<_> = specs(&documents).into_iter().map(|spec| spec["alerts"].clone()).collect();
+    let spec = |channels: Value, failures: u64, recovery: bool| {
+        serde_json::json!({
+            "channels": channels, "failureThreshold": failures, "successThreshold": 2, "sendRecovery": recovery
+        })
+    };
+    assert_eq!(alerts[0], spec(serde_json::json!(["slack"]), 2, true));
+    assert_eq!(alerts[1], spec(serde_json::json!(["pager"]), 3, false));
+    assert_eq!(alerts[2], spec(serde_json::json!(["pager", "slack"]), 7, true));
+    assert!(
+        notes.iter().any(|note| note.starts_with("both: its alerts differ in send-on-resolved")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn environment_variables_and_short_tokens_are_told() {
+    let (documents, notes) = import(
+        "
+endpoints:
+  - {name: front, url: 'https://${HOST}/', headers: {Authorization: 'Bearer $TOKEN'}, conditions: ['[BODY] == regex(a$$)']}
+external-endpoints:
+  - {name: backup, token: t0ken, heartbeat: {interval: 24h}}
+",
+    );
+    let told = "front: manifests take nothing from the environment: write what is in HOST, TOKEN there";
+    assert!(notes.iter().any(|note| note == told), "{notes:?}");
+    assert!(notes.iter().any(|note| note.starts_with("backup: its token has not 16")), "{notes:?}");
+    assert_eq!(specs(&documents)[0]["assertions"][0]["condition"], "[BODY] == regex(a$)");
+    let secret = documents.iter().find(|it| it["stringData"].get("token").is_some()).expect("a Secret");
+    assert_eq!(secret["stringData"]["token"].as_str().map(str::len), Some(32));
+}
+
+#[test]
+fn a_keyword_of_uptime_kuma_is_a_plain_text_whatever_its_characters() {
+    for keyword in ["[OK]", "*", "?", "a\\b", "(", "x == y"] {
+        let backup = serde_json::json!({ "monitorList": [
+            { "type": "keyword", "name": "word", "url": "https://a.example/", "keyword": keyword },
+            { "type": "keyword", "name": "not", "url": "https://a.example/", "keyword": keyword, "invertKeyword": true },
+        ]});
+        let (documents, notes) = import(&backup.to_string());
+        assert_eq!(notes, Vec::<String>::new(), "{keyword}");
+        let all = specs(&documents);
+        assert_eq!(all[0]["assertions"][0]["comparison"], "Contains");
+        assert_eq!(all[1]["assertions"][0]["comparison"], "NotContains");
+        assert!(all.iter().all(|spec| spec["assertions"][0]["target"] == keyword), "{all:?}");
+    }
+}
+
+#[test]
+fn what_the_schema_takes_and_the_watcher_would_refuse_is_told_and_not_written() {
+    let (documents, notes) = import(
+        "
+endpoints:
+  - {name: suite, url: 'https://a.example/', conditions: ['[CONTEXT].id == 1']}
+",
+    );
+    assert!(documents.is_empty());
+    assert!(notes[0].starts_with("suite: spec.assertions[0].condition: at character 1"), "{notes:?}");
 }
