@@ -1,5 +1,6 @@
 //! All instances and endpoints that are known, over all namespaces that are served.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
@@ -115,5 +116,55 @@ impl Stores {
             .flat_map(Store::state)
             .filter(|object| object.0.as_ref().is_ok_and(|endpoint| InstanceKey::referred(endpoint) == *key))
             .collect()
+    }
+
+    /// Uids that the API of an instance may know: of the endpoints that refer to it, and of those that
+    /// cannot be read, which may.
+    #[must_use]
+    pub fn uids_kept_by(&self, key: &InstanceKey) -> HashSet<String> {
+        self.endpoints
+            .iter()
+            .flat_map(Store::state)
+            .filter(|object| {
+                object.0.as_ref().map_or(true, |endpoint| InstanceKey::referred(endpoint) == *key)
+            })
+            .filter_map(|object| object.uid())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_kept_by_every_instance_and_wanted_by_none() {
+        let (reader, mut writer) = reflector::store::<Guarded<MonitoredEndpoint>>();
+        for (uid, spec) in [
+            ("own", json!({"instanceRef": {"name": "main"}, "http": {"url": "http://a"}})),
+            ("foreign", json!({"instanceRef": {"name": "other"}, "http": {"url": "http://a"}})),
+            ("broken", json!({"instanceRef": {"name": "main"}, "interval": "soon"})),
+        ] {
+            let object: Value = json!({
+                "apiVersion": "watchkeeper.dev/v1alpha1", "kind": "MonitoredEndpoint",
+                "metadata": {"name": uid, "namespace": "shop", "uid": uid}, "spec": spec,
+            });
+            let object = serde_json::from_value(object).expect("guarded");
+            writer.apply_watcher_event(&watcher::Event::Apply(object));
+        }
+        let stores = Stores { instances: Vec::new(), endpoints: vec![reader] };
+        let key = |name: &str| InstanceKey { namespace: "shop".into(), name: name.into() };
+        let kept = |name| {
+            let mut kept: Vec<_> = stores.uids_kept_by(&key(name)).into_iter().collect();
+            kept.sort();
+            kept
+        };
+        assert_eq!(kept("main"), ["broken", "own"]);
+        assert_eq!(kept("other"), ["broken", "foreign"]);
+        let wanted = stores.endpoints_of(&key("main"));
+        assert_eq!(wanted.iter().filter_map(|object| object.uid()).collect::<Vec<_>>(), ["own"]);
     }
 }

@@ -332,11 +332,12 @@ impl Links {
         listed: Vec<Report>,
     ) -> Result<(), Error> {
         let objects = self.stores.endpoints_of(key);
-        let wanted: HashSet<String> = objects.iter().filter_map(|object| object.uid()).collect();
+        // An endpoint that cannot be read is left alone until it is corrected, with all that was measured of it.
+        let kept = self.stores.uids_kept_by(key);
         let listed: HashMap<String, Report> =
             listed.into_iter().map(|report| (report.uid.clone(), report)).collect();
         let mut touched: HashSet<String> = HashSet::new();
-        for uid in listed.keys().filter(|uid| !wanted.contains(*uid)) {
+        for uid in listed.keys().filter(|uid| !kept.contains(*uid)) {
             tracing::info!(instance = %key, uid, "the API forgets an endpoint that no longer exists");
             let result = api.delete_endpoint(uid).await;
             self.count("delete_endpoint", result.is_ok());
