@@ -30,6 +30,8 @@ on_both_stores! {
     a_manual_check_without_a_checker_says_so
     health_is_open_and_tells_of_store_and_checker
     breakers_open_close_and_are_reset
+    a_heartbeat_is_not_checked_by_hand
+    a_text_that_no_database_keeps_is_refused_by_both
     certificates_are_reported
     every_answer_has_an_id_of_its_own
     the_root_is_json_for_a_program
@@ -162,6 +164,7 @@ async fn validation_names_every_field_at_fault(fresh: Fresh) {
         ("name", json!("")),
         ("name", json!("x".repeat(256))),
         ("name", json!(5)),
+        ("name", json!("a\u{0}")),
         ("url", json!("")),
         ("url", json!("shop.example")),
         ("url", json!("ftp://shop.example/")),
@@ -719,6 +722,41 @@ async fn breakers_open_close_and_are_reset(fresh: Fresh) {
     assert_eq!(state().await, ("closed".into(), Some(0)));
     let all = client.call("POST", "/health/circuit-breakers/reset-all", &[], Body::empty()).await.json();
     assert_eq!((&all["status"], &all["count"]), (&json!("all_reset"), &json!(1)));
+}
+
+async fn a_heartbeat_is_not_checked_by_hand(fresh: Fresh) {
+    let client = open(&fresh).await;
+    let heartbeat = json!({ "token": { "value": "0123456789abcdef" } });
+    let spec = json!({ "instanceRef": { "name": "main" }, "heartbeat": heartbeat });
+    let body = json!({ "namespace": "default", "name": "job", "spec": spec });
+    let put = client.call("PUT", "/api/v1/endpoints/u-1", &[ADMIN], body.to_string()).await;
+    assert_eq!(put.status, 201, "{}", put.text());
+    let id = fresh.store.endpoints().await.expect("endpoints")[0].id;
+    let told = client.call("POST", &format!("{ENDPOINTS}/{id}/check"), &[], Body::empty()).await;
+    let detail = format!("Endpoint {id} is a heartbeat: it calls by itself and cannot be asked");
+    assert_eq!((told.status, &told.json()["detail"]), (409, &json!(detail)));
+    assert!(fresh.store.endpoints().await.expect("endpoints")[0].status.last_check.is_none());
+}
+
+async fn a_text_that_no_database_keeps_is_refused_by_both(fresh: Fresh) {
+    let client = open(&fresh).await;
+    let spec = json!({ "instanceRef": { "name": "main" }, "http": { "url": "https://a.example/" } });
+    let endpoint =
+        |namespace: &str| json!({ "namespace": namespace, "name": "web", "spec": spec }).to_string();
+    let project = json!({ "key": "00000000-0000-4000-8000-000000000001" }).to_string();
+    for (path, body, field) in [
+        ("/api/v1/endpoints/u%00", endpoint("default"), "uid"),
+        ("/api/v1/endpoints/u-1", endpoint("a\u{0}"), "namespace"),
+        ("/api/v1/projects/a%00", project.clone(), "name"),
+    ] {
+        client.call("PUT", path, &[ADMIN], body).await.blames(422, field);
+    }
+    assert_eq!(client.call("PUT", "/api/v1/projects/shop", &[ADMIN], project).await.status, 201);
+    let note = json!({ "text": "a\u{0}" }).to_string();
+    client.call("POST", "/api/v1/projects/shop/annotations", &[ADMIN], note).await.blames(422, "text");
+    // What is only looked for is not there, or refused; it is no failure of the database.
+    let looked = client.call("GET", "/api/v1/projects/a%00/settings", &[ADMIN], Body::empty()).await;
+    assert!([404, 422].contains(&looked.status), "{}", looked.text());
 }
 
 async fn certificates_are_reported(fresh: Fresh) {

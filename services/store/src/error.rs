@@ -82,6 +82,18 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// Whether the database refused a text for the character U+0000, which Postgres cannot keep.
+    #[must_use]
+    pub fn is_of_text(&self) -> bool {
+        const INVALID_BYTES: &str = "22021";
+        match self {
+            Self::Database(error) => {
+                error.as_database_error().and_then(|it| it.code()).is_some_and(|code| code == INVALID_BYTES)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<parquet::errors::ParquetError> for StoreError {

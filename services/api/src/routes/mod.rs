@@ -22,6 +22,9 @@ use watchkeeper_store::StoreError;
 
 use crate::Api;
 
+/// Why a text is refused that no database keeps.
+pub(crate) const NO_NUL: &str = "A text must not have the character U+0000.";
+
 /// All routes of the read path, without `/api/health`, which every service has.
 pub fn router(api: Api) -> Router {
     Router::new()
@@ -46,8 +49,18 @@ pub(crate) fn ask_error(error: AskError) -> ApiError {
     }
 }
 
-/// A failing store, to a client: nobody's fault but ours, and worth another try.
+/// Whether a text can stand in every store and on every page: without control characters, but for the ends
+/// of lines and tabs.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.contains(|it: char| it.is_control() && !matches!(it, '\n' | '\r' | '\t'))
+}
+
+/// A failing store, to a client: nobody's fault but ours, and worth another try. A text that no store keeps
+/// is the client's.
 pub(crate) fn store_error(error: &StoreError) -> ApiError {
+    if error.is_of_text() {
+        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, NO_NUL);
+    }
     tracing::error!(%error, "the store failed");
     ApiError::unavailable("Database connection failed.")
 }

@@ -17,7 +17,7 @@ use watchkeeper_store::{
 use super::{by_user, refuse, store_error};
 use crate::{
     Api,
-    routes::{ErrorView, payload::Payload},
+    routes::{ErrorView, is_plain, payload::Payload},
     times::rfc3339,
 };
 
@@ -96,7 +96,8 @@ pub(crate) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> R
 pub(crate) async fn add(State(api): State<Api>, Payload(body): Payload) -> Result<Response, ApiError> {
     let add: Add = parse(&body)?;
     let project = owner(&api, &add.user_id).await?;
-    let target = target(&add.url, add.secure).ok_or_else(|| refuse("Invalid data."))?;
+    let target =
+        target(&add.url, add.secure).filter(|_| is_plain(&add.url)).ok_or_else(|| refuse("Invalid data."))?;
     let endpoint = NewEndpoint {
         uid: uid(&project, &add.url),
         origin: Origin::Monitor,

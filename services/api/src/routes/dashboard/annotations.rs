@@ -24,7 +24,7 @@ use crate::{
     Api,
     auth::{self, Need},
     period,
-    routes::{ErrorView, payload::Payload, store_error},
+    routes::{ErrorView, is_plain, payload::Payload, store_error},
     times::rfc3339,
 };
 
@@ -82,6 +82,9 @@ impl Note {
         let text = self.text.trim();
         if text.is_empty() || text.len() > TEXT {
             return Err(("text", format!("A text has 1 to {TEXT} bytes.")));
+        }
+        if !is_plain(text) {
+            return Err(("text", "A text has no control characters.".into()));
         }
         let at = match self.time.as_deref().map(str::trim) {
             None | Some("") => now_ms(),
@@ -278,6 +281,7 @@ mod tests {
         for (text, time, url, field) in [
             ("", "", "", "text"),
             (&*"a".repeat(201), "", "", "text"),
+            ("a\u{0}", "", "", "text"),
             ("a", "yesterday", "", "time"),
             ("a", "", "javascript:alert(1)", "url"),
             ("a", "", "/relative", "url"),

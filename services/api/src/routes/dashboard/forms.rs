@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use url::form_urlencoded;
 
 use super::shell::PageError;
-use crate::{Api, auth, session};
+use crate::{Api, auth, routes::is_plain, session};
 
 /// Largest form, bytes.
 const FORM: usize = 64 << 10;
@@ -48,7 +48,14 @@ impl FromRequest<Api> for Fields {
         let body = axum::body::to_bytes(request.into_body(), FORM).await.map_err(|error| {
             PageError::new(StatusCode::PAYLOAD_TOO_LARGE, "That form cannot be read", error.to_string())
         })?;
-        Ok(Self(form_urlencoded::parse(&body).into_owned().collect()))
+        let fields: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
+        match fields.iter().find(|(_, value)| !is_plain(value)) {
+            Some((name, _)) => {
+                let message = format!("`{name}` must have no control characters.");
+                Err(PageError::new(StatusCode::UNPROCESSABLE_ENTITY, "That form has a mistake", message))
+            }
+            None => Ok(Self(fields)),
+        }
     }
 }
 

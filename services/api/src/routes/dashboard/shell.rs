@@ -19,6 +19,8 @@ use sha2::{Digest, Sha256};
 use watchkeeper_runtime::VERSION;
 use watchkeeper_store::StoreError;
 
+use crate::routes::NO_NUL;
+
 const STYLE: &str = include_str!("../../../assets/dashboard.css");
 const WATCH: &str = include_str!("../../../assets/watch.css");
 const SCRIPT: &str = include_str!("../../../assets/dashboard.js");
@@ -185,8 +187,11 @@ impl PageError {
         Self::new(StatusCode::NOT_FOUND, "There is no such page", message)
     }
 
-    /// A failing store: nobody's fault but ours, and worth another try.
+    /// A failing store: nobody's fault but ours, and worth another try. A text that no store keeps is not.
     pub fn store(error: &StoreError) -> Self {
+        if error.is_of_text() {
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "That address has a mistake", NO_NUL);
+        }
         tracing::error!(%error, "the store failed");
         let message = "The database does not answer. Try again in a moment.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", message)

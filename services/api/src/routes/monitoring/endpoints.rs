@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::{
-    AddOutcome, Change, Endpoint, EndpointSpec, Errand, LastCheck, NewEndpoint, Origin, ProjectId, now_ms,
+    AddOutcome, Change, Endpoint, EndpointSpec, Errand, LastCheck, NewEndpoint, Origin, Probe, ProjectId,
+    now_ms,
 };
 
 use super::{
@@ -327,6 +328,7 @@ pub(crate) async fn delete(
         (status = 200, description = "What the check found", body = Object),
         (status = 401, description = "No credential that counts", body = ErrorView),
         (status = 404, description = "There is none of that number", body = Object),
+        (status = 409, description = "It is a heartbeat, which calls by itself and cannot be asked", body = Object),
         (status = 422, description = "A field is at fault; it is named", body = Object),
         (status = 429, description = "Too many requests of this address in a minute", body = Object),
         (status = 503, description = "No checker took it in time", body = Object),
@@ -355,6 +357,10 @@ pub(crate) async fn check(
     };
     let endpoint = find(&api, id).await?;
     let spec = &endpoint.spec;
+    if matches!(spec.probe, Probe::Heartbeat(_)) {
+        let message = format!("Endpoint {id} is a heartbeat: it calls by itself and cannot be asked");
+        return Err(Problem::conflict(message));
+    }
     let attempts = if use_retry { spec.retries + 1 } else { 1 };
     let wait = (spec.timeout.saturating_mul(attempts) + PICKUP).min(LONGEST);
     let errand = Errand::Check { endpoint: id, retries: use_retry };

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value, json};
 
 use super::problem::FieldProblem;
+use crate::routes::is_plain;
 
 /// An object of a body, and what is wrong with it.
 pub(super) struct Fields<'a> {
@@ -77,6 +78,10 @@ impl<'a> Fields<'a> {
             let most = length.end();
             let message = format!("String should have at most {most} characters");
             self.push("string_too_long", name, message, value, json!({ "max_length": most }));
+            return None;
+        }
+        if !is_plain(text) {
+            self.refuse(name, "must have no control characters", value);
             return None;
         }
         Some(text)

@@ -102,7 +102,7 @@ impl Problem {
         problem
     }
 
-    /// 409: what is asked for is somebody else's to change.
+    /// 409: what is asked for goes against what the endpoint is, or is somebody else's to change.
     pub(super) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, message.into())
     }

@@ -21,7 +21,7 @@ use crate::{
     Api,
     auth::{administrator, viewer},
     endpoint_spec::translate,
-    routes::{payload::Payload, store_error},
+    routes::{is_plain, payload::Payload, store_error},
 };
 
 #[derive(Deserialize)]
@@ -82,6 +82,11 @@ async fn put_body(api: &Api, uid: String, body: &[u8]) -> Result<Response, ApiEr
         serde_json::from_slice(body).map_err(|e| unprocessable("", format!("The body is malformed: {e}")))?;
     if uid.len() > 255 {
         return Err(unprocessable("uid", "A uid may have 255 bytes.".into()));
+    }
+    for (field, text) in [("uid", &uid), ("namespace", &put.namespace), ("name", &put.name)] {
+        if !is_plain(text) {
+            return Err(unprocessable(field, format!("A {field} has no control characters.")));
+        }
     }
     let endpoint = judge(&put).map_err(|(field, message)| unprocessable(&field, message))?;
     let spec = translate(&endpoint.spec, &put.name, |_, _| None)

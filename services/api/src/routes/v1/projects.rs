@@ -19,7 +19,7 @@ use watchkeeper_store::{DAY_MS, ListedProject, ProjectSettings, StoreError};
 use crate::{
     Api,
     auth::{self, Admin, Need},
-    routes::{ErrorView, payload::Payload, query::node::Node, store_error},
+    routes::{ErrorView, is_plain, payload::Payload, query::node::Node, store_error},
     times::rfc3339,
 };
 
@@ -229,6 +229,10 @@ pub(crate) async fn put(
     })?;
     if name.is_empty() || name.len() > 255 {
         let message = "A name has 1 to 255 bytes.";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field("name"));
+    }
+    if !is_plain(&name) {
+        let message = "A name has no control characters.";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field("name"));
     }
     let changed = match api.store.put_project(&name, put.key).await {
