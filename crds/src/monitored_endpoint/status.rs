@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MonitoredEndpointStatus {
-    /// Ready (it is being watched) and Accepted (the instance allows it).
+    /// Ready (it is being watched; NotObserved is the reason when no checks come) and Accepted (the instance allows it).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -55,7 +55,7 @@ pub enum EndpointState {
     Down,
     /// It answers, and not as well as it should.
     Degraded,
-    /// It has not been checked yet.
+    /// It has not been checked yet, or not for too long: then nobody knows how it is.
     #[default]
     Unknown,
     /// Checking is turned off.

@@ -139,14 +139,12 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
         }
     }
     let result = push(endpoint, context).await;
+    let report = context.links.report(&key, &endpoint.uid().unwrap_or_default());
     let findings = match &result {
         Ok(Some(rejected)) => {
             vec![Finding { kind: "Ready", ..rejected.clone() }, rejected.clone()]
         }
-        Ok(None) => vec![
-            Finding::new("Ready", true, "Watched", format!("AnalyticsInstance {key} watches this endpoint")),
-            accepted(&key),
-        ],
+        Ok(None) => vec![status::watched(&key, report.as_ref()), accepted(&key)],
         Err(Error::Standby) => return Err(Error::Standby),
         Err(error) => {
             if is_watched(endpoint)
@@ -159,8 +157,6 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
             vec![Finding::new("Ready", false, error.reason(), error.to_string()), accepted(&key)]
         }
     };
-    let uid = endpoint.uid().unwrap_or_default();
-    let report = context.links.report(&key, &uid);
     let (heartbeat, now) = (jittered(context.settings.heartbeat), Timestamp::now());
     let new = endpoint.status.as_ref().is_none_or(|status| status.conditions.is_empty());
     status::write(context, endpoint, |live| {

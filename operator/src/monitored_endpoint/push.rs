@@ -53,6 +53,9 @@ pub struct Report {
     /// When it came into this state, RFC 3339.
     #[serde(default)]
     pub since: Option<String>,
+    /// Whether checks come.
+    #[serde(default = "yes")]
+    pub observed: bool,
     /// Its newest check.
     #[serde(default)]
     pub last_check: Option<LastCheck>,
@@ -62,6 +65,11 @@ pub struct Report {
     /// The certificate that it was shown.
     #[serde(default)]
     pub certificate: Option<CertificateStatus>,
+}
+
+// An API of an earlier release does not tell.
+fn yes() -> bool {
+    true
 }
 
 /// All endpoints that the API knows from Kubernetes.

@@ -15,9 +15,32 @@ use watchkeeper_crds::monitored_endpoint::{EndpointState, MonitoredEndpointStatu
 use super::push::Report;
 use crate::conditions::{self, Finding};
 use crate::context::{Context, Error};
+use crate::stores::InstanceKey;
 
 /// Owner of the fields that this controller writes.
 pub const FIELD_MANAGER: &str = "watchkeeper-operator/monitoredendpoint";
+
+/// Reason of an endpoint that is not ready because no checker checks it.
+const NOT_OBSERVED: &str = "NotObserved";
+
+/// Says of an endpoint that the API was told of whether it is being watched.
+#[must_use]
+pub fn watched(instance: &InstanceKey, report: Option<&Report>) -> Finding {
+    match report.filter(|report| !report.observed) {
+        None => {
+            let message = format!("AnalyticsInstance {instance} watches this endpoint");
+            Finding::new("Ready", true, "Watched", message)
+        }
+        Some(report) => {
+            let last = report.last_check.as_ref();
+            let since = last.map_or_else(|| "yet".to_owned(), |check| format!("since {}", check.time));
+            let message = format!(
+                "no check has come {since}: see whether checkers of AnalyticsInstance {instance} are at work"
+            );
+            Finding::new("Ready", false, NOT_OBSERVED, message)
+        }
+    }
+}
 
 /// Whether what was written about an endpoint is too old, or wrong.
 #[must_use]
@@ -27,6 +50,10 @@ pub fn is_stale(written: Option<&MonitoredEndpointStatus>, report: &Report, hear
     };
     let certified = report.certificate.is_some() && written.certificate != report.certificate;
     if written.state != Some(report.state) || written.since != report.since || certified {
+        return true;
+    }
+    let said = written.conditions.iter().any(|condition| condition.reason == NOT_OBSERVED);
+    if said == report.observed {
         return true;
     }
     match (&written.last_check, &report.last_check) {

@@ -106,3 +106,31 @@ fn an_endpoint_that_is_not_let_in_is_unknown() {
     assert_eq!(status.state, Some(EndpointState::Unknown));
     assert_eq!(status.last_check, None);
 }
+
+#[test]
+fn what_is_not_checked_any_more_is_unknown_and_not_ready_until_it_is() {
+    let shop = InstanceKey { namespace: "shop".into(), name: "main".into() };
+    let up = report("Up", NOON, NOON);
+    let gone = Report { observed: false, ..report("Unknown", "2026-01-01T12:03:10.000Z", NOON) };
+    let told = |before: &MonitoredEndpoint, report: &Report| {
+        let findings = [watched(&shop, Some(report)), accepted()[1].clone()];
+        compute(before, &findings, Some(report), HEARTBEAT, Timestamp::UNIX_EPOCH)
+    };
+    let mut endpoint = settled(&up);
+    assert!(is_stale(endpoint.status.as_ref(), &gone, HEARTBEAT));
+    endpoint.status = Some(told(&endpoint, &gone));
+    let status = endpoint.status.clone().unwrap();
+    assert_eq!(status.state, Some(EndpointState::Unknown));
+    let ready = &status.conditions[0];
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NotObserved"));
+    assert_eq!(
+        ready.message,
+        format!(
+            "no check has come since {NOON}: see whether checkers of AnalyticsInstance shop/main are at work"
+        )
+    );
+    assert!(!is_stale(endpoint.status.as_ref(), &gone, HEARTBEAT), "told once");
+    assert!(is_stale(endpoint.status.as_ref(), &up, HEARTBEAT));
+    let status = told(&endpoint, &up);
+    assert_eq!((status.state, status.conditions[0].reason.as_str()), (Some(EndpointState::Up), "Watched"));
+}

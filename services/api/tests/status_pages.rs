@@ -7,12 +7,13 @@ mod watched;
 use axum::body::Body;
 use common::{ADMIN, Answer, Client, Fresh, client};
 use serde_json::{Value, json};
-use watched::{checked, endpoint, put};
+use watched::{checked, endpoint, put, unchecked_for};
 use watchkeeper_store::{Store, now_ms};
 
 on_both_stores! {
     a_page_shows_its_groups_with_states_bars_and_uptime
     what_nobody_observed_is_never_called_up
+    what_is_checked_no_more_is_not_known_any_more
     an_incident_is_told_from_its_beginning_to_its_end
     a_maintenance_is_planned_goes_on_and_ends_by_the_clock
     an_incident_moves_what_it_is_about
@@ -103,6 +104,35 @@ async fn what_nobody_observed_is_never_called_up(fresh: Fresh) {
     assert!(page.contains("<b>not known</b> uptime") && !page.contains("100 %</b>"), "{page}");
     let endpoint = &as_json(&client).await["groups"][0]["endpoints"][0];
     assert_eq!((&endpoint["state"], &endpoint["uptime90d"]), (&json!("unknown"), &Value::Null));
+}
+
+async fn what_is_checked_no_more_is_not_known_any_more(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let stored = put(&fresh.store, &endpoint("Web", "Core")).await;
+    let page = json!({ "title": "Shop", "groups": [{ "name": "All", "allOf": "Core" }] });
+    assert_eq!(send(&client, "PUT", "/api/v1/status-pages/shop", &page).await.status, 201);
+    unchecked_for(&fresh.store, &stored, 3_600_000).await;
+    let page = text(&client, "/status/shop").await;
+    assert!(page.contains("State not known") && page.contains("1 of 1 not observed"), "{page}");
+    assert_eq!(as_json(&client).await["groups"][0]["endpoints"][0]["state"], "unknown");
+    let badge = client.get(&format!("/badges/{}/state.json", stored.id)).await.json();
+    assert_eq!((&badge["message"], &badge["color"]), (&json!("unknown"), &json!("lightgrey")));
+    let list = client.call("GET", "/monitors?state=Unknown", &[ADMIN, HTML], Body::empty()).await;
+    assert!(list.text().contains("no check has come for 1 h"), "{}", list.text());
+    let one = client.call("GET", &format!("/monitors/{}", stored.id), &[ADMIN, HTML], Body::empty()).await;
+    assert!(one.text().contains("no checker is at work"), "{}", one.text());
+    for path in ["/api/v1/endpoints?origin=all", "/api/v1/transitions"] {
+        let told = send(&client, "GET", path, &Value::Null).await.json();
+        let told = told.get("endpoints").or(told.get("transitions")).expect("a list")[0].clone();
+        assert_eq!((&told["state"], &told["observed"]), (&json!("Unknown"), &json!(false)), "{path}");
+    }
+    // One check, and all is as it was.
+    checked(&fresh.store, &stored, &[true]).await;
+    let told = send(&client, "GET", "/api/v1/endpoints?origin=all", &Value::Null).await.json();
+    assert_eq!(
+        (&told["endpoints"][0]["state"], &told["endpoints"][0]["observed"]),
+        (&json!("Up"), &json!(true))
+    );
 }
 
 async fn an_incident_is_told_from_its_beginning_to_its_end(fresh: Fresh) {

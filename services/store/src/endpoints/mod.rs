@@ -2,6 +2,7 @@
 
 mod alerts;
 mod heartbeats;
+mod observed;
 mod probe;
 mod spec;
 
@@ -60,7 +61,7 @@ pub enum State {
     Up,
     /// Its last check was bad.
     Down,
-    /// It has not been checked yet.
+    /// It has not been checked yet, or not for too long.
     Unknown,
     /// It is not to be checked.
     Suspended,

@@ -87,12 +87,13 @@ async fn page(api: &Api, parts: &http::request::Parts, params: &mut Params) -> R
         .skip(usize::try_from(skip).unwrap_or(usize::MAX))
         .take(usize::try_from(limit).unwrap_or_default())
         .collect();
-    let mut uptimes = api.store.uptimes(now_ms()).await?;
+    let now = now_ms();
+    let mut uptimes = api.store.uptimes(now).await?;
     let mut endpoints = Vec::with_capacity(shown.len());
     for endpoint in shown {
         let body = serde_json::to_value(EndpointBody::new(&endpoint, trusted));
         let uptime = uptimes.remove(&endpoint.id).unwrap_or_default();
-        let state = serde_json::to_value(v1::EndpointView::new(endpoint, uptime));
+        let state = serde_json::to_value(v1::EndpointView::new(endpoint, uptime, now));
         let (Ok(Value::Object(mut body)), Ok(Value::Object(state))) = (body, state) else { continue };
         body.extend(state);
         endpoints.push(body);

@@ -56,14 +56,15 @@ struct List {
 
 /// The endpoints with their uptimes.
 pub(crate) async fn views(api: &Api, origin: Option<&str>) -> Result<Vec<EndpointView>, ApiError> {
+    let now = now_ms();
     let endpoints = api.store.endpoints().await.map_err(|e| store_error(&e))?;
-    let mut uptimes = api.store.uptimes(now_ms()).await.map_err(|e| store_error(&e))?;
+    let mut uptimes = api.store.uptimes(now).await.map_err(|e| store_error(&e))?;
     Ok(endpoints
         .into_iter()
         .filter(|endpoint| origin.is_none_or(|origin| endpoint.origin.as_str() == origin))
         .map(|endpoint| {
             let uptime = uptimes.remove(&endpoint.id).unwrap_or_default();
-            EndpointView::new(endpoint, uptime)
+            EndpointView::new(endpoint, uptime, now)
         })
         .collect())
 }

@@ -83,10 +83,11 @@ pub(crate) async fn after(
             () = tokio::time::sleep(left.min(LOOK)) => {}
         }
     };
+    let now = now_ms();
     let mut transitions = Vec::with_capacity(changed.len());
     for endpoint in changed {
-        let uptime = api.store.uptime(endpoint.project, endpoint.id, now_ms()).await;
-        transitions.push(EndpointView::new(endpoint, uptime.map_err(|e| store_error(&e))?));
+        let uptime = api.store.uptime(endpoint.project, endpoint.id, now).await;
+        transitions.push(EndpointView::new(endpoint, uptime.map_err(|e| store_error(&e))?, now));
     }
     Ok(Json(json!({ "transitions": transitions, "cursor": after.to_string() })))
 }

@@ -21,6 +21,8 @@ pub(crate) struct EndpointView {
     pub since: String,
     #[serde(skip)]
     pub since_ms: i64,
+    /// Whether checks come; its state is `Unknown` otherwise.
+    pub observed: bool,
     pub last_check: Option<CheckView>,
     pub uptime: UptimeView,
     /// The certificate that the last check was shown.
@@ -60,8 +62,11 @@ pub(crate) struct UptimeView {
 }
 
 impl EndpointView {
-    pub fn new(endpoint: Endpoint, uptime: Uptime) -> Self {
+    /// The endpoint as it is to be told at `now`.
+    pub fn new(endpoint: Endpoint, uptime: Uptime, now: i64) -> Self {
+        let endpoint = endpoint.as_observed(now);
         Self {
+            observed: endpoint.unobserved_since(now).is_none(),
             id: endpoint.id,
             uid: endpoint.uid,
             namespace: endpoint.namespace,

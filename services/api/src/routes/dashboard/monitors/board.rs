@@ -7,13 +7,13 @@ use std::{
 };
 
 use tokio::sync::Mutex;
-use watchkeeper_store::{Endpoint, Result, Store};
+use watchkeeper_store::{Endpoint, Result, Store, now_ms};
 
-/// How long what was read counts although the times of last checks have moved on. A change of a
+/// How long what was read counts although the times of last checks, and with them what is observed, have moved on. A change of a
 /// state or of an endpoint is seen at once.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The endpoints, and where each stands.
+/// The endpoints, and where each stands: `Unknown` where nobody has looked for too long.
 #[derive(Debug)]
 pub(crate) struct Board {
     pub endpoints: Vec<Endpoint>,
@@ -52,6 +52,8 @@ impl Boards {
 
 impl Board {
     fn new(endpoints: Vec<Endpoint>, seen: (i64, i64)) -> Self {
+        let now = now_ms();
+        let endpoints: Vec<_> = endpoints.into_iter().map(|endpoint| endpoint.as_observed(now)).collect();
         let places = || endpoints.iter().enumerate();
         Self {
             by_uid: places().map(|(place, endpoint)| (endpoint.uid.clone(), place)).collect(),

@@ -204,7 +204,9 @@ pub(in crate::routes::dashboard) async fn page(
         state: status.state.as_str(),
         since: spoken(now - status.since),
         moment: rfc3339(status.since),
-        error: last.filter(|check| !check.ok || check.degraded).and_then(|check| check.message.clone()),
+        error: list::unobserved(endpoint, now).or_else(|| {
+            last.filter(|check| !check.ok || check.degraded).and_then(|check| check.message.clone())
+        }),
         facts: facts(endpoint, now),
         uptimes,
         periods: PERIODS

@@ -324,6 +324,9 @@ impl Row {
         let status = &endpoint.status;
         let first = usize::try_from(history::DAYS).unwrap_or_default() - DAYS;
         let check = status.last_check.as_ref();
+        let failed = check
+            .filter(|_| !matches!(status.state, Up::Up | Up::Suspended))
+            .and_then(|check| check.message.clone());
         Self {
             href: format!("/monitors/{}", endpoint.id),
             name: endpoint.spec.display_name.clone(),
@@ -332,10 +335,7 @@ impl Row {
             state: status.state.as_str(),
             since: spoken(history.now - status.since),
             moment: rfc3339(status.since),
-            error: check
-                .filter(|_| !matches!(status.state, Up::Up | Up::Suspended))
-                .and_then(|check| check.message.clone())
-                .unwrap_or_default(),
+            error: unobserved(endpoint, history.now).or(failed).unwrap_or_default(),
             bars: Bars::new(shares, "30 days", |day| day_name(history.start(first + day))),
             uptime: whole.uptime().map_or_else(|| format::NOTHING.into(), bars::precise),
             unobserved: bars::unobserved(&whole),
@@ -353,6 +353,15 @@ pub(super) fn micros(us: i64) -> f64 {
 /// A day's name, UTC.
 pub(in crate::routes::dashboard) fn day_name(ms: i64) -> String {
     format::moment(ms, &jiff::tz::TimeZone::UTC, "%-d %b")
+}
+
+/// Why the state of an endpoint is not known although somebody should be looking.
+pub(super) fn unobserved(endpoint: &Endpoint, now: i64) -> Option<String> {
+    endpoint.unobserved_since(now)?;
+    Some(match &endpoint.status.last_check {
+        Some(check) => format!("no check has come for {}: no checker is at work", spoken(now - check.at)),
+        None => "no check has come yet: no checker is at work".into(),
+    })
 }
 
 /// What is asked, without what could be a secret: credentials and the query of a URL.
