@@ -166,6 +166,7 @@ async fn an_earlier_release_that_probes_is_waited_for(fresh: Fresh) {
 async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
     let store = open(&fresh).await;
     let ids = [endpoint(&store, "a").await, endpoint(&store, "b").await];
+    let endpoints = store.endpoints().await.expect("endpoints");
     let term = join_all(&store, "first").await;
     // Across midnight, with gaps and with outages, in batches of both.
     let start = (now_ms() / DAY_MS - 1) * DAY_MS - 40 * INTERVAL;
@@ -182,6 +183,13 @@ async fn sealing_changes_nothing_that_is_read(fresh: Fresh) {
                 let outages = store.outages(PROJECT, id, from, to).await.expect("outages");
                 let whole = store.availability(PROJECT, id, from, to).await.expect("availability");
                 found.push(format!("{oldest:?} {newest:?} {buckets:?} {outages:?} {whole:?}"));
+            }
+            for (from, limit) in [(start, 5), (start + 33 * INTERVAL + 5, 1_000)] {
+                let to = start + 140 * INTERVAL;
+                let of: Vec<_> = endpoints.iter().map(|endpoint| (endpoint, from)).collect();
+                let together = store.newest_checks(&of, to, limit).await.expect("checks");
+                let alone = store.checks_between(PROJECT, id, from, to, limit, true).await.expect("checks");
+                assert_eq!(together[&id], alone);
             }
             let all = store.availability_of_all(start, start + 140 * INTERVAL).await.expect("all");
             found.push(format!("{:?}", all[&id]));

@@ -7,6 +7,7 @@
 mod availability;
 mod latency;
 mod message;
+mod newest;
 mod pack;
 mod read;
 mod record;

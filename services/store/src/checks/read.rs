@@ -351,15 +351,15 @@ async fn is_there(
 }
 
 /// A segment without its checks.
-struct Sealed {
-    first_due: i64,
+pub(super) struct Sealed {
+    pub(super) first_due: i64,
     first_at: i64,
     last_at: i64,
     sum: Tally,
 }
 
 /// The segments of an endpoint that may touch a range or hold on into it, oldest first.
-async fn sealed(
+pub(super) async fn sealed(
     transaction: &mut Transaction<'static, Any>,
     project: ProjectId,
     endpoint: i64,
@@ -385,7 +385,7 @@ async fn sealed(
         .collect()
 }
 
-async fn read(
+pub(super) async fn read(
     transaction: &mut Transaction<'static, Any>,
     project: ProjectId,
     endpoint: i64,
@@ -401,7 +401,7 @@ async fn read(
 }
 
 /// Checks that are not sealed yet, of one endpoint or all, in the order of their instants.
-async fn unsealed(
+pub(super) async fn unsealed(
     transaction: &mut Transaction<'static, Any>,
     endpoint: Option<i64>,
     from: i64,

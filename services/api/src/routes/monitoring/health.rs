@@ -82,10 +82,10 @@ fn breaker_name(endpoint: &Endpoint) -> String {
 pub(crate) async fn breakers(_: Caller<100>, State(api): State<Api>) -> Result<Json<Value>, Problem> {
     let mut told = Map::new();
     let mut count = [0_usize; 3];
-    for endpoint in active(&api).await? {
-        let circuit = circuit(&api, &endpoint).await?;
+    let endpoints = active(&api).await?;
+    for (endpoint, circuit) in endpoints.iter().zip(circuits(&api, &endpoints).await?) {
         count[circuit.breaker as usize] += 1;
-        let name = breaker_name(&endpoint);
+        let name = breaker_name(endpoint);
         let body = json!({
             "name": name,
             "state": circuit.breaker.name(),
@@ -115,20 +115,34 @@ async fn active(api: &Api) -> Result<Vec<Endpoint>, Problem> {
     Ok(endpoints.into_iter().filter(|endpoint| !endpoint.spec.suspended).collect())
 }
 
-async fn circuit(api: &Api, endpoint: &Endpoint) -> Result<Circuit, Problem> {
+/// The breakers of endpoints, in their order. Of most their state says all; the checks of the others are
+/// read together.
+async fn circuits(api: &Api, endpoints: &[Endpoint]) -> Result<Vec<Circuit>, Problem> {
     let now = now_ms();
-    let mut from = endpoint.breaker_reset_at;
-    if endpoint.status.state == EndpointState::Up {
-        // What has been up for so long has been closed for almost as long: failures before say nothing.
-        let steady = i64::try_from(endpoint.spec.interval.as_millis()).unwrap_or(i64::MAX).saturating_mul(3);
-        if now.saturating_sub(endpoint.status.since) > steady {
-            from = from.max(endpoint.status.since);
-        }
+    let open: Vec<_> =
+        endpoints.iter().filter_map(|endpoint| Some((endpoint, failures_from(endpoint, now)?))).collect();
+    let mut checks = api.store.newest_checks(&open, now + 1, Breaker::LOOK).await?;
+    let circuit = |endpoint: &Endpoint| {
+        let checks = checks.remove(&endpoint.id).unwrap_or_default();
+        Circuit::after(checks.iter().rev(), now)
+    };
+    Ok(endpoints.iter().map(circuit).collect())
+}
+
+/// From when failures may count for an endpoint's breaker; `None` where there are none for certain.
+fn failures_from(endpoint: &Endpoint, now: i64) -> Option<i64> {
+    let status = &endpoint.status;
+    let interval = i64::try_from(endpoint.spec.interval.as_millis()).unwrap_or(i64::MAX);
+    let steady =
+        status.state == EndpointState::Up && now.saturating_sub(status.since) > interval.saturating_mul(3);
+    if !steady {
+        return Some(endpoint.breaker_reset_at);
     }
-    let mut checks =
-        api.store.checks_between(endpoint.project, endpoint.id, from, now + 1, Breaker::LOOK, true).await?;
-    checks.reverse();
-    Ok(Circuit::after(checks.iter(), now))
+    // What has been up for so long has been closed for almost as long: failures before say nothing. Where
+    // the first failure is the end of it, there were none since.
+    let flawless = endpoint.spec.alerts.failure_threshold <= 1
+        && status.last_check.as_ref().is_some_and(|check| check.ok);
+    (!flawless).then(|| endpoint.breaker_reset_at.max(status.since))
 }
 
 /// Closes the breaker of one endpoint: failures until now do not count any more.
@@ -306,4 +320,39 @@ fn certificate(
         "endpoint_id": endpoint.id,
         "endpoint_name": endpoint.name,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchkeeper_store::{EndpointSpec, EndpointStatus, HttpProbe, LastCheck, Origin, ProjectId};
+
+    #[test]
+    fn only_breakers_that_may_be_open_are_looked_at() {
+        let probe = Probe::Http(HttpProbe::new("https://a.example/"));
+        let last_check = Some(LastCheck { at: 900_000, ok: true, ..LastCheck::default() });
+        let mut endpoint = Endpoint {
+            id: 1,
+            uid: "u".into(),
+            origin: Origin::Api,
+            project: ProjectId::INSTALLATION,
+            namespace: String::new(),
+            name: "web".into(),
+            generation: 1,
+            spec: EndpointSpec::new("web", probe),
+            revision: 1,
+            transition: 1,
+            status: EndpointStatus { state: EndpointState::Up, since: 500_000, last_check },
+            created_at: 0,
+            updated_at: 0,
+            breaker_reset_at: 7,
+        };
+        // Its interval is a minute.
+        assert_eq!(failures_from(&endpoint, 680_000), Some(7), "it has only just come up");
+        assert_eq!(failures_from(&endpoint, 680_001), None);
+        endpoint.spec.alerts.failure_threshold = 5;
+        assert_eq!(failures_from(&endpoint, 900_000), Some(500_000), "four failures leave it up");
+        endpoint.status.state = EndpointState::Down;
+        assert_eq!(failures_from(&endpoint, 900_000), Some(7));
+    }
 }

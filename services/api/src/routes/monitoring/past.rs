@@ -17,7 +17,9 @@ pub(super) fn error_text(check: &LastCheck, spec: &EndpointSpec) -> Option<Strin
         Some((cause, rest)) if rest.ends_with(" attempts)") => (cause, true),
         _ => (message, false),
     };
-    if let Some(status) = check.status {
+    // The body of an answer may not end in time either.
+    let overdue = || format!("Request timed out after {}s", spec.timeout.as_secs());
+    if let Some(status) = check.status.filter(|_| !cause.starts_with("the answer did not end within ")) {
         let Probe::Http(http) = &spec.probe else { return Some(cause.to_owned()) };
         let expected = expected_status(http);
         // An assertion may have failed where the status was as expected.
@@ -27,14 +29,20 @@ pub(super) fn error_text(check: &LastCheck, spec: &EndpointSpec) -> Option<Strin
             false => format!("Expected status {expected}, got {status}"),
         });
     }
-    let cause = if cause.starts_with("no answer within") || cause.contains("timed out") {
-        format!("Request timed out after {}s", spec.timeout.as_secs())
+    let cause = if is_overdue(cause) || cause.contains("timed out") {
+        overdue()
     } else if cause.starts_with("the URL") || cause.starts_with("more than") || cause.contains("redirect") {
         format!("Client error: {cause}")
     } else {
         format!("Connection error: {cause}")
     };
     Some(if attempts { format!("Failed after retries: {cause}") } else { cause })
+}
+
+/// Whether a probe's time was up, whatever it waited for: `no connection within 5s`.
+fn is_overdue(cause: &str) -> bool {
+    let time = cause.rsplit_once(" within ").map(|(_, time)| time);
+    time.is_some_and(|time| time.starts_with(|it: char| it.is_ascii_digit()) && !time.contains(' '))
 }
 
 /// Seconds until the answer's head, to the millisecond; `None` without an answer.
@@ -121,17 +129,22 @@ pub(super) struct Incident {
 /// Different errors told of one incident.
 const ERRORS: usize = 20;
 
-/// The incidents of a span, the first first.
-#[derive(Debug, Default)]
+/// The incidents of a span that last long enough from the first to the last failure, the first first.
+#[derive(Debug)]
 pub(super) struct Incidents {
+    least_ms: i64,
     found: Vec<Incident>,
     under_way: bool,
 }
 
 impl Incidents {
+    pub fn lasting(minutes: i64) -> Self {
+        Self { least_ms: minutes.saturating_mul(60_000), found: Vec::new(), under_way: false }
+    }
+
     pub fn take(&mut self, check: &LastCheck, spec: &EndpointSpec) {
         if check.ok {
-            self.under_way = false;
+            self.end();
             return;
         }
         if !std::mem::replace(&mut self.under_way, true) {
@@ -145,21 +158,30 @@ impl Incidents {
         }
     }
 
-    /// Those of at least so many minutes from the first to the last failure.
-    pub fn json(&self, least_minutes: i64) -> Vec<Value> {
+    /// Ends the incident under way, and forgets it if it was too short: a month may have very many.
+    fn end(&mut self) {
+        let short = |it: &mut Incident| it.end - it.start < self.least_ms;
+        if std::mem::take(&mut self.under_way) {
+            self.found.pop_if(short);
+        }
+    }
+
+    pub fn json(mut self) -> Vec<Value> {
+        self.end();
         #[allow(clippy::cast_precision_loss)] // milliseconds of a month
         let minutes = |incident: &Incident| rounded((incident.end - incident.start) as f64 / 60_000.0, 1e2);
-        let told = self.found.iter().filter(|it| it.end - it.start >= least_minutes.saturating_mul(60_000));
-        told.map(|incident| {
-            json!({
-                "start": rfc3339(incident.start),
-                "end": rfc3339(incident.end),
-                "duration_minutes": minutes(incident),
-                "failure_count": incident.failures,
-                "errors": incident.errors,
+        self.found
+            .iter()
+            .map(|incident| {
+                json!({
+                    "start": rfc3339(incident.start),
+                    "end": rfc3339(incident.end),
+                    "duration_minutes": minutes(incident),
+                    "failure_count": incident.failures,
+                    "errors": incident.errors,
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 }
 
@@ -254,7 +276,17 @@ mod tests {
         for (status, message, told) in [
             (Some(200), "status 200, expected 204", "Expected status 204, got 200"),
             (Some(204), "[BODY] has no `ok`", "[BODY] has no `ok`"),
+            (None, "the name was not resolved within 10s", "Request timed out after 10s"),
+            (None, "no connection within 10s", "Request timed out after 10s"),
+            (None, "no TLS handshake within 10s", "Request timed out after 10s"),
             (None, "no answer within 10s", "Request timed out after 10s"),
+            (Some(204), "the answer did not end within 10s", "Request timed out after 10s"),
+            (
+                None,
+                "no connection within 1.5s (after 3 attempts)",
+                "Failed after retries: Request timed out after 10s",
+            ),
+            (None, "nothing is within reach", "Connection error: nothing is within reach"),
             (None, "connection refused", "Connection error: connection refused"),
             (
                 None,
@@ -270,18 +302,23 @@ mod tests {
 
     #[test]
     fn a_run_of_failures_is_one_incident_and_a_success_ends_it() {
-        let mut incidents = Incidents::default();
-        let minutes = [(0, false), (1, false), (2, false), (3, true), (4, false), (9, false)];
-        for (minute, ok) in minutes {
-            incidents.take(&check(minute * 60_000, ok, Some(500), None), &spec());
-        }
-        let told = incidents.json(1);
+        let minutes =
+            [(0, false), (1, false), (2, false), (3, true), (4, false), (9, false), (10, true), (11, false)];
+        let lasting = |least| {
+            let mut incidents = Incidents::lasting(least);
+            for (minute, ok) in minutes {
+                incidents.take(&check(minute * 60_000, ok, Some(500), None), &spec());
+            }
+            incidents
+        };
+        assert_eq!(lasting(3).found.len(), 2, "what ended too short is not kept, what may go on is");
+        let told = lasting(1).json();
         let figures = |it: &Value| (it["duration_minutes"].as_f64(), it["failure_count"].as_i64());
         assert_eq!(
             told.iter().map(figures).collect::<Vec<_>>(),
             [(Some(2.0), Some(3)), (Some(5.0), Some(2))]
         );
-        assert_eq!(incidents.json(3).len(), 1);
+        assert_eq!(lasting(3).json().len(), 1);
     }
 
     #[test]

@@ -200,10 +200,10 @@ pub(crate) async fn incidents(
     params.done()?;
     let endpoint = find(&api, id).await?;
     let now = now_ms();
-    let mut incidents = Incidents::default();
+    let mut incidents = Incidents::lasting(least);
     let spec = &endpoint.spec;
     each_check(&api, &endpoint, now - period.length(), now + 1, |check| incidents.take(check, spec)).await?;
-    let incidents = incidents.json(least);
+    let incidents = incidents.json();
     let mut answer = head(&endpoint);
     answer.insert("period".into(), period.name().into());
     answer.insert("total_incidents".into(), incidents.len().into());
