@@ -1,4 +1,4 @@
-//! `GET /probe?target=&module=` as blackbox_exporter answers it: one probe, made
+//! `GET /probe?target=&module=&hostname=` as blackbox_exporter answers it: one probe, made
 //! now, as metrics.
 
 use std::collections::HashMap;
@@ -89,12 +89,16 @@ fn timeout(headers: &HeaderMap) -> Duration {
 
 fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Option<Probe> {
     let connect = ConnectOptions::default();
+    // Whom the target is asked for, where that is not what it is reached by.
+    let hostname = query.get("hostname").filter(|name| !name.is_empty());
+    let options =
+        || TlsOptions { server_name: hostname.map(|name| without_port(name)), ..TlsOptions::default() };
     let tcp = |conversation, tls: bool| {
         Probe::Tcp(TcpProbe {
             address: target.into(),
             conversation,
             starttls: None,
-            tls: tls.then(TlsOptions::default),
+            tls: tls.then(options),
             connect,
         })
     };
@@ -104,7 +108,7 @@ fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Opti
             address: target.into(),
             service: query.get("service").cloned().unwrap_or_default(),
             metadata: Vec::new(),
-            tls: tls.then(TlsOptions::default),
+            tls: tls.then(options),
             connect,
         })
     };
@@ -125,6 +129,8 @@ fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Opti
         "http_2xx" | "http_post_2xx" => {
             let url = if target.contains("://") { target.to_owned() } else { format!("http://{target}") };
             let mut probe = HttpProbe::new(url);
+            probe.headers.extend(hostname.map(|name| ("Host".to_owned(), name.clone())));
+            probe.tls = options();
             if module == "http_post_2xx" {
                 probe.method = "POST".into();
             }
@@ -134,7 +140,7 @@ fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Opti
         "tls_connect" => Probe::Tls(TlsProbe {
             address: target.into(),
             starttls: None,
-            options: TlsOptions::default(),
+            options: options(),
             names: Vec::new(),
             valid_for: Duration::ZERO,
             connect,
@@ -151,11 +157,18 @@ fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Opti
             headers: Vec::new(),
             send: None,
             expect: None,
-            tls: TlsOptions::default(),
+            tls: options(),
             connect,
         }),
         _ => return None,
     })
+}
+
+/// The name of a `host:port`.
+fn without_port(host: &str) -> String {
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+    let ported = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':');
+    if ported { name } else { host }.to_owned()
 }
 
 #[cfg(test)]
@@ -210,6 +223,21 @@ mod tests {
             ask(loopback(), "target=SELF&module=tcp_connect", &["[BODY] == regex((?m)^probe_success 1$)"])
                 .await;
         assert_eq!(told, None);
+    }
+
+    #[test]
+    fn a_hostname_is_asked_for_in_place_of_the_target() {
+        let query = HashMap::from([("hostname".to_owned(), "shop.example:8443".to_owned())]);
+        let of = |module| probe_of(module, "https://10.0.0.1/", &query).expect("a module");
+        let Probe::Http(http) = of("http_2xx") else { panic!("not HTTP") };
+        assert_eq!(http.headers, [("Host".to_owned(), "shop.example:8443".to_owned())]);
+        assert_eq!(http.tls.server_name.as_deref(), Some("shop.example"));
+        let Probe::Tls(tls) = of("tls_connect") else { panic!("not TLS") };
+        assert_eq!(tls.options.server_name.as_deref(), Some("shop.example"));
+        let plain = probe_of("http_2xx", "https://10.0.0.1/", &HashMap::new());
+        let Some(Probe::Http(plain)) = plain else { panic!("not HTTP") };
+        assert!(plain.headers.is_empty() && plain.tls.server_name.is_none());
+        assert_eq!(without_port("::1"), "::1");
     }
 
     #[tokio::test]

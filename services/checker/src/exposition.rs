@@ -1,9 +1,11 @@
 //! What the last check of each endpoint says to Prometheus, under the names that
 //! blackbox_exporter gives it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use watchkeeper_store::{Endpoint, Origin, Probe};
@@ -11,8 +13,8 @@ use watchkeeper_store::{Endpoint, Origin, Probe};
 use crate::probe::seen::Stage;
 use crate::result::Outcome;
 
-/// Endpoints with series of their own; more would make a scrape too heavy.
-pub(crate) const MAX_EXPOSED: usize = 1_000;
+/// Endpoints of a replica with series of their own, unless it is told otherwise.
+pub(crate) const EXPOSED: usize = 1_000;
 
 /// Longest value of a label, characters: certificates may name whole novels.
 const MAX_LABEL: usize = 256;
@@ -47,6 +49,8 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
     tell("probe_dns_lookup_time_seconds", "Time that the resolution of the name took.", lookup);
     if let Some(ip) = seen.ip {
         tell("probe_ip_protocol", "IP version that was used, 4 or 6.", if ip.is_ipv4() { 4.0 } else { 6.0 });
+        let hash = f64::from(hash_of(ip));
+        tell("probe_ip_addr_hash", "Number that another address most likely does not have.", hash);
     }
     if http {
         let status = f64::from(outcome.status.unwrap_or(0));
@@ -64,6 +68,11 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
             "Bytes of the body that were read.",
             count(seen.body_bytes),
         );
+        let modified = seen.headers.get(http::header::LAST_MODIFIED);
+        if let Some(modified) = modified.and_then(|value| unix_seconds(value.to_str().ok()?)) {
+            let help = "When the answer says that it was last modified, Unix seconds.";
+            tell("probe_http_last_modified_timestamp_seconds", help, modified);
+        }
         let version = match seen.http_version {
             Some(http::Version::HTTP_10) => 1.0,
             Some(http::Version::HTTP_11) => 1.1,
@@ -101,8 +110,9 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
         tell("probe_grpc_status_code", "gRPC status of the answer.", f64::from(status));
     }
     if matches!(probe, Probe::Icmp(_)) {
-        let rtt = seen.time(Stage::Processing).as_secs_f64();
-        samples.extend([("resolve", lookup), ("rtt", rtt)].map(|(phase, value)| Sample {
+        let time = |stage| seen.time(stage).as_secs_f64();
+        let phases = [("resolve", lookup), ("setup", time(Stage::Connect)), ("rtt", time(Stage::Processing))];
+        samples.extend(phases.map(|(phase, value)| Sample {
             name: "probe_icmp_duration_seconds",
             help: "Duration of the last check's phases.",
             labels: vec![("phase", phase.to_owned())],
@@ -140,11 +150,29 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
                 ("subject", chain.subject.clone()),
                 ("issuer", chain.issuer.clone()),
                 ("subjectalternative", chain.names.join(",")),
+                ("fingerprint_sha256", chain.fingerprint.clone()),
+                ("serialnumber", chain.serial.clone()),
             ],
             value: 1.0,
         });
     }
     samples
+}
+
+/// FNV-1a of an address's bytes.
+fn hash_of(ip: IpAddr) -> u32 {
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    match ip {
+        IpAddr::V4(ip) => ip.octets().iter().fold(0x811c_9dc5, step),
+        IpAddr::V6(ip) => ip.octets().iter().fold(0x811c_9dc5, step),
+    }
+}
+
+/// A time as HTTP writes it.
+fn unix_seconds(text: &str) -> Option<f64> {
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    Some(time.as_second() as f64)
 }
 
 /// Whether a message tells of an assertion by pattern that did not hold.
@@ -201,38 +229,87 @@ fn pair(name: &str, value: &str) -> LabelPair {
 }
 
 /// The last samples of each endpoint; clones share them.
-#[derive(Clone, Default)]
-pub(crate) struct Exposition(Arc<Mutex<HashMap<i64, Exposed>>>);
+#[derive(Clone)]
+pub(crate) struct Exposition {
+    /// Endpoints with series of their own at most; more would make a scrape too heavy.
+    pub most: usize,
+    left_out: IntGauge,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    exposed: HashMap<i64, Exposed>,
+    /// Endpoints that should have series, and for which there was no room.
+    left_out: HashSet<i64>,
+}
 
 struct Exposed {
     labels: Vec<(String, String)>,
+    /// Whether alerts of an objective go by its series.
+    objective: bool,
     samples: Vec<Sample>,
 }
 
 impl Exposition {
-    /// Takes a check's samples over, if its endpoint gets series: the first
-    /// thousand do. Monitors that strangers posted do not; their names are
-    /// URLs, which are theirs and may hold secrets.
+    /// Nothing yet; `left_out` will say how many endpoints have no series for want of room.
+    pub fn new(left_out: IntGauge) -> Self {
+        Self { most: EXPOSED, left_out, shared: Arc::default() }
+    }
+
+    /// Takes a check's samples over, if its endpoint gets series: those with an objective
+    /// first, and then whoever comes first. Monitors that strangers posted do not; their
+    /// names are URLs, which are theirs and may hold secrets.
     pub fn observe(&self, endpoint: &Endpoint, outcome: &Outcome) {
         if endpoint.origin == Origin::Monitor {
             return;
         }
         let samples = samples(&endpoint.spec.probe, outcome);
-        let mut exposed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = exposed.get_mut(&endpoint.id) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.exposed.get_mut(&endpoint.id) {
             known.samples = samples;
             return;
         }
+        let objective = endpoint.spec.slo.is_some();
         let labels = labels(endpoint);
-        // One series, one endpoint: of two with the same labels the first has it.
-        if exposed.len() < MAX_EXPOSED && exposed.values().all(|other| other.labels != labels) {
-            exposed.insert(endpoint.id, Exposed { labels, samples });
+        if shared.has_room(self.most, objective, &labels) {
+            shared.left_out.remove(&endpoint.id);
+            shared.exposed.insert(endpoint.id, Exposed { labels, objective, samples });
+        } else {
+            shared.left_out.insert(endpoint.id);
         }
+        self.count(&shared);
     }
 
     /// Takes an endpoint's own series away, as when it is gone or changed.
     pub fn forget(&self, id: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.exposed.remove(&id);
+        shared.left_out.remove(&id);
+        self.count(&shared);
+    }
+
+    fn count(&self, shared: &Shared) {
+        self.left_out.set(i64::try_from(shared.left_out.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Shared {
+    /// Whether an endpoint that has no series can have some; one with an objective takes the place of
+    /// one without.
+    fn has_room(&mut self, most: usize, objective: bool, labels: &[(String, String)]) -> bool {
+        let full = self.exposed.len() >= most;
+        // One series, one endpoint: of two with the same labels the first has it.
+        if (full && !objective) || self.exposed.values().any(|other| other.labels == labels) {
+            return false;
+        }
+        if full {
+            let newest = self.exposed.iter().filter(|(_, other)| !other.objective).map(|(id, _)| *id).max();
+            let Some(id) = newest else { return false };
+            self.exposed.remove(&id);
+            self.left_out.insert(id);
+        }
+        true
     }
 }
 
@@ -257,7 +334,55 @@ impl Collector for Exposition {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let exposed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        families(exposed.values().map(|exposed| (exposed.labels.as_slice(), exposed.samples.as_slice())))
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        families(
+            shared.exposed.values().map(|exposed| (exposed.labels.as_slice(), exposed.samples.as_slice())),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use watchkeeper_store::{ConnectOptions, HttpProbe, IcmpProbe};
+
+    use super::*;
+    use crate::probe::seen::Seen;
+
+    fn value(samples: &[Sample], name: &str) -> Option<f64> {
+        samples.iter().find(|sample| sample.name == name).map(|sample| sample.value)
+    }
+
+    #[test]
+    fn an_answer_tells_its_address_and_when_it_was_modified() {
+        let mut seen = Box::new(Seen::default());
+        seen.ip = "127.0.0.1".parse().ok();
+        let modified = HeaderValue::from_static("Wed, 21 Oct 2015 07:28:00 GMT");
+        seen.headers.insert(http::header::LAST_MODIFIED, modified);
+        let probe = Probe::Http(HttpProbe::new("http://a.example/"));
+        let mut outcome = Outcome { seen, ..Outcome::default() };
+        let found = samples(&probe, &outcome);
+        // FNV-1a, 32 bits, of 7f 00 00 01.
+        assert_eq!(value(&found, "probe_ip_addr_hash"), Some(f64::from(0xdaaf_40ed_u32)));
+        assert_eq!(value(&found, "probe_http_last_modified_timestamp_seconds"), Some(1_445_412_480.0));
+        outcome.seen.headers.insert(http::header::LAST_MODIFIED, HeaderValue::from_static("long ago"));
+        assert_eq!(value(&samples(&probe, &outcome), "probe_http_last_modified_timestamp_seconds"), None);
+    }
+
+    #[test]
+    fn a_ping_has_three_phases() {
+        let probe = Probe::Icmp(IcmpProbe {
+            host: "a.example".into(),
+            count: 1,
+            payload_bytes: 28,
+            connect: ConnectOptions::default(),
+        });
+        let found = samples(&probe, &Outcome::default());
+        let phases: Vec<_> = found
+            .iter()
+            .filter(|sample| sample.name == "probe_icmp_duration_seconds")
+            .map(|sample| sample.labels[0].1.as_str())
+            .collect();
+        assert_eq!(phases, ["resolve", "setup", "rtt"]);
     }
 }

@@ -69,6 +69,8 @@ pub struct CheckerOptions {
     /// Time between this replica's heartbeats. Others take over within two of
     /// them when it dies; all replicas should have the same.
     pub heartbeat: Duration,
+    /// Endpoints of this replica that have `probe_…` series of their own at most.
+    pub series: usize,
 }
 
 impl CheckerOptions {
@@ -79,6 +81,7 @@ impl CheckerOptions {
             concurrency: 256,
             poll: Duration::from_secs(2),
             heartbeat: Duration::from_secs(5),
+            series: exposition::EXPOSED,
         }
     }
 }
@@ -134,7 +137,7 @@ pub enum CheckerError {
 /// When it cannot start.
 pub async fn run<B: Backend>(deps: CheckerDeps<B>, shutdown: CancellationToken) -> Result<(), CheckerError> {
     let CheckerDeps { probers, backend, registry, options, changes } = deps;
-    let metrics = Metrics::new(&registry)?;
+    let metrics = Metrics::new(&registry)?.exposing(options.series);
 
     let (results, recorder) = Recorder::start(backend.clone(), metrics.clone());
     let (say, tenures) = watch::channel(None);

@@ -25,6 +25,11 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let left_out = IntGauge::new(
+            "watchkeeper_checker_endpoints_without_series",
+            "Endpoints of this replica that have no probe_... series, because there are too many or another has their labels.",
+        )?;
+        registry.register(Box::new(left_out.clone()))?;
         let metrics = Self {
             checks: IntCounterVec::new(
                 Opts::new("watchkeeper_checker_checks_total", "Checks made, by result."),
@@ -62,7 +67,7 @@ impl Metrics {
                 "watchkeeper_checker_refused_results_total",
                 "Results that were not stored because another replica owns their endpoint by now.",
             )?,
-            exposition: Exposition::default(),
+            exposition: Exposition::new(left_out),
         };
         registry.register(Box::new(metrics.checks.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
@@ -79,6 +84,12 @@ impl Metrics {
             metrics.checks.with_label_values(&[result]);
         }
         Ok(metrics)
+    }
+
+    /// The same, with series of their own for so many endpoints.
+    pub fn exposing(mut self, most: usize) -> Self {
+        self.exposition.most = most;
+        self
     }
 
     /// Counts a check that started `lag` after it was due.
@@ -106,10 +117,9 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
-    use watchkeeper_store::Origin;
+    use watchkeeper_store::{Origin, Slo};
 
     use super::*;
-    use crate::exposition::MAX_EXPOSED;
     use crate::testing::endpoint;
 
     fn outcome(status: u16) -> Outcome {
@@ -142,14 +152,35 @@ mod tests {
     }
 
     #[test]
-    fn at_most_a_thousand_endpoints_have_series() {
+    fn so_many_endpoints_have_series_those_with_an_objective_first_and_the_others_are_counted() {
         let registry = Registry::new();
-        let metrics = Metrics::new(&registry).expect("metrics");
-        for id in 0..1_200 {
-            metrics.observe(&endpoint(id, "http://example.test/"), &outcome(200), Duration::ZERO);
-        }
-        let count = exposition(&registry).lines().filter(|l| l.starts_with("probe_success{")).count();
-        assert_eq!(count, MAX_EXPOSED);
+        let metrics = Metrics::new(&registry).expect("metrics").exposing(3);
+        let check = |id: i64, objective: bool| {
+            let mut endpoint = endpoint(id, "http://example.test/");
+            let slo = Slo { target: 0.99, window: Duration::from_secs(86_400) };
+            endpoint.spec.slo = objective.then_some(slo);
+            metrics.observe(&endpoint, &outcome(200), Duration::ZERO);
+        };
+        let shown = || {
+            let text = exposition(&registry);
+            let left = text
+                .lines()
+                .find_map(|line| line.strip_prefix("watchkeeper_checker_endpoints_without_series "));
+            let shown = |id: &i64| text.contains(&format!("probe_success{{endpoint=\"endpoint-{id}\""));
+            ((0..10).filter(shown).collect::<Vec<_>>(), left.map(str::to_owned))
+        };
+        (0..5).for_each(|id| check(id, false));
+        assert_eq!(shown(), (vec![0, 1, 2], Some("2".into())));
+        check(7, true);
+        check(8, true);
+        assert_eq!(shown(), (vec![0, 7, 8], Some("4".into())), "objectives take places of those without");
+        check(9, true);
+        check(6, true);
+        assert_eq!(shown(), (vec![7, 8, 9], Some("6".into())), "and not of each other");
+        metrics.forget(7);
+        metrics.forget(0);
+        check(1, false);
+        assert_eq!(shown(), (vec![1, 8, 9], Some("4".into())), "room is given to whoever is checked next");
     }
 
     #[test]

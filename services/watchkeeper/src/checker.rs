@@ -50,6 +50,7 @@ pub fn deps(
     let options = CheckerOptions {
         concurrency: args.probe_concurrency.unwrap_or(usual.concurrency),
         heartbeat: args.checker_heartbeat,
+        series: args.probe_series.unwrap_or(usual.series),
         ..usual
     };
     CheckerDeps {

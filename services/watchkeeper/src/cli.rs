@@ -459,6 +459,10 @@ pub struct ProbeArgs {
     /// Probes under way at once [default: 256, or what --monitoring-config says]
     #[arg(long, env = "WATCHKEEPER_PROBE_CONCURRENCY", value_name = "N")]
     pub probe_concurrency: Option<usize>,
+    /// Endpoints of one checker with probe_... series on /metrics at most, those with an objective first
+    /// [default: 1000]
+    #[arg(long, env = "WATCHKEEPER_PROBE_SERIES", value_name = "N")]
+    pub probe_series: Option<usize>,
     /// Time between the heartbeats of checkers that share endpoints; one that is gone is replaced within two
     #[arg(long, env = "WATCHKEEPER_CHECKER_HEARTBEAT", default_value = "5s", value_parser = heartbeat, value_name = "TIME")]
     pub checker_heartbeat: Duration,

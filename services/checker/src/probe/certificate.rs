@@ -21,23 +21,30 @@ pub(crate) struct Chain {
     pub issuer: String,
     /// Names that it is valid for.
     pub names: Vec<String>,
+    /// SHA-256 of the server's own certificate, and its serial number; hexadecimal.
+    pub fingerprint: String,
+    pub serial: String,
 }
 
 impl Chain {
     /// Reads a chain; `None` when none of its certificates can be read.
     pub fn read(certificates: &[CertificateDer<'_>]) -> Option<Self> {
-        let parsed: Vec<X509Certificate<'_>> = certificates
+        let parsed: Vec<(&CertificateDer<'_>, X509Certificate<'_>)> = certificates
             .iter()
-            .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate))
+            .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| (der, certificate)))
             .collect();
-        let own = parsed.first()?;
+        let (der, own) = parsed.first()?;
         let expires = |c: &X509Certificate<'_>| c.validity().not_after.timestamp().saturating_mul(1_000);
+        let serial = own.raw_serial();
+        let serial = &serial[serial.iter().take_while(|byte| **byte == 0).count()..];
         Some(Self {
             expires_at: expires(own),
-            earliest: parsed.iter().map(expires).min()?,
+            earliest: parsed.iter().map(|(_, certificate)| expires(certificate)).min()?,
             subject: own.subject().to_string(),
             issuer: own.issuer().to_string(),
             names: names(own),
+            fingerprint: hex(&Sha256::digest(der)).to_lowercase(),
+            serial: hex(serial).to_lowercase(),
         })
     }
 }
@@ -107,7 +114,11 @@ mod tests {
         let told = read(signed.cert.der()).expect("readable");
         assert_eq!(told.names, names);
         assert_eq!(told.subject, told.issuer);
-        assert_eq!((told.version, told.fingerprint_sha256.map(|text| text.len())), (Some(3), Some(64)));
+        assert_eq!((told.version, told.fingerprint_sha256.as_ref().map(String::len)), (Some(3), Some(64)));
         assert!(told.not_before < told.not_after);
+        let chain = Chain::read(std::slice::from_ref(signed.cert.der())).expect("a chain");
+        assert_eq!(Some(chain.fingerprint.to_uppercase()), told.fingerprint_sha256);
+        let serial = told.serial_number.expect("a number").to_lowercase();
+        assert_eq!(chain.serial, serial.trim_start_matches("00"));
     }
 }
