@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use watchkeeper_e2e::stores::Store;
-use watchkeeper_testkit::wait;
+use watchkeeper_testkit::{
+    sink::{SmtpOptions, SmtpSink},
+    wait,
+};
 
 use crate::harness::{PATIENCE, Seen, Server, World, telling};
 
 on_both_stores! {
     an_endpoint_that_goes_down_is_told_once
+    a_mail_is_sent_once_for_each_transition
     the_first_check_of_all_may_be_the_one_that_tells
     a_recovery_is_told_unless_nobody_wants_it
     within_the_cooldown_trouble_is_told_once
@@ -56,6 +60,34 @@ async fn an_endpoint_that_goes_down_is_told_once(store: Store) {
     let told = down(&seen);
     assert_eq!(told[0]["down"], "shop");
     assert!(told[0]["error"].as_str().unwrap().contains("503"), "{told:?}");
+}
+
+async fn a_mail_is_sent_once_for_each_transition(store: Store) {
+    let (target, sink) = (Server::start(200).await, SmtpSink::start(SmtpOptions::default()).unwrap());
+    let email = json!({
+        "enabled": true, "smtp_host": "127.0.0.1", "smtp_port": sink.address().port(), "smtp_use_tls": false,
+        "from_addr": "monitor@a.example", "to_addrs": ["ops@a.example"], "subject_template": "Down: {endpoint_name}",
+    });
+    let config = json!({ "notifications": { "enabled": true, "cooldown_seconds": 0, "email": email } });
+    let world = World::start(store, &config.to_string()).await;
+    let id = world.create("shop", target.url(), json!({})).await;
+    world.newest(id, true).await;
+    for (status, mails) in [(503, 1), (200, 2)] {
+        target.say(&[status]);
+        world.newest(id, status == 200).await;
+        let told = async || Ok((sink.taken().len() >= mails).then_some(()));
+        wait::until_async("a mail", PATIENCE, told).await.unwrap();
+    }
+    // Each check was followed by others that found the same.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mails = sink.taken();
+    assert_eq!(mails.len(), 2, "{mails:?}");
+    for mail in &mails {
+        assert_eq!((mail.from.as_str(), &*mail.to), ("monitor@a.example", &["ops@a.example".to_owned()][..]));
+    }
+    let subjects = [0, 1].map(|number| mails[number].header("Subject").unwrap());
+    assert_eq!(subjects[0], "Down: shop");
+    assert_ne!(subjects[1], subjects[0], "the recovery has words of its own");
 }
 
 async fn the_first_check_of_all_may_be_the_one_that_tells(store: Store) {

@@ -96,3 +96,83 @@ fn telegram(telegram: &Telegram) -> Value {
         "parseMode": telegram.parse_mode,
     } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitoring::config::Config;
+
+    /// The channels of a file with these `notifications`, by kind.
+    fn channels(notifications: &Value) -> Vec<Channel> {
+        let text = json!({ "notifications": notifications }).to_string();
+        let read = Config::read(&text, |_| Ok(())).expect("a file");
+        of(&read.config.notifications).expect("channels")
+    }
+
+    fn email(more: &Value) -> Value {
+        let mut email = json!({ "enabled": true, "to_addrs": ["ops@a.example"], "smtp_user": "monitor@a.example",
+                                "smtp_password": "s3cret" });
+        email.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let channels = channels(&json!({ "email": email }));
+        assert_eq!(channels.len(), 1);
+        assert_eq!(channels[0].kind, "email");
+        channels[0].config["email"].clone()
+    }
+
+    #[test]
+    fn mail_is_encrypted_as_its_port_wants_it() {
+        for (port, tls, encryption) in [
+            (587, true, "StartTls"),
+            (25, true, "StartTls"),
+            (465, true, "Tls"),
+            (465, false, "None"),
+            (25, false, "None"),
+        ] {
+            let config = email(&json!({ "smtp_port": port, "smtp_use_tls": tls }));
+            assert_eq!((&config["port"], &config["encryption"]), (&json!(port), &json!(encryption)));
+        }
+    }
+
+    #[test]
+    fn mail_comes_from_its_address_or_else_from_its_user() {
+        let from = |more: Value| email(&more)["from"].as_str().expect("from").to_owned();
+        assert_eq!(from(json!({})), "\"API Monitor\" <monitor@a.example>");
+        assert_eq!(
+            from(json!({ "from_addr": "a@b.example", "from_name": "The \"Shop\"\\" })),
+            "\"The Shop\" <a@b.example>"
+        );
+    }
+
+    #[test]
+    fn every_channel_is_one_of_every_endpoint_and_tells_recoveries_in_upstreams_words() {
+        let told = json!({
+            "cooldown_seconds": 7,
+            "email": { "enabled": true, "to_addrs": ["ops@a.example"], "from_addr": "monitor@a.example" },
+            "webhook": { "enabled": true, "url": "https://hooks.example/x", "retry_count": 4, "retry_delay": 0.5 },
+            "telegram": { "enabled": true, "bot_token": "1:x", "chat_id": 5 },
+        });
+        let found = channels(&told);
+        let kinds: Vec<_> = found.iter().map(|channel| channel.kind.as_str()).collect();
+        assert_eq!(kinds, ["email", "webhook", "telegram"]);
+        for (channel, recovery) in found.iter().zip([RECOVERY_TEXT, RECOVERY_PAYLOAD, RECOVERY_TEXT]) {
+            assert!(channel.default && channel.send_recovery, "{}", channel.name);
+            assert_eq!((channel.cooldown, channel.group_wait), (Duration::from_secs(7), Duration::ZERO));
+            assert_eq!(channel.config[&channel.kind]["recoveryTemplate"], recovery);
+        }
+        assert_eq!(found[0].config["email"]["recoverySubjectTemplate"], RECOVERY_SUBJECT);
+        let webhook = |channel: &Channel| (channel.attempts, channel.pause);
+        assert_eq!(webhook(&found[1]), (Some(4), Some(Duration::from_millis(500))));
+        assert_eq!(webhook(&found[0]), (None, None));
+        let mut quiet = told.clone();
+        quiet["send_recovery"] = false.into();
+        assert!(channels(&quiet).iter().all(|channel| !channel.send_recovery));
+        quiet["enabled"] = false.into();
+        assert!(channels(&quiet).is_empty());
+        assert!(
+            channels(
+                &json!({ "webhook": { "enabled": true, "url": "https://a.example/", "retry_count": 0 } })
+            )
+            .is_empty()
+        );
+    }
+}
