@@ -125,7 +125,8 @@ impl Analytics {
         } else {
             Default::default()
         };
-        let plan = Plan::new(question, facts, &self.cache, project)?;
+        let (question, cache) = (question.clone(), Arc::clone(&self.cache));
+        let plan = aside(move || Plan::new(&question, facts, &cache, project)).await?;
         let answer =
             engine::answer(&self.store, &self.cache, metrics.cloned(), project, plan, self.limits).await;
         if let Some(metrics) = metrics {
@@ -133,6 +134,13 @@ impl Analytics {
         }
         answer
     }
+}
+
+/// Does what takes a while, as compiling expressions does, off the executor.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AskError> + Send + 'static,
+) -> Result<T, AskError> {
+    tokio::task::spawn_blocking(work).await.map_err(|lost| StoreError::Damaged(lost.to_string()))?
 }
 
 /// A table that nobody can read.

@@ -7,6 +7,7 @@ use watchkeeper_store::{Hit, ProjectId, Store};
 
 use crate::{
     AskError, Condition,
+    ask::aside,
     calendar::Calendar,
     row::{self, Matcher},
 };
@@ -43,7 +44,8 @@ pub async fn select<T: Send + 'static>(
     let mut late = false;
     selection.condition.visit_dimensions(&mut |dimension| late |= dimension.is_late());
     let facts = if late { store.address_facts(project).await? } else { HashMap::new() };
-    let matcher: Arc<Matcher> = Arc::new(row::matcher(&selection.condition)?);
+    let condition = selection.condition.clone();
+    let matcher: Arc<Matcher> = Arc::new(aside(move || row::matcher(&condition)).await?);
     let (facts, each, selection) = (Arc::new(facts), Arc::new(each), Arc::new(selection.clone()));
     let mut snapshot = store.snapshot(project, selection.from, selection.to).await?;
     for day in snapshot.days().to_vec() {

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use regex::RegexBuilder;
-
-use crate::{AskError, Comparison, Test};
+use crate::{AskError, Comparison, Test, expression::Expression, wildcards::Wildcards};
 
 /// Compares two numbers.
 pub(crate) fn compare(found: f64, comparison: Comparison, wanted: f64) -> bool {
@@ -23,7 +21,7 @@ pub(crate) fn compare(found: f64, comparison: Comparison, wanted: f64) -> bool {
 /// A test of a text that may be unknown.
 pub(crate) type TextTest = Box<dyn Fn(Option<&str>) -> bool + Send + Sync>;
 
-/// Compiles a test.
+/// Compiles a test. That of expressions can take a while: it is not for the executor.
 ///
 /// # Errors
 /// When an expression is malformed or too large.
@@ -50,61 +48,20 @@ pub(crate) fn text_test(test: &Test, ignore_case: bool) -> Result<TextTest, AskE
             })
         }
         Test::Glob(globs) => {
-            let globs =
-                globs.iter().map(|glob| glob_regex(glob, ignore_case)).collect::<Result<Vec<_>, _>>()?;
-            Box::new(move |text| text.is_some_and(|text| globs.iter().any(|glob| glob.is_match(text))))
+            let globs: Vec<_> = globs.iter().map(|glob| Wildcards::glob(glob, ignore_case)).collect();
+            Box::new(move |text| text.is_some_and(|text| globs.iter().any(|glob| glob.fit(text))))
         }
-        Test::Like(pattern) => regexes(&[like(pattern)], ignore_case)?,
-        Test::Matches(expressions) => regexes(expressions, ignore_case)?,
+        Test::Like(pattern) => {
+            let pattern = Wildcards::like(pattern, ignore_case);
+            Box::new(move |text| text.is_some_and(|text| pattern.fit(text)))
+        }
+        Test::Matches(expressions) => {
+            let expressions = expressions.iter().map(|text| {
+                Expression::new(text, ignore_case)
+                    .map_err(|error| AskError::Question(format!("the expression `{text}` is {error}")))
+            });
+            let expressions = expressions.collect::<Result<Vec<_>, _>>()?;
+            Box::new(move |text| text.is_some_and(|text| expressions.iter().any(|one| one.is_match(text))))
+        }
     })
-}
-
-fn glob_regex(text: &str, ignore_case: bool) -> Result<regex::Regex, AskError> {
-    // Only `*` and `?` are special: brackets and braces are ordinary in paths.
-    let mut expression = String::from("^");
-    for character in text.chars() {
-        match character {
-            '*' => expression.push_str(".*"),
-            '?' => expression.push('.'),
-            other => expression.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    expression.push('$');
-    compile(&expression, ignore_case)
-}
-
-/// SQL's `LIKE` as a regular expression.
-fn like(pattern: &str) -> String {
-    let mut expression = String::from("^");
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '%' => expression.push_str(".*"),
-            '_' => expression.push('.'),
-            '\\' => {
-                let escaped = characters.next().unwrap_or('\\');
-                expression.push_str(&regex::escape(escaped.encode_utf8(&mut [0; 4])));
-            }
-            other => expression.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    expression.push('$');
-    expression
-}
-
-fn regexes(expressions: &[String], ignore_case: bool) -> Result<TextTest, AskError> {
-    let compiled = expressions
-        .iter()
-        .map(|expression| compile(expression, ignore_case))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Box::new(move |text| text.is_some_and(|text| compiled.iter().any(|regex| regex.is_match(text)))))
-}
-
-fn compile(expression: &str, ignore_case: bool) -> Result<regex::Regex, AskError> {
-    RegexBuilder::new(expression)
-        .case_insensitive(ignore_case)
-        .dot_matches_new_line(true)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| AskError::Question(format!("the expression `{expression}` cannot be used: {error}")))
 }

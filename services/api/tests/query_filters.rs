@@ -154,3 +154,31 @@ fn a_filter_chooses_the_hits_that_it_means() {
         })
         .expect("the hits that are meant");
 }
+
+#[tokio::test]
+async fn patterns_are_counted_and_expressions_weighed_together_over_a_whole_request() {
+    let fresh = sqlite().await;
+    let client = client(&fresh.store).await;
+    let project = fresh.store.register_key(Uuid::new_v4()).await.expect("register").id.0;
+    let many = |pattern: &str, count: usize| vec![pattern.to_owned(); count];
+    let refused = async |filters: Value| {
+        let (status, answer) = ask(&client, project, &filters).await;
+        assert_eq!(status, 422, "{answer}");
+        answer["field"].as_str().map(str::to_owned).expect("a field")
+    };
+
+    let (globs, expressions) = (json!(["glob", "path", many("*a*", 30)]), many("^/a", 20));
+    let (status, answer) = ask(&client, project, &json!([globs, ["matches_not", "path", expressions]])).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(refused(json!([globs, ["like", "path", many("%a", 21)]])).await, "filters[1][2][20]");
+    assert_eq!(
+        refused(json!([globs, ["not", ["matches", "path", many("a", 21)]]])).await,
+        "filters[1][1][2][20]"
+    );
+
+    // Each of these may be asked for, also twice, and not fifty times.
+    let large = |count| json!(["matches", "path", many(r"\w{20}", count)]);
+    assert_eq!(ask(&client, project, &json!([large(2)])).await.0, 200);
+    let field = refused(json!([large(2), large(48)])).await;
+    assert!(field.starts_with("filters[1][2]["), "{field}");
+}

@@ -41,6 +41,13 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+/// Does what takes a while, as reading filters with expressions does, off the executor.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::internal(&e))?
+}
+
 /// A question without an answer, to a client: its own fault (422), or the store's.
 pub(crate) fn ask_error(error: AskError) -> ApiError {
     match error {

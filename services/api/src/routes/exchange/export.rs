@@ -28,7 +28,7 @@ use crate::{
     auth::{self, Need},
     period::{self, Range},
     routes::{
-        ErrorView,
+        ErrorView, aside,
         payload::Payload,
         query::{
             filter::{self, Budget},
@@ -42,9 +42,8 @@ use crate::{
 /// What a request may have.
 const FIELDS: [&str; 7] = ["project", "format", "date_range", "from", "to", "timezone", "filters"];
 
-/// An export, as asked for.
+/// An export, as asked for, but for the project.
 struct Wanted {
-    project: Option<String>,
     format: Format,
     range: Range,
     zone: TimeZone,
@@ -91,7 +90,7 @@ pub(crate) async fn get(
             _ => text.into(),
         };
     }
-    export(&api, &headers, &body).await
+    export(&api, &headers, body).await
 }
 
 /// Exports a project's hits, asked for in JSON.
@@ -122,23 +121,21 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     let body: Value = serde_json::from_slice(&body)
         .map_err(|error| ApiError::bad_request(format!("The body must be JSON: {error}.")).field("body"))?;
-    export(&api, &headers, &body).await
+    export(&api, &headers, body).await
 }
 
-async fn export(api: &Api, headers: &HeaderMap, body: &Value) -> Result<Response, ApiError> {
-    let wanted = Wanted::read(&Node::root(body).object(&FIELDS)?)?;
-    let project = auth::project(api, headers, wanted.project.as_deref(), Need::Read).await?;
+async fn export(api: &Api, headers: &HeaderMap, body: Value) -> Result<Response, ApiError> {
+    let named = Node::root(&body).object(&FIELDS)?.get("project");
+    let named = named.map(|node| node.text()).transpose()?;
+    let project = auth::project(api, headers, named, Need::Read).await?;
+    let wanted = aside(move || Wanted::read(&Node::root(&body).object(&FIELDS)?)).await?;
     // From now, and not from when there is room.
     let first = api.store.first_hit(project.id).await.map_err(|e| store_error(&e))?;
     let period = wanted.range.at(now_ms(), &wanted.zone, first).map_err(|error| {
         ApiError::new(http::StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).field("date_range")
     })?;
-    let selection = Selection {
-        from: period.from,
-        to: period.to,
-        zone: period.zone.clone(),
-        condition: wanted.condition.clone(),
-    };
+    let selection =
+        Selection { from: period.from, to: period.to, zone: period.zone, condition: wanted.condition };
     stream(api, &project, wanted.format, selection).await
 }
 
@@ -223,7 +220,6 @@ impl Wanted {
             .get("filters")
             .map_or(Ok(Condition::default()), |node| filter::filters(&node, &mut Budget::default()))?;
         Ok(Self {
-            project: text("project")?,
             format: format.text()?.parse().map_err(|error| {
                 let error: watchkeeper_store::exchange::UnknownFormat = error;
                 format.fail(format!("{error}."))

@@ -69,7 +69,8 @@ pub(super) enum DateRange {
 /// `[operator, dimension, values, {"case_sensitive": false}]`, `["and", [filters]]`,
 /// `["or", [filters]]` or `["not", filter]`. Operators are is, is_not, contains, contains_not,
 /// matches, matches_not, like, like_not, glob, glob_not on dimensions, and <, <=, >, >= on status,
-/// duration (ms), request_bytes and response_bytes.
+/// duration (ms), request_bytes and response_bytes. A request may have 50 values of matches, like and
+/// glob together.
 #[derive(ToSchema)]
 #[schema(value_type = Vec<Value>, example = json!(["is", "status_class", ["5xx"]]))]
 pub(super) struct Filter(Vec<Value>);

@@ -1,8 +1,7 @@
 //! Filters: `[operator, dimension, values, {"case_sensitive"}]`, and `and`, `or`, `not` of them.
 
-use regex::Regex;
 use serde_json::Value;
-use watchkeeper_analytics::{Comparison, Condition, Dimension, Field, Test};
+use watchkeeper_analytics::{Comparison, Condition, Dimension, Expression, Field, Test};
 use watchkeeper_runtime::error::ApiError;
 
 use super::node::Node;
@@ -22,8 +21,11 @@ const VALUE: usize = 2_048;
 /// Longest pattern, bytes.
 const PATTERN: usize = 512;
 
-/// Memory that one compiled expression may take, bytes.
-const EXPRESSION: usize = 1 << 20;
+/// Patterns in one request: values of `matches`, `like` and `glob`, which cost more than others.
+const PATTERNS: usize = 50;
+
+/// Memory that the compiled expressions of one request may take together, bytes.
+const EXPRESSIONS: usize = 8 << 20;
 
 /// Every operator.
 const OPERATORS: &str = "is, is_not, contains, contains_not, matches, matches_not, like, like_not, glob, \
@@ -34,15 +36,18 @@ const OPERATORS: &str = "is, is_not, contains, contains_not, matches, matches_no
 pub(crate) struct Budget {
     tests: usize,
     values: usize,
+    patterns: usize,
+    expressions: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { tests: TESTS, values: VALUES }
+        Self { tests: TESTS, values: VALUES, patterns: PATTERNS, expressions: EXPRESSIONS }
     }
 }
 
 /// Reads a list of filters, all of which must hold. A single filter may stand for a list of one.
+/// Expressions are compiled, to see that they can be: not for the executor.
 pub(crate) fn filters(node: &Node<'_>, budget: &mut Budget) -> Result<Condition, ApiError> {
     let items = node.items(TESTS)?;
     if items.first().is_some_and(|first| first.value().is_string()) {
@@ -135,7 +140,7 @@ fn test(
         }
         ("is" | "contains" | "matches" | "like" | "glob", text) => {
             let dimension = dimension(what, text)?;
-            let test = text_test(positive, dimension, &values)?;
+            let test = text_test(positive, dimension, &values, ignore_case, budget)?;
             match test {
                 Tested::One(test) => Condition::Text { dimension, test, ignore_case },
                 Tested::Any(tests) => Condition::Any(
@@ -161,49 +166,67 @@ enum Tested {
     Any(Vec<Test>),
 }
 
-fn text_test(operator: &str, dimension: Dimension, values: &[Node<'_>]) -> Result<Tested, ApiError> {
-    let texts = |limit: usize| -> Result<Vec<String>, ApiError> {
-        let each = values.iter().map(|value| {
-            let text = plain(value)?.ok_or_else(|| value.fail("null can only be tested with `is`."))?;
-            if text.len() > limit {
-                return Err(value.fail(format!("May have {limit} bytes.")));
-            }
-            Ok(text)
-        });
-        each.collect()
-    };
+fn text_test(
+    operator: &str,
+    dimension: Dimension,
+    values: &[Node<'_>],
+    ignore_case: bool,
+    budget: &mut Budget,
+) -> Result<Tested, ApiError> {
     Ok(Tested::One(match operator {
         "is" => {
             let values = values.iter().map(|value| exact(value, dimension)).collect::<Result<_, _>>()?;
             Test::Is(values)
         }
-        "contains" => Test::Contains(texts(VALUE)?),
-        "glob" => Test::Glob(texts(PATTERN)?),
+        "contains" => Test::Contains(texts(values, VALUE)?),
+        "glob" => Test::Glob(patterns(values, budget)?),
         "like" => {
-            let mut patterns = texts(PATTERN)?;
+            let mut patterns = patterns(values, budget)?;
             match patterns.pop() {
                 Some(pattern) if patterns.is_empty() => Test::Like(pattern),
                 last => return Ok(Tested::Any(patterns.into_iter().chain(last).map(Test::Like).collect())),
             }
         }
         _ => {
-            let patterns = texts(PATTERN)?;
+            let patterns = patterns(values, budget)?;
             for (pattern, value) in patterns.iter().zip(values) {
-                expression(pattern).map_err(|error| value.fail(error))?;
+                budget.expression(pattern, ignore_case).map_err(|why| value.fail(why))?;
             }
             Test::Matches(patterns)
         }
     }))
 }
 
-/// Whether an expression compiles within its bound; the evaluator compiles it again for itself.
-fn expression(pattern: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(pattern).size_limit(EXPRESSION).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            "The expression is too large; use smaller repetitions, or several expressions.".to_owned()
+fn texts(values: &[Node<'_>], limit: usize) -> Result<Vec<String>, ApiError> {
+    let each = values.iter().map(|value| {
+        let text = plain(value)?.ok_or_else(|| value.fail("null can only be tested with `is`."))?;
+        if text.len() > limit {
+            return Err(value.fail(format!("May have {limit} bytes.")));
         }
-        other => format!("Not a regular expression: {other}"),
-    })
+        Ok(text)
+    });
+    each.collect()
+}
+
+fn patterns(values: &[Node<'_>], budget: &mut Budget) -> Result<Vec<String>, ApiError> {
+    if let Some(one_too_many) = values.get(budget.patterns) {
+        let message = format!("A request may have {PATTERNS} values of matches, like and glob together.");
+        return Err(one_too_many.fail(message));
+    }
+    budget.patterns -= values.len();
+    texts(values, PATTERN)
+}
+
+impl Budget {
+    /// Whether an expression compiles within what is left; the evaluator compiles it again for itself.
+    fn expression(&mut self, pattern: &str, ignore_case: bool) -> Result<(), String> {
+        let expression = Expression::new(pattern, ignore_case).map_err(|error| format!("It is {error}."))?;
+        let left = self.expressions.checked_sub(expression.bytes());
+        self.expressions = left.ok_or(
+            "The expressions of this request are too large together; use smaller repetitions, or fewer of them.",
+        )?;
+        Ok(())
+    }
 }
 
 /// A value to be equal to, checked against what the dimension can be at all.

@@ -19,7 +19,7 @@ use watchkeeper_analytics::{Answer, Condition, Dimension, Panel, Question, Test,
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::{Project, now_ms};
 
-use super::{ErrorView, ask_error, payload::Payload, store_error};
+use super::{ErrorView, aside, ask_error, payload::Payload, store_error};
 use crate::{
     Api,
     auth::{self, Need},
@@ -71,7 +71,7 @@ pub(crate) async fn query(
         .map_err(|error| ApiError::bad_request(format!("The body must be JSON: {error}.")).field("body"))?;
     let project = request::project(&body)?;
     let project = auth::project(&api, &headers, project.as_deref(), Need::Read).await?;
-    let wanted = Wanted::read(&body)?;
+    let wanted = aside(move || Wanted::read(&body)).await?;
     // Whoever goes away while waiting or being answered drops this future, and with it the work.
     let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
     Ok(Json(answer(&api, &project, &wanted).await?))
