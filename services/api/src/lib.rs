@@ -5,6 +5,8 @@ mod auth;
 pub mod channel_spec;
 mod countries;
 pub mod endpoint_spec;
+mod limits;
+mod peer;
 mod period;
 mod routes;
 mod session;

@@ -404,11 +404,18 @@ async fn a_session_begins_by_the_token_and_ends(fresh: Fresh) {
         AuthConfig { admin_token: watchkeeper_runtime::secret::Secret::new("another"), ..options().auth };
     let rotated = client_with(&fresh.store, ApiOptions { auth, ..options() }).await;
     assert_eq!(rotated.call("GET", "/", &[("cookie", &cookie)], Body::empty()).await.status, 401);
+    let stranger = [("x-forwarded-for", "192.0.2.66")];
     let mut last = 0;
     for _ in 0..30 {
-        last = sign_in("wrong", "/", &[]).await.status;
+        last = sign_in("wrong", "/", &stranger).await.status;
     }
     assert_eq!(last, 429, "guessing is slow");
+    assert_eq!(sign_in(TOKEN, "/", &stranger).await.status, 429, "also for who guesses right at last");
+    assert_eq!(
+        sign_in(TOKEN, "/", &[("x-forwarded-for", "192.0.2.1")]).await.status,
+        303,
+        "nobody is locked out"
+    );
 }
 
 async fn a_form_from_elsewhere_changes_nothing(fresh: Fresh) {
@@ -509,11 +516,12 @@ async fn a_share_with_a_password_opens_by_it_alone(fresh: Fresh) {
         let asked = get(&format!("{share}{path}"), "").await;
         assert!(asked.status == 401 && asked.text().contains("type=\"password\""), "{path}");
     }
-    let unlock = async |password: &str| {
-        post_form(&project.client, &format!("{share}/unlock"), &[], &[("password", password)]).await
+    let unlock = async |password: &str, from: &str| {
+        let (path, from) = (format!("{share}/unlock"), [("x-forwarded-for", from)]);
+        post_form(&project.client, &path, &from, &[("password", password)]).await
     };
-    assert_eq!(unlock("wrong horse").await.status, 401);
-    let opened = unlock("correct horse").await;
+    assert_eq!(unlock("wrong horse", "192.0.2.1").await.status, 401);
+    let opened = unlock("correct horse", "192.0.2.1").await;
     assert_eq!((opened.status, opened.header("location")), (303, Some(share.as_str())));
     let cookie = opened.header("set-cookie").expect("a cookie").to_owned();
     assert!(cookie.contains(&format!("Path={share}")) && cookie.contains("HttpOnly"));
@@ -523,9 +531,10 @@ async fn a_share_with_a_password_opens_by_it_alone(fresh: Fresh) {
     assert_eq!(get(&share, &format!("{pair}0")).await.status, 401, "a forged cookie");
     let mut last = 0;
     for _ in 0..15 {
-        last = unlock("wrong horse").await.status;
+        last = unlock("wrong horse", "192.0.2.66").await.status;
     }
     assert_eq!(last, 429, "guessing is slow");
+    assert_eq!(unlock("correct horse", "192.0.2.1").await.status, 303, "nobody else is kept out");
 }
 
 async fn annotations_are_made_by_a_key_and_marked_in_the_chart(fresh: Fresh) {

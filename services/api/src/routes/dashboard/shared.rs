@@ -1,18 +1,19 @@
 //! What all pages share: the key of their seals, and the bounds on what strangers may try.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OnceCell, Semaphore};
 use watchkeeper_store::{Result, Store};
 
 use super::monitors::{board::Boards, history::Histories};
+use crate::{limits::Requests, peer::Peer};
 
-/// Attempts to sign in that all strangers together have a minute.
-const SIGN_INS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+/// Attempts to sign in a minute: of one network, and of all together.
+const SIGN_INS: (u32, NonZeroU32) = (20, NonZeroU32::MIN.saturating_add(999));
 
-/// Attempts at one share's password a minute.
-const UNLOCKS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+/// Attempts at one share's password a minute: of one network, and of all together.
+const UNLOCKS: (u32, NonZeroU32) = (10, NonZeroU32::MIN.saturating_add(99));
 
 /// Passwords that are hashed at once; each takes 19 MiB for a moment.
 const HASHES: usize = 2;
@@ -20,11 +21,31 @@ const HASHES: usize = 2;
 /// Live pages that are served at once.
 const WATCHERS: usize = 64;
 
+/// Attempts at secrets: whoever has used theirs up leaves those of the others alone.
+pub(crate) struct Attempts {
+    each: u32,
+    of_each: Requests,
+    of_all: DefaultKeyedRateLimiter<i64>,
+}
+
+impl Attempts {
+    fn new((each, all): (u32, NonZeroU32)) -> Self {
+        Self { each, of_each: Requests::default(), of_all: RateLimiter::keyed(Quota::per_minute(all)) }
+    }
+
+    /// Takes an attempt at one of the secrets; tells whether there was one left.
+    pub fn take(&self, secret: i64, peer: Peer) -> bool {
+        // Their own first: those that are refused to one network cost the others nothing.
+        self.of_each.count(peer.network(), secret.to_string(), self.each, Instant::now()).is_ok()
+            && self.of_all.check_key(&secret).is_ok()
+    }
+}
+
 /// What all pages of a process share.
 pub(crate) struct Shared {
     key: OnceCell<[u8; 32]>,
-    pub sign_ins: DefaultDirectRateLimiter,
-    pub unlocks: DefaultKeyedRateLimiter<i64>,
+    pub sign_ins: Attempts,
+    pub unlocks: Attempts,
     pub hashes: Semaphore,
     pub watchers: Arc<Semaphore>,
     pub board: Boards,
@@ -35,8 +56,8 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             key: OnceCell::new(),
-            sign_ins: RateLimiter::direct(Quota::per_minute(SIGN_INS)),
-            unlocks: RateLimiter::keyed(Quota::per_minute(UNLOCKS)),
+            sign_ins: Attempts::new(SIGN_INS),
+            unlocks: Attempts::new(UNLOCKS),
             hashes: Semaphore::new(HASHES),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             board: Boards::default(),
@@ -52,5 +73,22 @@ impl Shared {
     /// When the store fails.
     pub async fn key(&self, store: &Store) -> Result<[u8; 32]> {
         self.key.get_or_try_init(|| store.installation_key("dashboard")).await.copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_uses_up_their_own_attempts_and_many_strangers_those_of_all() {
+        let attempts = Attempts::new((2, NonZeroU32::MIN.saturating_add(5)));
+        let take = |secret, peer: &str| attempts.take(secret, Peer(peer.parse().expect("address")));
+        let stranger = "2001:db8::1";
+        assert_eq!([0; 9].map(|_| take(1, stranger)).iter().filter(|taken| **taken).count(), 2);
+        assert!(!take(1, "2001:db8::2"), "another address of the same network");
+        assert!(take(1, "192.0.2.1") && take(2, stranger));
+        assert!(take(1, "192.0.2.2") && take(1, "192.0.2.3") && take(1, "192.0.2.4"));
+        assert!(!take(1, "192.0.2.5"), "six in all");
     }
 }

@@ -18,7 +18,7 @@ use super::{
     shell::{PageError, Shell, percent_encoded},
     sign_in::with_cookie,
 };
-use crate::{Api, session};
+use crate::{Api, peer::Peer, session};
 
 /// How long a share stays open in a browser, seconds.
 const OPEN: i64 = 30 * 86_400;
@@ -44,6 +44,7 @@ pub(super) fn ask(link: &str, error: Option<&'static str>) -> Response {
 pub(super) async fn unlock(
     State(api): State<Api>,
     Path(link): Path<String>,
+    peer: Peer,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, PageError> {
@@ -51,7 +52,7 @@ pub(super) async fn unlock(
     let share = api.store.share_by_link(&link).await.map_err(failed)?.ok_or_else(PageError::not_found)?;
     let page = format!("/s/{}", percent_encoded(&link));
     let Reach::Password { hash } = &share.reach else { return Ok(done(&page)) };
-    if api.dashboard.unlocks.check_key(&share.id).is_err() {
+    if !api.dashboard.unlocks.take(share.id, peer) {
         let message = "Too many attempts at this share. Wait a minute.";
         return Err(PageError::new(StatusCode::TOO_MANY_REQUESTS, "Not so fast", message));
     }

@@ -1,16 +1,13 @@
 //! Who may use the monitoring interface, and how often.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Instant,
-};
+use std::time::Instant;
 
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath};
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::{HeaderMap, HeaderName, request::Parts};
-use watchkeeper_runtime::{networks, secret::Secret};
+use watchkeeper_runtime::secret::Secret;
 
 use super::problem::Problem;
-use crate::{Api, auth};
+use crate::{Api, auth, peer::Peer};
 
 /// Who may use the monitoring interface.
 #[derive(Debug, Clone, Default)]
@@ -86,43 +83,8 @@ impl<const PER_MINUTE: u32> Caller<PER_MINUTE> {
         let what = format!("{} {route}", parts.method);
         api.monitoring
             .requests
-            .count(address(parts), what, PER_MINUTE, Instant::now())
+            .count(Peer::of(parts).0, what, PER_MINUTE, Instant::now())
             .map_err(Problem::too_many)?;
         Ok(Self)
-    }
-}
-
-/// Whose request it is: the peer's; behind a proxy that is no part of the public internet, the one
-/// that it names last.
-fn address(parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip().to_canonical());
-    if networks::is_public(peer) {
-        return peer;
-    }
-    let named = parts.headers.get_all("x-forwarded-for").iter().next_back();
-    named.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address_of(peer: &str, forwarded: &[&str]) -> String {
-        let mut request = http::Request::builder();
-        for value in forwarded {
-            request = request.header("x-forwarded-for", *value);
-        }
-        let (mut parts, ()) = request.body(()).expect("request").into_parts();
-        parts.extensions.insert(ConnectInfo::<SocketAddr>(peer.parse().expect("address")));
-        address(&parts).to_string()
-    }
-
-    #[test]
-    fn a_proxy_of_ones_own_is_believed_and_a_stranger_is_not() {
-        assert_eq!(address_of("10.0.0.3:1", &["198.51.100.9, 8.8.8.8"]), "8.8.8.8");
-        assert_eq!(address_of("10.0.0.3:1", &["1.1.1.1", "8.8.4.4"]), "8.8.4.4");
-        assert_eq!(address_of("8.8.8.8:1", &["1.1.1.1"]), "8.8.8.8");
-        assert_eq!(address_of("[::ffff:127.0.0.1]:1", &["junk"]), "127.0.0.1");
     }
 }

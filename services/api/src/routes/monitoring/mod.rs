@@ -6,7 +6,6 @@ mod definition;
 mod endpoints;
 mod fields;
 mod health;
-mod limits;
 mod moment;
 mod past;
 mod problem;
@@ -61,7 +60,7 @@ pub struct Cors {
 /// What the interface remembers while the process lives.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    pub requests: limits::Requests,
+    pub requests: crate::limits::Requests,
 }
 
 /// api-monitoring-system's routes.
