@@ -1,6 +1,6 @@
 //! Answers: a table a panel.
 
-use crate::Value;
+use crate::{Metric, Value};
 
 /// The tables of a question, in the order of its panels.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,11 +16,11 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// Rows before offset and limit.
     pub groups: usize,
-    /// Relative standard error of distinct counts; 0 where they are exact.
+    /// Relative standard error of the distinct counts of these rows at most; 0 where all are exact.
     ///
     /// Beyond a million distinct values a table counts by a sample, the same part of the values for
-    /// every row. This is the error of the row with most of them; one with a hundredth of its count
-    /// has ten times the error, and one that is small enough may read 0.
+    /// every row. This is the error of the row with the fewest of them; one with a hundred times its
+    /// count has a tenth of the error. A row that has any counts at least one.
     pub distinct_error: f64,
     /// Relative error of quantiles at most; 0 where they are exact, which rows of up to 2,048 hits
     /// always are.
@@ -38,6 +38,13 @@ pub struct Row {
 }
 
 impl Table {
+    /// Whether a metric is estimated here, and not counted.
+    pub fn estimates(&self, metric: Metric) -> bool {
+        let distinct =
+            matches!(metric, Metric::Visitors | Metric::Sessions | Metric::Users | Metric::Addresses);
+        distinct && self.distinct_error > 0.0
+    }
+
     /// The single number of a table with one row and one metric, or 0.
     pub fn number(&self) -> f64 {
         self.rows.first().and_then(|row| row.metrics.first().copied().flatten()).unwrap_or_default()

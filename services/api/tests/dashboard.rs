@@ -1,135 +1,30 @@
-//! The dashboard's pages, over the real router and on both stores: their numbers, their filters, who
-//! may see them, and what strangers send.
+//! The pages of a project, over the real router and on both stores: their numbers, their filters, and
+//! what strangers send.
 
 mod common;
+#[path = "common/pages.rs"]
+mod pages;
 
 use axum::body::Body;
-use common::{ADMIN, Answer, Client, Fresh, TOKEN, account, batch, client, client_with, options};
+use common::{ADMIN, Fresh, START, account, batch};
+use pages::{HTML, RANGE, empty_project, hit, known, project, tile};
 use serde_json::{Value, json};
-use uuid::Uuid;
-use watchkeeper_api::{ApiOptions, AuthConfig};
+use watchkeeper_store::Hit;
 
 on_both_stores! {
     each_panel_tells_what_was_logged
     each_filter_keeps_what_it_says
+    what_is_derived_of_hits_is_listed_and_filters
     what_the_settings_hide_is_hidden_until_the_url_shows_it
     a_range_and_a_zone_choose_their_hits
+    a_range_of_decades_or_of_all_times_has_a_chart
     what_cannot_be_understood_is_refused_by_its_name
     a_table_and_its_csv_hold_every_row
     the_requests_that_a_page_is_about_are_a_file
+    the_requests_that_a_page_is_about_are_shown_page_after_page
     what_strangers_send_is_text_and_never_markup_nor_formula
-    only_who_may_look_looks
-    a_session_begins_by_the_token_and_ends
-    a_form_from_elsewhere_changes_nothing
-    a_share_shows_what_it_is_limited_to_until_it_is_revoked
-    a_share_with_a_password_opens_by_it_alone
     annotations_are_made_by_a_key_and_marked_in_the_chart
     the_live_page_shows_the_last_and_follows
-    the_overview_lists_every_project
-}
-
-/// The period that holds the hits of these tests: three days in November 2023, UTC.
-const RANGE: &str = "from=2023-11-13&to=2023-11-15";
-
-const HTML: (&str, &str) = ("accept", "text/html");
-
-/// A hit: seconds after [`START`], method, path, status, milliseconds, and what else differs.
-fn hit(second: i64, method: &str, path: &str, status: i32, ms: i64, more: &Value) -> Value {
-    let mut row = common::row(second, path);
-    row["method"] = method.into();
-    row["status"] = status.into();
-    row["response_time"] = ms.into();
-    for (name, value) in more.as_object().expect("an object") {
-        row[name] = value.clone();
-    }
-    row
-}
-
-/// Ten hits of known numbers: 8 of them good, by 3 users, of 2 hosts.
-fn known() -> Value {
-    let none = json!({});
-    let other = json!({ "user_id": "u2", "ip_address": "5.6.7.8", "hostname": "b.example" });
-    let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36";
-    let bot = json!({ "user_id": "u3", "user_agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)" });
-    json!([
-        hit(0, "GET", "/v1/a", 200, 10, &none),
-        hit(1, "GET", "/v1/a", 200, 20, &none),
-        hit(2, "GET", "/v1/a", 200, 30, &json!({ "referrer": "https://news.example/x" })),
-        hit(3, "GET", "/v2/b?x=1", 200, 40, &json!({ "user_agent": chrome })),
-        hit(4, "GET", "/v2/b?x=2", 200, 50, &other),
-        hit(5, "POST", "/v2/b", 201, 60, &other),
-        hit(6, "GET", "/old", 301, 70, &other),
-        hit(7, "GET", "/nope", 404, 3, &bot),
-        hit(8, "GET", "/v2/b", 500, 4_000, &none),
-        hit(7_200, "GET", "/v1/a", 200, 25, &none),
-    ])
-}
-
-struct Project {
-    client: Client,
-    key: Uuid,
-    base: String,
-}
-
-async fn project(fresh: &Fresh, rows: &Value) -> Project {
-    let client = client(&fresh.store).await;
-    let (key, user) = account(&client).await;
-    client.post("/api/log-request", &batch(key, rows)).await.says(201, "API requests logged successfully.");
-    Project { client, key, base: format!("/p/{user}") }
-}
-
-impl Project {
-    async fn get(&self, path: &str) -> Answer {
-        self.client.call("GET", &format!("{}{path}", self.base), &[HTML], Body::empty()).await
-    }
-
-    /// The CSV of a listing as rows without their head.
-    async fn csv(&self, listing: &str, query: &str) -> Vec<Vec<String>> {
-        let answer = self.get(&format!("/table/{listing}.csv?{RANGE}&{query}")).await;
-        assert_eq!(answer.status, 200, "{listing} {query}: {}", answer.text());
-        assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8"));
-        let rows = answer.text().lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect());
-        rows.collect()
-    }
-
-    /// Hits that a query keeps.
-    async fn hits(&self, query: &str) -> i64 {
-        let rows = self.csv("methods", query).await;
-        rows.iter().map(|row| row[1].parse::<i64>().expect("hits")).sum()
-    }
-
-    /// The value that a form of the settings page must send back.
-    async fn token(&self) -> String {
-        token(&self.get("/settings").await)
-    }
-
-    async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let token = self.token().await;
-        let fields: Vec<_> = fields.iter().copied().chain([("token", token.as_str())]).collect();
-        post_form(&self.client, &format!("{}{path}", self.base), &[], &fields).await
-    }
-}
-
-fn token(page: &Answer) -> String {
-    assert_eq!(page.status, 200, "{}", page.text());
-    let rest = page.text().split("name=\"token\" value=\"").nth(1).expect("a form");
-    rest.split('"').next().expect("a value").to_owned()
-}
-
-async fn post_form(client: &Client, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let label = ("content-type", "application/x-www-form-urlencoded");
-    let headers: Vec<_> = headers.iter().copied().chain([label, HTML]).collect();
-    client.call("POST", path, &headers, body).await
-}
-
-/// The value of a tile.
-fn tile(page: &str, name: &str) -> String {
-    let rest = page
-        .split(&format!("<h2>{name}</h2><p class=\"value\" title=\""))
-        .nth(1)
-        .unwrap_or_else(|| panic!("no {name}"));
-    rest.split('"').next().expect("a value").to_owned()
 }
 
 async fn each_panel_tells_what_was_logged(fresh: Fresh) {
@@ -221,6 +116,69 @@ async fn each_filter_keeps_what_it_says(fresh: Fresh) {
     assert_eq!(tile(page.text(), "Requests"), "4");
 }
 
+async fn what_is_derived_of_hits_is_listed_and_filters(fresh: Fresh) {
+    let project = empty_project(&fresh).await;
+    let id = fresh.store.project_by_key(project.key).await.expect("find").expect("project").id;
+    let derived = |second: i64, [country, os, device, framework, route]: [&str; 5]| {
+        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Hit {
+            ts: START + second * 1_000,
+            method: Some("GET".into()),
+            path: Some("/items/5".into()),
+            route: known(route),
+            status: Some(200),
+            country: known(country),
+            os: known(os),
+            device: known(device),
+            framework: known(framework),
+            ..Hit::default()
+        }
+    };
+    let hits = vec![
+        derived(0, ["DE", "Linux", "Desktop", "Axum", "/items/{id}"]),
+        derived(1, ["DE", "iOS", "Phone", "Axum", "/items/{id}"]),
+        derived(2, ["DE", "Linux", "Desktop", "FastAPI", "/items/{id}"]),
+        derived(3, ["FR", "Linux", "Phone", "FastAPI", ""]),
+        derived(4, ["", "", "", "", ""]),
+    ];
+    fresh.store.append(id, hits).await.expect("append");
+    for (listing, rows) in [
+        ("locations", ["DE 3", "FR 1", " 1"]),
+        ("systems", ["Linux 3", "iOS 1", " 1"]),
+        ("devices", ["Desktop 2", "Phone 2", " 1"]),
+        ("frameworks", ["Axum 2", "FastAPI 2", " 1"]),
+    ] {
+        let mut found: Vec<_> = project.csv(listing, "").await;
+        found.iter_mut().for_each(|row| row.truncate(2));
+        let mut found: Vec<_> = found.into_iter().map(|row| row.join(" ")).collect();
+        let mut rows = rows.map(str::to_owned);
+        found.sort();
+        rows.sort();
+        assert_eq!(found, rows, "{listing}");
+    }
+    for (query, hits) in [
+        ("location=DE", 3),
+        ("country=FR", 1),
+        ("not-location=DE", 2),
+        ("location=", 1),
+        ("os=Linux", 3),
+        ("not-os=Linux", 2),
+        ("device=Phone", 2),
+        ("device=Phone&os=iOS", 1),
+        ("framework=Axum", 2),
+        ("framework=F*", 2),
+        ("route=/items/%7Bid%7D", 3),
+        ("route=/items/*", 5),
+        ("not-route=/items/%7Bid%7D", 2),
+    ] {
+        assert_eq!(project.hits(query).await, hits, "{query}");
+    }
+    let page = project.get(&format!("?{RANGE}&agents=devices&traffic=frameworks")).await;
+    for name in ["Germany", "Desktop", "FastAPI"] {
+        assert!(page.text().contains(name), "{name}");
+    }
+}
+
 async fn what_the_settings_hide_is_hidden_until_the_url_shows_it(fresh: Fresh) {
     let project = project(&fresh, &known()).await;
     let saved = project
@@ -257,6 +215,18 @@ async fn a_range_and_a_zone_choose_their_hits(fresh: Fresh) {
     assert_eq!(of("period=all").await, 10);
     let page = project.get("?period=all").await;
     assert_eq!(tile(page.text(), "Requests"), "10");
+}
+
+async fn a_range_of_decades_or_of_all_times_has_a_chart(fresh: Fresh) {
+    let project = project(&fresh, &known()).await;
+    for range in
+        ["from=1950-01-01&to=2025-12-31", "from=0001-01-01&to=2025-12-31", "from=0001-01-01&to=9998-12-31"]
+    {
+        let page = project.get(&format!("?{range}")).await;
+        assert!(page.text().contains("10 requests, most of them 2023: 10"), "{range}: {}", page.text());
+        let table = project.get(&format!("/table/activity?{range}")).await;
+        assert!(table.text().contains(">2023</a>"), "{range}");
+    }
 }
 
 async fn what_cannot_be_understood_is_refused_by_its_name(fresh: Fresh) {
@@ -310,6 +280,57 @@ async fn the_requests_that_a_page_is_about_are_a_file(fresh: Fresh) {
     assert!(link.expect("a link").contains("path="), "its link keeps the filters");
 }
 
+async fn the_requests_that_a_page_is_about_are_shown_page_after_page(fresh: Fresh) {
+    // Some days, and many requests of one moment.
+    let rows: Vec<Value> = (0..250)
+        .map(|n| {
+            let second = if n < 130 { n * 1_200 } else { 160_000 };
+            hit(second, "GET", &format!("/n{n:03}?t=1"), if n % 2 == 0 { 200 } else { 404 }, 1, &json!({}))
+        })
+        .collect();
+    let project = project(&fresh, &Value::Array(rows)).await;
+    fresh.store.seal_all().await.expect("seal");
+    let more = json!([hit(170_000, "GET", "/n250", 200, 1, &json!({}))]);
+    project.client.post("/api/log-request", &batch(project.key, &more)).await;
+    let range = "from=2023-11-13&to=2023-11-30";
+    let paths = |page: &str| -> Vec<String> {
+        let links =
+            page.split("class=\"key path\"").skip(1).map(|rest| rest.split('>').nth(1).expect("a text"));
+        let numbers = links.map(|text| text[1..5].to_owned());
+        numbers.collect()
+    };
+    let walk = async |query: &str| {
+        let (mut found, mut pages) = (Vec::new(), 0);
+        let mut next = Some(format!("{}/requests?{range}{query}", project.base));
+        while let Some(link) = next {
+            let page = project.client.call("GET", &link, &[HTML], Body::empty()).await;
+            assert_eq!(page.status, 200, "{link}: {}", page.text());
+            found.extend(paths(page.text()));
+            pages += 1;
+            next = page.text().split("rel=\"next\"").next().filter(|it| *it != page.text()).map(|before| {
+                let link = before.rsplit("href=\"").next().and_then(|link| link.split('"').next());
+                link.expect("a link").replace("&#38;", "&").replace("&amp;", "&")
+            });
+        }
+        (found, pages)
+    };
+    let (found, pages) = walk("").await;
+    assert_eq!((found.len(), pages, found[0].as_str()), (251, 3, "n250"));
+    let expected: std::collections::BTreeSet<_> = (0..251).map(|n| format!("n{n:03}")).collect();
+    assert_eq!(found.iter().cloned().collect::<std::collections::BTreeSet<_>>(), expected, "each once");
+    assert!(found[121..].is_sorted_by(|one, other| one > other), "newest first");
+    assert_eq!(walk("&status=404").await.0.len(), 125);
+    assert_eq!(walk("&path=/n25*").await.0, ["n250"]);
+    assert_eq!(walk("&path=/none").await.0, [] as [String; 0]);
+
+    let first = project.get(&format!("/requests?{range}&path=/n0*")).await;
+    assert!(first.text().contains("100 from here on") && first.text().contains("/n000?t=1"));
+    assert!(first.text().contains(&format!("{}/requests.csv?", project.base)));
+    let linked = project.get(&format!("?{range}&path=/n0*")).await;
+    assert!(linked.text().contains("Each request</a>"), "the dashboard leads there");
+    assert_eq!(project.get(&format!("/requests?{range}&before=x")).await.status, 200);
+}
+
 async fn what_strangers_send_is_text_and_never_markup_nor_formula(fresh: Fresh) {
     const HOSTILE: &str = r#""><script>alert('x')</script><img src=x onerror=alert(1)>"#;
     let more = json!({ "user_agent": HOSTILE, "referrer": format!("http://{HOSTILE}"), "user_id": HOSTILE, "hostname": HOSTILE });
@@ -318,7 +339,7 @@ async fn what_strangers_send_is_text_and_never_markup_nor_formula(fresh: Fresh) 
         hit(1, "GET", "=HYPERLINK(1)", 200, 1, &json!({}))
     ]);
     let project = project(&fresh, &rows).await;
-    let paths = ["", "/table/endpoints", "/table/users", "/table/hosts", "/live", "/settings"];
+    let paths = ["", "/table/endpoints", "/table/users", "/table/hosts", "/requests", "/live", "/settings"];
     for path in paths {
         let page = project.get(&format!("{path}?{RANGE}&path=%22%3E%3Cscript%3E&path=/*&path=*=*")).await;
         assert_eq!(page.status, 200, "{path}");
@@ -332,209 +353,6 @@ async fn what_strangers_send_is_text_and_never_markup_nor_formula(fresh: Fresh) 
     assert!(csv.iter().any(|row| row[1] == "'=HYPERLINK(1)"), "{csv:?}");
     let error = project.get("?period=%3Cscript%3Ealert(1)").await;
     assert!(error.status == 400 && !error.text().contains("<script>"));
-}
-
-async fn only_who_may_look_looks(fresh: Fresh) {
-    let project = project(&fresh, &known()).await;
-    fresh.store.put_project("shop", project.key).await.expect("put");
-    let closed = &project.client;
-    for path in ["/", "/p/shop", "/p/1", "/p/nobody", "/p/shop/settings", "/p/shop/live/events"] {
-        let program = closed.get(path).await;
-        assert_eq!(program.status, 401, "{path}");
-        let person = closed.call("GET", path, &[HTML], Body::empty()).await;
-        assert_eq!(person.status, 303, "{path}");
-        assert!(person.header("location").is_some_and(|to| to.starts_with("/login?next=%2F")), "{path}");
-    }
-    assert_eq!(
-        closed.call("GET", &format!("/p/{}", Uuid::new_v4()), &[HTML], Body::empty()).await.status,
-        303
-    );
-    for path in ["/", "/p/shop", "/p/shop/settings"] {
-        let page = closed.call("GET", path, &[ADMIN, HTML], Body::empty()).await;
-        assert_eq!(page.status, 200, "{path}");
-        for (name, value) in [
-            ("referrer-policy", "no-referrer"),
-            ("x-content-type-options", "nosniff"),
-            ("cache-control", "no-store"),
-        ] {
-            assert_eq!(page.header(name), Some(value), "{path}");
-        }
-        assert!(!page.text().contains(&project.key.to_string()));
-    }
-    assert_eq!(closed.call("GET", "/p/nobody", &[ADMIN], Body::empty()).await.status, 404);
-    // What is open on the own machine shows, and changes nothing.
-    let auth = AuthConfig { open_overview: true, ..options().auth };
-    let open = client_with(&fresh.store, ApiOptions { auth, ..options() }).await;
-    assert_eq!(open.get("/p/shop").await.status, 200);
-    assert_eq!(open.get("/p/shop/settings").await.status, 401);
-    let rebound = [("host", "evil.example:8080"), HTML];
-    assert_eq!(open.call("GET", "/p/shop", &rebound, Body::empty()).await.status, 303);
-    let json = open.call("GET", "/", &[("accept", "application/json")], Body::empty()).await;
-    assert_eq!(json.json()["projects"], json!(1));
-}
-
-async fn a_session_begins_by_the_token_and_ends(fresh: Fresh) {
-    let client = client(&fresh.store).await;
-    let sign_in = async |password: &str, next: &str, headers: &[(&str, &str)]| {
-        post_form(&client, "/login", headers, &[("password", password), ("next", next)]).await
-    };
-    assert_eq!(sign_in("wrong", "/", &[]).await.status, 401);
-    assert_eq!(sign_in(TOKEN, "/", &[("sec-fetch-site", "cross-site")]).await.status, 403);
-    assert_eq!(sign_in(TOKEN, "//evil.example", &[]).await.header("location"), Some("/"));
-    let started = sign_in(TOKEN, "/p/shop", &[("x-forwarded-proto", "https")]).await;
-    assert_eq!((started.status, started.header("location")), (303, Some("/p/shop")));
-    let cookie = started.header("set-cookie").expect("a cookie").to_owned();
-    for part in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/"] {
-        assert!(cookie.contains(part), "{cookie}");
-    }
-    let cookie = cookie.split(';').next().expect("a pair").to_owned();
-    let with = async |headers: &[(&str, &str)]| {
-        let headers: Vec<_> = headers.iter().copied().chain([("cookie", cookie.as_str())]).collect();
-        client.call("GET", "/", &headers, Body::empty()).await
-    };
-    assert!(with(&[HTML]).await.text().contains("Sign out"));
-    assert_eq!(with(&[("sec-fetch-site", "cross-site")]).await.status, 401);
-    let ended = post_form(&client, "/logout", &[("cookie", &cookie)], &[]).await;
-    assert_eq!(ended.status, 303);
-    assert_eq!(with(&[]).await.status, 401);
-    // Another token ends every session.
-    let again = sign_in(TOKEN, "/", &[]).await;
-    let cookie = again.header("set-cookie").expect("a cookie").split(';').next().expect("a pair").to_owned();
-    let auth =
-        AuthConfig { admin_token: watchkeeper_runtime::secret::Secret::new("another"), ..options().auth };
-    let rotated = client_with(&fresh.store, ApiOptions { auth, ..options() }).await;
-    assert_eq!(rotated.call("GET", "/", &[("cookie", &cookie)], Body::empty()).await.status, 401);
-    let stranger = [("x-forwarded-for", "192.0.2.66")];
-    let mut last = 0;
-    for _ in 0..30 {
-        last = sign_in("wrong", "/", &stranger).await.status;
-    }
-    assert_eq!(last, 429, "guessing is slow");
-    assert_eq!(sign_in(TOKEN, "/", &stranger).await.status, 429, "also for who guesses right at last");
-    assert_eq!(
-        sign_in(TOKEN, "/", &[("x-forwarded-for", "192.0.2.1")]).await.status,
-        303,
-        "nobody is locked out"
-    );
-}
-
-async fn a_form_from_elsewhere_changes_nothing(fresh: Fresh) {
-    let project = project(&fresh, &known()).await;
-    let path = format!("{}/settings", project.base);
-    let fields = [("hidden", "/old")];
-    assert_eq!(post_form(&project.client, &path, &[], &fields).await.status, 403, "without a token");
-    let token = project.token().await;
-    let with = [("hidden", "/old"), ("token", token.as_str())];
-    assert_eq!(
-        post_form(&project.client, &path, &[("sec-fetch-site", "cross-site")], &with).await.status,
-        403
-    );
-    assert_eq!(post_form(&project.client, &path, &[ADMIN], &with).await.status, 403, "with another's token");
-    let admin = token_of_admin(&project, &path).await;
-    assert_ne!(admin, token);
-    assert_eq!(project.hits("").await, 10);
-    assert_eq!(post_form(&project.client, &path, &[], &with).await.status, 303);
-    assert_eq!(project.hits("").await, 9);
-}
-
-async fn token_of_admin(project: &Project, path: &str) -> String {
-    token(&project.client.call("GET", path, &[ADMIN, HTML], Body::empty()).await)
-}
-
-async fn a_share_shows_what_it_is_limited_to_until_it_is_revoked(fresh: Fresh) {
-    let project = project(&fresh, &known()).await;
-    let wrong = [
-        (vec![("title", ""), ("reach", "secret")], "title"),
-        (vec![("title", "a"), ("reach", "x")], "reach"),
-        (vec![("title", "a"), ("reach", "password"), ("password", "short")], "password"),
-        (vec![("title", "a"), ("reach", "secret"), ("filter", "hour=99")], "filter"),
-        (vec![("title", "–"), ("reach", "public")], "title"),
-    ];
-    for (fields, field) in wrong {
-        let answer = project.form("/shares", &fields).await;
-        assert_eq!(answer.status, 422, "{fields:?}");
-        assert!(answer.text().contains(&format!("<code>{field}</code>")), "{fields:?}");
-    }
-    let made =
-        project.form("/shares", &[("title", "v1 only"), ("reach", "secret"), ("filter", "path=/v1/*")]).await;
-    assert_eq!(made.status, 200);
-    let link = made.text().split("value=\"/s/").nth(1).expect("the link").split('"').next().expect("its end");
-    assert!(link.len() >= 43, "too short to be a secret");
-    let share = format!("/s/{link}");
-    let get = async |path: String| project.client.call("GET", &path, &[HTML], Body::empty()).await;
-    let page = get(format!("{share}?{RANGE}")).await;
-    assert_eq!((page.status, tile(page.text(), "Requests").as_str()), (200, "4"));
-    assert!(!page.text().contains("1.2.3.4") && !page.text().contains("Top users"), "persons are not shown");
-    // Its reader can narrow what is seen and never widen it.
-    let wider = get(format!("{share}?{RANGE}&path=/nope")).await;
-    assert_eq!(tile(wider.text(), "Requests"), "0");
-    for personal in ["userID=u1", "not-ipAddress=1.2.3.4", "query=x*", "path=/v2/b%3Fx=1", "query-strings=1"]
-    {
-        assert_eq!(get(format!("{share}?{RANGE}&{personal}")).await.status, 403, "{personal}");
-    }
-    assert_eq!(get(format!("{share}/table/users?{RANGE}")).await.status, 404);
-    assert_eq!(get(format!("{share}/table/users.csv?{RANGE}")).await.status, 404);
-    let csv = get(format!("{share}/table/endpoints.csv?{RANGE}")).await;
-    assert!(csv.text().contains("/v1/a") && !csv.text().contains("/v2/b"));
-    assert_eq!(get(format!("{share}/settings")).await.status, 404);
-
-    let public = [("title", "Shop API"), ("reach", "public"), ("people", "1")];
-    assert_eq!(project.form("/shares", &public).await.status, 200);
-    assert_eq!(project.form("/shares", &public).await.status, 422, "the name is taken");
-    let page = get(format!("/s/shop-api?{RANGE}")).await;
-    assert!(page.status == 200 && page.text().contains("Top users"));
-    assert!(get("/login".into()).await.text().contains("href=\"/s/shop-api\""));
-
-    let settings = project.get("/settings").await;
-    assert!(!settings.text().contains(link), "a secret is shown once");
-    let revoke: Vec<&str> = settings
-        .text()
-        .split("/shares/")
-        .skip(1)
-        .filter_map(|rest| rest.split("/revoke").next())
-        .filter(|id| id.parse::<i64>().is_ok())
-        .collect();
-    assert_eq!(revoke.len(), 2);
-    for id in revoke {
-        assert_eq!(project.form(&format!("/shares/{id}/revoke"), &[]).await.status, 303);
-    }
-    for path in [share, "/s/shop-api".into(), "/s/nothing".into()] {
-        assert_eq!(get(path).await.status, 404);
-    }
-}
-
-async fn a_share_with_a_password_opens_by_it_alone(fresh: Fresh) {
-    let project = project(&fresh, &known()).await;
-    let fields = [("title", "Guarded"), ("reach", "password"), ("password", "correct horse")];
-    let made = project.form("/shares", &fields).await;
-    let link = made.text().split("value=\"/s/").nth(1).expect("the link").split('"').next().expect("its end");
-    let share = format!("/s/{link}");
-    let get = async |path: &str, cookie: &str| {
-        project.client.call("GET", path, &[HTML, ("cookie", cookie)], Body::empty()).await
-    };
-    for path in ["", "/live", "/live/events", "/table/hosts", "/table/hosts.csv"] {
-        let asked = get(&format!("{share}{path}"), "").await;
-        assert!(asked.status == 401 && asked.text().contains("type=\"password\""), "{path}");
-    }
-    let unlock = async |password: &str, from: &str| {
-        let (path, from) = (format!("{share}/unlock"), [("x-forwarded-for", from)]);
-        post_form(&project.client, &path, &from, &[("password", password)]).await
-    };
-    assert_eq!(unlock("wrong horse", "192.0.2.1").await.status, 401);
-    let opened = unlock("correct horse", "192.0.2.1").await;
-    assert_eq!((opened.status, opened.header("location")), (303, Some(share.as_str())));
-    let cookie = opened.header("set-cookie").expect("a cookie").to_owned();
-    assert!(cookie.contains(&format!("Path={share}")) && cookie.contains("HttpOnly"));
-    let pair = cookie.split(';').next().expect("a pair");
-    let page = get(&format!("{share}?{RANGE}"), pair).await;
-    assert_eq!((page.status, tile(page.text(), "Requests").as_str()), (200, "10"));
-    assert_eq!(get(&share, &format!("{pair}0")).await.status, 401, "a forged cookie");
-    let mut last = 0;
-    for _ in 0..15 {
-        last = unlock("wrong horse", "192.0.2.66").await.status;
-    }
-    assert_eq!(last, 429, "guessing is slow");
-    assert_eq!(unlock("correct horse", "192.0.2.1").await.status, 303, "nobody else is kept out");
 }
 
 async fn annotations_are_made_by_a_key_and_marked_in_the_chart(fresh: Fresh) {
@@ -615,20 +433,4 @@ async fn the_live_page_shows_the_last_and_follows(fresh: Fresh) {
     tokio::time::timeout(std::time::Duration::from_secs(15), read).await.expect("the hits arrive");
     assert!(text.contains("event: hits") && text.contains("/new1") && !text.contains("/unwanted"), "{text}");
     assert!(text.contains("\nid: "), "a browser that comes again says where it was");
-}
-
-async fn the_overview_lists_every_project(fresh: Fresh) {
-    let mut rows = [hit(0, "GET", "/a", 200, 30, &json!({})), hit(0, "GET", "/b", 500, 90, &json!({}))];
-    for row in &mut rows {
-        row["created_at"] = jiff::Timestamp::now().to_string().into();
-    }
-    let project = project(&fresh, &json!(rows)).await;
-    fresh.store.put_project("a/b ?", project.key).await.expect("put");
-    let page = project.client.call("GET", "/", &[ADMIN, HTML], Body::empty()).await;
-    assert!(page.text().contains("href=\"/p/a%2Fb%20%3F\""), "{}", page.text());
-    for cell in ["<td class=\"number\">2</td>", "<td class=\"number\">90 ms</td>"] {
-        assert!(page.text().contains(cell), "{cell}");
-    }
-    let linked = project.client.call("GET", "/p/a%2Fb%20%3F", &[ADMIN, HTML], Body::empty()).await;
-    assert_eq!(tile(linked.text(), "Requests"), "2");
 }

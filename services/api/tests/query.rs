@@ -14,6 +14,7 @@ on_both_stores! {
     time_is_told_on_the_zones_clock_and_empty_buckets_by_labels
     a_comparison_gives_each_row_its_numbers_then
     pages_of_a_table_follow_each_other
+    a_session_ends_by_the_idle_time_that_is_asked_for
     hits_are_asked_for_by_the_admin_the_key_and_the_user_id
     no_one_else_is_told_anything
     every_mistake_is_named_with_its_field
@@ -235,6 +236,20 @@ async fn pages_of_a_table_follow_each_other(fresh: Fresh) {
     assert_eq!(paths, (0..25).map(|n| format!("/{n:02}")).collect::<Vec<_>>());
 }
 
+async fn a_session_ends_by_the_idle_time_that_is_asked_for(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let seen = |time| Hit { visitor: Some(1), ..hit(time, "/", 200) };
+    let times =
+        ["2026-01-05T10:00:00Z", "2026-01-05T10:00:50Z", "2026-01-05T10:29:00Z", "2026-01-05T12:00:00Z"];
+    let project = project(&fresh, times.map(seen).to_vec()).await;
+    for (idle, sessions) in [(json!(null), 2), (json!(60), 3), (json!(50), 4), (json!(86_400), 1)] {
+        let question = json!({ "metrics": ["sessions"], "session_idle": idle });
+        assert_eq!(rows(&ask(&client, project, question).await), json!([[[], [sessions]]]), "{idle}");
+    }
+    let panels = json!({ "session_idle": 60, "panels": [{ "metrics": ["sessions"] }] });
+    assert_eq!(ask(&client, project, panels).await.json()["panels"][0]["results"][0]["metrics"], json!([3]));
+}
+
 fn question(project: Option<&str>) -> String {
     let mut body = json!({ "date_range": "all", "metrics": ["hits"] });
     if let Some(project) = project {
@@ -300,6 +315,9 @@ async fn every_mistake_is_named_with_its_field(fresh: Fresh) {
         (json!({ "date_range": ["2026-02-01", "2026-01-01"] }), "date_range"),
         (json!({ "date_range": null }), "date_range"),
         (json!({ "timezone": "Mars" }), "timezone"),
+        (json!({ "session_idle": 0 }), "session_idle"),
+        (json!({ "session_idle": 86_401 }), "session_idle"),
+        (json!({ "session_idle": "30m" }), "session_idle"),
         (json!({ "colour": "red" }), "colour"),
         (json!({ "filters": [["is"]] }), "filters[0]"),
         (json!({ "filters": [["equals", "path", ["/"]]] }), "filters[0][0]"),

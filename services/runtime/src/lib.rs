@@ -7,6 +7,7 @@ pub mod health;
 pub mod http;
 pub mod idempotency;
 pub mod networks;
+pub mod patience;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;

@@ -384,6 +384,30 @@ impl Store {
         Ok(listed.into_iter().map(|listed| (listed.project, listed.hits)).collect())
     }
 
+    /// The projects that a search finds, those with a name first and by it, the others from the newest
+    /// on: at most `limit` after `offset`, and how many there are. A search is a part of a name, or the
+    /// first eight digits of a user id, which open nothing; an empty one finds all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_projects(&self, search: &str, offset: i64, limit: i64) -> Result<(Vec<Project>, i64)> {
+        let part = search.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+        let like = format!("%{part}%");
+        let found = sqlx::query(include_str!("../sql/projects/find.sql"))
+            .bind(search)
+            .bind(&like)
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(self.db.read())
+            .await?;
+        let all = sqlx::query(include_str!("../sql/projects/count_found.sql"))
+            .bind(search)
+            .bind(&like)
+            .fetch_one(self.db.read())
+            .await?;
+        Ok((found.iter().map(Project::try_from).collect::<Result<_>>()?, all.try_get(0)?))
+    }
+
     /// All projects with what is stored for each, newest first, at most `limit`.
     ///
     /// # Errors

@@ -14,13 +14,15 @@ const PAIRS: usize = 1 << 20;
 /// there are more, only those of values whose hash starts with a zero bit are kept on, then with
 /// two, and so on (adaptive distinct sampling, after Wegman). A group of `n` values then counts
 /// with a relative standard error of `sqrt((2^bits - 1) / n)`: a group that is small beside
-/// `2^bits` can read as none at all, or as `2^bits`.
+/// `2^bits` can read as `2^bits`, or as the one that it has at least.
 #[derive(Debug, Default)]
 pub(crate) struct Distinct {
     bits: Vec<Vec<u64>>,
     words: usize,
     pairs: Option<FxHashSet<u64>>,
     sampled: u32,
+    /// A bit a group: whether it has a value that was not kept.
+    thinned: Vec<u64>,
 }
 
 fn sampled(value: u32, bits: u32) -> bool {
@@ -97,14 +99,28 @@ impl Distinct {
     fn insert(&mut self, group: u32, value: u32) {
         let Some(pairs) = &mut self.pairs else { return };
         if !sampled(value, self.sampled) {
+            note(&mut self.thinned, group);
             return;
         }
         pairs.insert(pair(group, value));
-        while pairs.len() > PAIRS {
+        while self.pairs.as_ref().is_some_and(|pairs| pairs.len() > PAIRS) {
             self.sampled += 1;
-            let bits = self.sampled;
-            pairs.retain(|pair| sampled(halves(*pair).1, bits));
+            self.thin();
         }
+    }
+
+    /// Keeps only pairs that are in the sample.
+    fn thin(&mut self) {
+        let (bits, thinned) = (self.sampled, &mut self.thinned);
+        let Some(pairs) = &mut self.pairs else { return };
+        pairs.retain(|pair| {
+            let (group, value) = halves(*pair);
+            let keep = sampled(value, bits);
+            if !keep {
+                note(thinned, group);
+            }
+            keep
+        });
     }
 
     /// Takes in another set, whose groups are called `groups` here.
@@ -114,10 +130,9 @@ impl Distinct {
                 self.unpack();
             }
             self.sampled = other.sampled;
-            if let Some(pairs) = &mut self.pairs {
-                pairs.retain(|pair| sampled(halves(*pair).1, other.sampled));
-            }
+            self.thin();
         }
+        each_bit(&other.thinned, |group| note(&mut self.thinned, groups[group as usize]));
         for (group, bits) in groups.iter().zip(other.bits) {
             each_bit(&bits, |value| self.add(*group, value));
         }
@@ -127,8 +142,8 @@ impl Distinct {
         }
     }
 
-    /// Adds the counts of all groups to `counts`; returns the bits that the sample was taken by,
-    /// 0 when the counts are exact.
+    /// Adds the counts of all groups to `counts`, so that no group that has a value is without one;
+    /// returns the bits that the sample was taken by, 0 when the counts are exact.
     pub fn count_into(&self, counts: &mut [u64]) -> u32 {
         for (count, bits) in counts.iter_mut().zip(&self.bits) {
             *count += bits.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
@@ -138,6 +153,11 @@ impl Distinct {
                 *count += 1 << self.sampled;
             }
         }
+        each_bit(&self.thinned, |group| {
+            if let Some(count) = counts.get_mut(group as usize) {
+                *count = (*count).max(1);
+            }
+        });
         self.sampled
     }
 
@@ -147,12 +167,24 @@ impl Distinct {
         if let Some(pairs) = &mut self.pairs {
             pairs.clear();
         }
+        self.thinned.clear();
         self.sampled = 0;
     }
 
     pub fn bytes(&self) -> usize {
-        24 * self.bits.len() + 8 * self.words + self.pairs.as_ref().map_or(0, |pairs| 9 * pairs.capacity())
+        24 * self.bits.len()
+            + 8 * (self.words + self.thinned.len())
+            + self.pairs.as_ref().map_or(0, |pairs| 9 * pairs.capacity())
     }
+}
+
+/// Sets the bit of a group.
+fn note(bits: &mut Vec<u64>, group: u32) {
+    let word = group as usize / 64;
+    if bits.len() <= word {
+        bits.resize(word + 1, 0);
+    }
+    bits[word] |= 1 << (group % 64);
 }
 
 fn each_bit(bits: &[u64], mut each: impl FnMut(u32)) {
@@ -167,8 +199,8 @@ fn each_bit(bits: &[u64], mut each: impl FnMut(u32)) {
 
 /// The relative standard error of a count that was taken by a sample of so many bits.
 #[allow(clippy::cast_precision_loss)]
-pub(crate) fn error(bits: u32, count: u64) -> f64 {
-    if bits == 0 { 0.0 } else { (((1_u64 << bits) - 1) as f64 / count.max(1) as f64).sqrt() }
+pub(crate) fn error(bits: u32, count: f64) -> f64 {
+    (((1_u64 << bits) - 1) as f64 / count.max(1.0)).sqrt()
 }
 
 #[cfg(test)]
@@ -210,7 +242,7 @@ mod tests {
                 assert_eq!(counts, [wanted, 10]);
             } else {
                 let off = (counts[0] as f64 / wanted as f64 - 1.0).abs();
-                assert!(off < 5.0 * error(bits, wanted), "{} of {wanted}", counts[0]);
+                assert!(off < 5.0 * error(bits, wanted as f64), "{} of {wanted}", counts[0]);
             }
         }
     }
@@ -226,9 +258,26 @@ mod tests {
         assert!(bits > 0 && set.bytes() < 40 << 20, "{bits} bits, {} bytes", set.bytes());
         for count in counts {
             let off = (count as f64 / 1_000_000.0 - 1.0).abs();
-            assert!(off < 5.0 * error(bits, 1_000_000), "{count}");
+            assert!(off < 5.0 * error(bits, 1e6), "{count}");
         }
         set.clear();
         assert_eq!(self::counts(&set, 4).0, [0; 4]);
+    }
+
+    #[test]
+    fn a_group_with_a_value_is_never_without_one_however_coarse_the_sample() {
+        let (small, large) = (1_000, 0);
+        let mut one = Distinct::default();
+        (1..=small).for_each(|group| one.add(group, group.wrapping_mul(0x9e37_79b1)));
+        (0..8_000_000_u32).for_each(|value| one.add(large, value.wrapping_mul(0x85eb_ca6b)));
+        let mut other = Distinct::default();
+        other.add(0, 7);
+        let groups: Vec<u32> = (0..=small).collect();
+        other.merge(one, &groups);
+        let (counts, bits) = counts(&other, small as usize + 2);
+        assert!(bits > 2, "{bits}");
+        assert!(counts[1..=small as usize].iter().all(|count| *count >= 1));
+        assert_eq!(counts[small as usize + 1], 0, "and one without a value is");
+        assert!(error(bits, 1.0) > 1.0 && error(0, 1.0) == 0.0);
     }
 }

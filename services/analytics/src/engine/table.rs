@@ -89,7 +89,7 @@ pub(crate) fn table(
         let groups: Vec<usize> = wanted.iter().map(|place| candidates[*place]).collect();
         numbers.finish_quantiles(Some(&groups));
     }
-    let rows = wanted
+    let rows: Vec<Row> = wanted
         .into_iter()
         .skip(panel.offset)
         .map(|place| Row {
@@ -106,9 +106,9 @@ pub(crate) fn table(
         })
         .collect();
     Ok(Table {
+        distinct_error: numbers.distinct_error(&panel.metrics, &rows),
         rows,
         groups: count,
-        distinct_error: numbers.distinct_error(),
         quantile_error: numbers.quantiles.as_ref().map_or(0.0, Finished::error),
     })
 }
@@ -213,18 +213,20 @@ impl Numbers {
         }
     }
 
-    /// The largest error of the largest groups' distinct counts.
-    fn distinct_error(&self) -> f64 {
-        let most = |counts: &[u64]| counts.iter().copied().max().unwrap_or_default();
+    /// The largest error of a distinct count among the rows that are shown: that of the smallest.
+    fn distinct_error(&self, metrics: &[Metric], rows: &[Row]) -> f64 {
         let groups = &self.groups;
-        [
-            (groups.visitors.sampled, most(&groups.visitors.counts)),
-            (groups.sessions.sampled, most(&groups.sessions.counts)),
-            (self.sampled[0], most(&self.users)),
-            (self.sampled[1], most(&self.addresses)),
-        ]
-        .into_iter()
-        .map(|(bits, count)| distinct::error(bits, count))
-        .fold(0.0, f64::max)
+        let of = |(place, metric): (usize, &Metric)| {
+            let bits = match metric {
+                Metric::Visitors => groups.visitors.sampled,
+                Metric::Sessions => groups.sessions.sampled,
+                Metric::Users => self.sampled[0],
+                Metric::Addresses => self.sampled[1],
+                _ => return 0.0,
+            };
+            let counts = rows.iter().filter_map(|row| row.metrics[place]).filter(|count| *count > 0.0);
+            distinct::error(bits, counts.fold(f64::INFINITY, f64::min))
+        };
+        metrics.iter().enumerate().map(of).fold(0.0, f64::max)
     }
 }

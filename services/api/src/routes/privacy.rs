@@ -1,22 +1,27 @@
 //! What one person may ask for: their data, and that it be erased.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json, Router,
     extract::{Path, State},
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header::CACHE_CONTROL};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 use watchkeeper_analytics::{Condition, Dimension, Selection, select};
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::{
-    Person,
+    Hit, Person, StoreError,
     exchange::{Format, HitWriter},
 };
 
-use super::{ErrorView, payload::Payload, query::node::Node, store_error};
+use super::{ErrorView, ask_error, payload::Payload, query::node::Node, store_error};
 use crate::{
     Api,
     auth::{self, Need},
@@ -24,6 +29,9 @@ use crate::{
 
 /// Hits of one person that one answer may have; an export with a filter has no such bound.
 const HITS: usize = 100_000;
+
+/// Bytes of them that one answer may have.
+const BYTES: usize = 64 << 20;
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -96,6 +104,7 @@ pub(crate) async fn erase(
         (status = 401, description = "No credential that counts", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
+        (status = 503, description = "The store is away; try again", body = ErrorView),
     ),
     security((), ("admin" = []), ("project_key" = []), ("project_x_api_key" = [])),
 )]
@@ -113,42 +122,71 @@ pub(crate) async fn person(
         Person::Ip(ip) => Condition::is(Dimension::Ip, ip),
     };
     let selection = Selection { from: i64::MIN, to: i64::MAX, zone: jiff::tz::TimeZone::UTC, condition };
-    let hits = select(&api.store, project.id, &selection, Vec::new(), |found, hits| {
-        found.extend_from_slice(hits);
-        found.len() <= HITS
-    })
-    .await
-    .map_err(|error| ApiError::internal(&error))?;
-    if hits.len() > HITS {
-        let message = format!("There are more than {HITS} hits; use /api/v1/export with a filter.");
+    let found = Found::new().map_err(|e| store_error(&e))?;
+    let found = select(&api.store, project.id, &selection, found, Found::add).await.map_err(ask_error)?;
+    let Found { hits, lines, mut ips, failed, .. } = found;
+    if let Some(error) = failed {
+        return Err(store_error(&error));
+    }
+    if hits > HITS || lines.len() > BYTES {
+        let message =
+            format!("There are more than {HITS} hits, or 64 MiB of them; use /api/v1/export with a filter.");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     }
-    let mut ips: Vec<&str> = hits.iter().filter_map(|hit| hit.ip.as_deref()).collect();
-    if let Person::Ip(ip) = &person {
-        ips.push(ip);
+    if let Person::Ip(ip) = person {
+        ips.insert(ip);
     }
-    ips.sort_unstable();
-    ips.dedup();
     let facts = api.store.address_facts(project.id).await.map_err(|e| store_error(&e))?;
     let addresses: Vec<Value> = ips
         .into_iter()
-        .filter_map(|ip| facts.get(ip).map(|facts| (ip, facts)))
+        .filter_map(|ip| facts.get(&ip).map(|facts| (ip, facts)))
         .map(|(ip, facts)| {
             json!({ "ip": ip, "host": facts.host, "city": facts.city, "region": facts.region, "bot": facts.bot })
         })
         .collect();
-    let hits = rows(&hits).map_err(|error| ApiError::internal(&error))?;
-    let body = json!({ "hits": hits, "addresses": addresses });
-    Ok(([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response())
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, told(lines, &json!(addresses))).into_response())
 }
 
-/// Hits under the names of an export.
-fn rows(hits: &[watchkeeper_store::Hit]) -> Result<Vec<Value>, Box<dyn std::error::Error + Send + Sync>> {
-    let mut writer = HitWriter::new(Format::Ndjson)?;
-    let mut lines = writer.write(hits)?;
-    lines.extend(writer.finish()?);
-    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| Ok(serde_json::from_slice(line)?)).collect()
+/// What is found of one person: their hits as lines of JSON, which take less than any other form.
+struct Found {
+    writer: HitWriter,
+    hits: usize,
+    lines: Vec<u8>,
+    ips: BTreeSet<String>,
+    failed: Option<StoreError>,
+}
+
+impl Found {
+    fn new() -> Result<Self, StoreError> {
+        let writer = HitWriter::new(Format::Ndjson)?;
+        Ok(Self { writer, hits: 0, lines: Vec::new(), ips: BTreeSet::new(), failed: None })
+    }
+
+    /// Adds hits; tells whether there may be more.
+    fn add(&mut self, hits: &[Hit]) -> bool {
+        match self.writer.write(hits) {
+            Ok(lines) => self.lines.extend(lines),
+            Err(error) => self.failed = Some(error),
+        }
+        self.hits += hits.len();
+        self.ips.extend(hits.iter().filter_map(|hit| hit.ip.clone()));
+        self.failed.is_none() && self.hits <= HITS && self.lines.len() <= BYTES
+    }
+}
+
+/// The answer: the lines become the items of a list where they lie.
+fn told(mut lines: Vec<u8>, addresses: &Value) -> Vec<u8> {
+    const BEFORE: &[u8] = b"{\"hits\":[";
+    lines.pop();
+    // No text of JSON has a line break in it.
+    lines.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b',');
+    drop(lines.splice(..0, BEFORE.iter().copied()));
+    lines.extend(format!("],\"addresses\":{addresses}}}").into_bytes());
+    lines
 }
 
 fn read(body: &[u8]) -> Result<Person, ApiError> {

@@ -4,6 +4,7 @@ mod charset;
 pub mod cors;
 mod fallback;
 mod observe;
+mod paced;
 mod serve;
 
 pub use charset::json_charset;

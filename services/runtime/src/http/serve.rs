@@ -15,6 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
+use super::paced::Paced;
+use crate::patience::Patience;
+
+/// Bytes a second that a client takes at least, where it takes long.
+pub const RATE: u32 = 16 << 10;
+
 /// Bounds on what a client may ask of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -24,8 +30,11 @@ pub struct Limits {
     pub head: Duration,
     /// Longest silence while sending a request's body.
     pub body: Duration,
-    /// Time for an answer; 408 after it.
+    /// Time until an answer begins; 408 after it.
     pub answer: Duration,
+    /// Longest time in which a client takes nothing of its answer. One that takes it more slowly
+    /// than [`RATE`] has so much longer as what it takes is worth.
+    pub unread: Duration,
     /// Time for requests under way at shutdown.
     pub drain: Duration,
 }
@@ -37,6 +46,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             answer: Duration::from_secs(60),
+            unread: Duration::from_secs(30),
             drain: Duration::from_secs(25),
         }
     }
@@ -78,7 +88,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
                 Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
             }
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let stream = TokioIo::new(Paced::new(stream, Patience::new(limits.unread, RATE)));
+        let connection = graceful.watch(builder.serve_connection(stream, service).into_owned());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended early");
@@ -115,22 +126,86 @@ async fn accept(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::sync::Mutex;
 
-    async fn silent_after(sent: &[u8]) -> std::io::Result<usize> {
+    use axum::body::Body;
+    use futures::stream;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::oneshot,
+    };
+
+    use super::*;
+
+    /// A server within these limits, a client of it, and what stops it.
+    async fn served(router: Router, limits: Limits) -> (TcpStream, impl AsyncFnOnce()) {
         let listener = bind("127.0.0.1:0".parse().expect("address")).await.expect("bind");
         let address = listener.local_addr().expect("address");
-        let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, Router::new(), limits, stop.clone()));
-        let mut client = tokio::net::TcpStream::connect(address).await.expect("connect");
+        let server = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        let client = TcpStream::connect(address).await.expect("connect");
+        let stop = async move || {
+            stop.cancel();
+            server.await.expect("server");
+        };
+        (client, stop)
+    }
+
+    async fn silent_after(sent: &[u8]) -> std::io::Result<usize> {
+        let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+        let (mut client, stop) = served(Router::new(), limits).await;
         client.write_all(sent).await.expect("write");
         let mut answer = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut answer)).await;
-        stop.cancel();
-        server.await.expect("server");
+        stop().await;
         ended.expect("the connection is still open")
+    }
+
+    /// An answer without an end, which tells when nobody wants it any more.
+    fn endless(gone: oneshot::Sender<()>) -> Router {
+        struct Told(Option<oneshot::Sender<()>>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                let told = self.0.take().map(|gone| gone.send(()));
+                assert_eq!(told, Some(Ok(())));
+            }
+        }
+        let told = Arc::new(Mutex::new(Some(Told(Some(gone)))));
+        let answer = move || {
+            let told = told.lock().expect("lock").take();
+            let chunks = stream::repeat_with(move || {
+                let _told = &told;
+                Ok::<_, Infallible>(vec![b'x'; 64 << 10])
+            });
+            async move { Body::from_stream(chunks) }
+        };
+        Router::new().route("/", axum::routing::get(answer))
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_is_given_up() {
+        let (gone, is_gone) = oneshot::channel();
+        let limits = Limits { unread: Duration::from_millis(200), ..Limits::default() };
+        let (mut client, stop) = served(endless(gone), limits).await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
+        let waited = tokio::time::timeout(Duration::from_secs(20), is_gone).await;
+        waited.expect("the answer is still held").expect("told");
+        stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_read_goes_on() {
+        let (gone, mut is_gone) = oneshot::channel();
+        let limits = Limits { unread: Duration::from_secs(20), ..Limits::default() };
+        let (mut client, stop) = served(endless(gone), limits).await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
+        let mut some = vec![0; 16 << 20];
+        client.read_exact(&mut some).await.expect("read");
+        assert!(is_gone.try_recv().is_err(), "it is still given");
+        drop(client);
+        is_gone.await.expect("told");
+        stop().await;
     }
 
     #[tokio::test]

@@ -55,8 +55,8 @@ impl Look {
             error.back = Some(self.base.clone());
             error
         })?;
-        if !self.people && (filters.tests(PEOPLE) || filters.splits_queries()) {
-            let message = "This share shows neither addresses nor users nor query strings, so nothing can be filtered by them.";
+        if !self.people && (filters.tests(PEOPLE) || filters.splits_queries() || filters.guesses_queries()) {
+            let message = "This share shows neither addresses nor users nor query strings, so nothing can be filtered by them, nor routes by a pattern.";
             return Err(PageError::new(StatusCode::FORBIDDEN, "Not in this share", message));
         }
         Ok(filters)

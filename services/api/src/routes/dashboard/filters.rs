@@ -278,6 +278,16 @@ impl Filters {
         })
     }
 
+    /// Whether a filter could find out what stands in a query: the route of a website's view is its
+    /// whole URL, of which only what is before the query is everybody's.
+    pub fn guesses_queries(&self) -> bool {
+        self.pairs.iter().any(|(name, value)| {
+            let route = find(name.strip_prefix(NOT).unwrap_or(name))
+                .is_some_and(|filter| filter.dimension == Dimension::Route);
+            route && value.contains(['*', '?', '#', '@'])
+        })
+    }
+
     /// This and one more filter, or without it when it is in force.
     pub fn toggled(&self, name: &str, value: &str) -> Self {
         if self.has(name, value) { self.without(name, value) } else { self.and(name, value) }

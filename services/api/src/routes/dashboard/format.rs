@@ -1,7 +1,7 @@
 //! Numbers and times as people read them.
 
 use jiff::{Timestamp, tz::TimeZone};
-use watchkeeper_analytics::{Bucket, Metric};
+use watchkeeper_analytics::{Bucket, Metric, Table};
 
 use crate::times::{grouped, spoken};
 
@@ -83,6 +83,16 @@ pub(super) fn metric(metric: Metric, value: Option<f64>, now: i64) -> String {
         Metric::FirstSeen | Metric::LastSeen => ago(now, value as i64),
         _ => count(value),
     }
+}
+
+/// A metric's value in a table, with a sign before it where it is estimated.
+pub(super) fn told(table: &Table, metric: Metric, value: Option<f64>, now: i64) -> String {
+    estimated(table, metric, self::metric(metric, value, now))
+}
+
+/// A text of a metric's value, with that sign.
+pub(super) fn estimated(table: &Table, metric: Metric, text: String) -> String {
+    if table.estimates(metric) { format!("≈ {text}") } else { text }
 }
 
 /// A metric's name above a column.
@@ -179,6 +189,14 @@ pub(super) fn bucket(ms: i64, zone: &TimeZone, bucket: Bucket) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_estimate_says_that_it_is_one() {
+        let table = |distinct_error| Table { distinct_error, ..Table::default() };
+        assert_eq!(told(&table(0.0), Metric::Users, Some(5.0), 0), "5");
+        assert_eq!(told(&table(0.1), Metric::Users, Some(5.0), 0), "≈ 5");
+        assert_eq!(told(&table(0.1), Metric::Hits, Some(5.0), 0), "5");
+    }
 
     #[test]
     fn numbers_are_as_long_as_they_need_be() {

@@ -144,7 +144,9 @@ impl Links<'_> {
                 let numbers = listing.metrics.iter().zip(&row.metrics);
                 ListRow {
                     keys,
-                    numbers: numbers.map(|(it, value)| format::metric(*it, *value, self.scope.now)).collect(),
+                    numbers: numbers
+                        .map(|(it, value)| format::told(table, *it, *value, self.scope.now))
+                        .collect(),
                     share: charts::width(hits(row), most),
                     chart: if listing.id == "routes" { latency(row, slowest) } else { RowChart::None },
                 }

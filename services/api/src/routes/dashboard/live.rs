@@ -10,20 +10,19 @@ use axum::{
 };
 use futures::{Stream, stream};
 use http::{HeaderMap, StatusCode};
-use jiff::tz::TimeZone;
 use std::{
     convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
-use watchkeeper_analytics::{Dimension, Sieve, Value, newest};
+use watchkeeper_analytics::{Sieve, newest};
 use watchkeeper_store::{Arrivals, Hit, ProjectId, Store, StoreError, now_ms};
 
 use super::{
     access::{Look, render},
     filters::{Chip, Filters},
-    format,
-    lists::{Key, Links},
+    hits::Glass,
+    lists::Links,
     page::{self},
     shell::{PageError, Shell},
 };
@@ -57,75 +56,16 @@ struct Page {
     dashboard: String,
 }
 
-#[derive(Template)]
-#[template(path = "dashboard/live_rows.html")]
-struct Rows {
-    rows: Vec<Row>,
-    people: bool,
-}
-
-/// A request as a row.
-struct Row {
-    time: String,
-    datetime: String,
-    method: String,
-    path: Key,
-    status: Key,
-    duration: String,
-    host: String,
-    country: Key,
-    client: String,
-    user: String,
-}
-
-/// How a reader sees a request.
-struct Glass {
-    zone: TimeZone,
-    people: bool,
-    queries: bool,
-    base: String,
-    filters: Filters,
-}
-
-impl Glass {
-    fn rows(&self, hits: &[Hit], links: &Links<'_>) -> Result<String, askama::Error> {
-        let rows = hits.iter().map(|hit| self.row(hit, links)).collect();
-        Rows { rows, people: self.people }.render()
-    }
-
-    fn row(&self, hit: &Hit, links: &Links<'_>) -> Row {
-        let value = |text: &Option<String>| text.as_deref().map_or(Value::Unknown, Value::text);
-        let key = |dimension, value: &Value| links.key(dimension, value);
-        let mut path = key(Dimension::Path, &value(&hit.path));
-        if let Some(query) = hit.query.as_deref().filter(|_| self.queries) {
-            path.text = format!("{}?{query}", path.text);
-        }
-        Row {
-            time: format::moment(hit.ts, &self.zone, "%H:%M:%S"),
-            datetime: crate::times::rfc3339(hit.ts),
-            method: hit.method.clone().unwrap_or_default(),
-            path,
-            status: key(Dimension::Status, &hit.status.map_or(Value::Unknown, |it| Value::Number(it.into()))),
-            #[allow(clippy::cast_precision_loss)] // shown with three digits
-            duration: hit.duration_us.map_or(String::new(), |us| format::duration(us as f64 / 1e3)),
-            host: hit.host.clone().unwrap_or_default(),
-            country: key(Dimension::Country, &value(&hit.country)),
-            client: hit.client.clone().unwrap_or_default(),
-            user: hit.user.clone().or_else(|| hit.ip.clone()).filter(|_| self.people).unwrap_or_default(),
-        }
-    }
-}
-
 /// What both routes know of a reader.
-async fn glass(api: &Api, look: &Look, query: Option<&str>) -> Result<(Glass, Sieve), PageError> {
+async fn glass(api: &Api, look: &Look, query: Option<&str>) -> Result<(Glass, Filters, Sieve), PageError> {
     let filters = look.filters(query)?;
     let scope = page::scope(api, look, &filters).await?;
     let zone = scope.period.zone.clone();
     let sieve = Sieve::new(&scope.condition(), &zone).map_err(|error| {
         PageError::new(StatusCode::UNPROCESSABLE_ENTITY, "That filter cannot be used", error.to_string())
     })?;
-    let glass = Glass { zone, people: look.people, queries: look.people, base: look.base.clone(), filters };
-    Ok((glass, sieve))
+    let glass = Glass { zone, people: look.people, clock: "%H:%M:%S" };
+    Ok((glass, filters, sieve))
 }
 
 /// `GET …/live`
@@ -134,7 +74,7 @@ pub(super) async fn page(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, PageError> {
-    let (glass, sieve) = glass(&api, &look, query.as_deref()).await?;
+    let (glass, filters, sieve) = glass(&api, &look, query.as_deref()).await?;
     let store = |error| PageError::store(&error);
     // Before the requests are read: what comes meanwhile is then told again rather than never.
     let cursor = api.store.arrival_cursor(look.project.id).await.map_err(store)?;
@@ -148,20 +88,19 @@ pub(super) async fn page(
             .map_err(store)?
     };
     let here = format!("{}/live", look.base);
-    let scope = page::scope(&api, &look, &glass.filters).await?;
+    let scope = page::scope(&api, &look, &filters).await?;
     let links = Links { base: &here, scope: &scope };
     hits.reverse();
-    let rows = glass.rows(&hits, &links).map_err(|error| broken(&error))?;
-    let query = glass.filters.query();
+    let rows = glass.rows(&hits, &links)?;
+    let query = filters.query();
     let joint = if query.is_empty() { '?' } else { '&' };
     render(&Page {
         shell: Shell { refresh: Some(5), ..look.shell(format!("Live · {}", look.title)) },
-        chips: glass
-            .filters
+        chips: filters
             .chips()
             .into_iter()
             .map(|chip| {
-                let without = links.to(&glass.filters.without(&chip.name, &chip.raw));
+                let without = links.to(&filters.without(&chip.name, &chip.raw));
                 (chip, without)
             })
             .collect(),
@@ -174,11 +113,6 @@ pub(super) async fn page(
     })
 }
 
-fn broken(error: &dyn std::fmt::Display) -> PageError {
-    tracing::error!(%error, "a page could not be drawn");
-    PageError::new(StatusCode::INTERNAL_SERVER_ERROR, "Something broke", "See the server's log.")
-}
-
 /// A connection that is served.
 struct Watch {
     store: Store,
@@ -186,6 +120,7 @@ struct Watch {
     cursor: i64,
     until: Instant,
     glass: Glass,
+    filters: Filters,
     sieve: Sieve,
     look: Look,
     first: bool,
@@ -203,7 +138,7 @@ pub(super) async fn events(
         let message = "Too many live pages are open. Close some, or try again in a moment.";
         return Err(PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", message));
     };
-    let (glass, sieve) = glass(&api, &look, query.as_deref()).await?;
+    let (glass, filters, sieve) = glass(&api, &look, query.as_deref()).await?;
     let given = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = || {
         let pairs = url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
@@ -219,6 +154,7 @@ pub(super) async fn events(
         cursor,
         until: Instant::now() + SERVED,
         glass,
+        filters,
         sieve,
         look,
         first: true,
@@ -263,13 +199,13 @@ impl Watch {
         let now = now_ms();
         let period = crate::period::Range::Hours(1).at(now, &self.glass.zone, None).ok()?;
         let scope = super::panels::Scope {
-            filters: &self.glass.filters,
+            filters: &self.filters,
             settings: &self.look.settings,
             locked: self.look.condition(),
             period,
             now,
         };
-        let here = format!("{}/live", self.glass.base);
+        let here = format!("{}/live", self.look.base);
         self.glass.rows(hits, &Links { base: &here, scope: &scope }).ok()
     }
 }

@@ -6,6 +6,7 @@ mod charts;
 mod filters;
 mod format;
 mod forms;
+mod hits;
 mod lists;
 mod live;
 mod monitors;
@@ -102,6 +103,7 @@ fn readable() -> Router<Api> {
     Router::new()
         .route("/", get(page::page))
         .route("/table/{listing}", get(table::table))
+        .route("/requests", get(requests::page))
         .route("/live", get(live::page))
         .route("/live/events", get(live::events))
 }

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header::ACCEPT, request::Parts};
+use url::form_urlencoded;
 use watchkeeper_analytics::{Bucket, Dimension, Metric, Panel, Question};
 use watchkeeper_store::{Project, now_ms};
 
@@ -28,8 +29,11 @@ use crate::{
     session,
 };
 
-/// Projects shown; the newest first.
-const PROJECTS: i64 = 20;
+/// Projects of one page.
+const PROJECTS: usize = 20;
+
+/// Characters of a search that are looked at.
+const SEARCH: usize = 200;
 
 /// Endpoints shown; what is not up comes first.
 const ENDPOINTS: usize = 20;
@@ -45,10 +49,53 @@ struct Page {
     size: String,
     projects: i64,
     up: usize,
+    wish: Wish,
     shown: Vec<Row>,
+    /// First and last project shown, and how many the search finds.
+    span: (usize, usize, usize),
+    earlier: Option<String>,
+    later: Option<String>,
     watched: usize,
     endpoints: Vec<EndpointView>,
     now: i64,
+}
+
+/// Which projects an address asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Wish {
+    search: String,
+    offset: usize,
+}
+
+impl Wish {
+    /// Reads an address; what it does not know it leaves out.
+    fn parse(query: &str) -> Self {
+        let mut wish = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "q" => wish.search = value.trim().chars().take(SEARCH).collect(),
+                "offset" => {
+                    wish.offset =
+                        value.parse::<u32>().ok().and_then(|it| it.try_into().ok()).unwrap_or_default()
+                }
+                _ => {}
+            }
+        }
+        wish
+    }
+
+    /// The address of the same search from another project on.
+    fn at(&self, offset: usize) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if !self.search.is_empty() {
+            query.append_pair("q", &self.search);
+        }
+        if offset > 0 {
+            query.append_pair("offset", &offset.to_string());
+        }
+        let query = query.finish();
+        if query.is_empty() { "/".into() } else { format!("/?{query}") }
+    }
 }
 
 /// A project's last day.
@@ -85,7 +132,8 @@ pub(super) async fn root(State(api): State<Api>, parts: Parts) -> Result<Respons
         }
         return Ok(Json(told).into_response());
     }
-    page(&api, headers).await.map_err(IntoResponse::into_response)
+    let wish = Wish::parse(parts.uri.query().unwrap_or_default());
+    page(&api, headers, wish).await.map_err(IntoResponse::into_response)
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {
@@ -93,14 +141,19 @@ fn wants_json(headers: &HeaderMap) -> bool {
     accept.contains("application/json") && !accept.contains("text/html")
 }
 
-async fn page(api: &Api, headers: &HeaderMap) -> Result<Response, PageError> {
+async fn page(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<Response, PageError> {
     let store = |error| PageError::store(&error);
     let now = now_ms();
     let stored = api.store.stored().await.map_err(store)?;
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let found = api.store.find_projects(&wish.search, number(wish.offset), number(PROJECTS)).await;
+    let (projects, found) = found.map_err(store)?;
+    let found = usize::try_from(found).unwrap_or_default();
     let mut shown = Vec::new();
-    for (project, _) in api.store.projects(PROJECTS).await.map_err(store)? {
-        shown.push(row(api, &project, now).await?);
+    for project in &projects {
+        shown.push(row(api, project, now).await?);
     }
+    let end = wish.offset + shown.len();
     let mut endpoints = views(api, None)
         .await
         .map_err(|error| PageError::new(error.status, "Not available right now", error.message))?;
@@ -125,6 +178,10 @@ async fn page(api: &Api, headers: &HeaderMap) -> Result<Response, PageError> {
         projects: stored.projects,
         up,
         watched,
+        span: (if shown.is_empty() { wish.offset } else { wish.offset + 1 }, end, found),
+        earlier: (wish.offset > 0).then(|| wish.at(wish.offset.saturating_sub(PROJECTS))),
+        later: (end < found && !shown.is_empty()).then(|| wish.at(end)),
+        wish,
         shown,
         endpoints,
         now,
@@ -138,8 +195,10 @@ async fn row(api: &Api, project: &Project, now: i64) -> Result<Row, PageError> {
     let before = Question { panels: vec![Panel::by([], [Metric::Hits])], ..day.before() };
     let before = answer(api, project.id, &before).await?.tables.first().map(|table| table.number());
     let tables = answer(api, project.id, &day).await?.tables;
-    let totals = tables.first().and_then(|table| table.rows.first()).map(|row| row.metrics.clone());
+    let table = tables.first().cloned().unwrap_or_default();
+    let totals = table.rows.first().map(|row| row.metrics.clone());
     let totals = totals.unwrap_or_else(|| vec![None; NUMBERS.len()]);
+    let number = |(it, value): (&Metric, &Option<f64>)| format::told(&table, *it, *value, now);
     let mut bars = [vec![0.0; 24], vec![0.0; 24]];
     for row in tables.get(1).map(|table| table.rows.as_slice()).unwrap_or_default() {
         let start = row.key.first().and_then(watchkeeper_analytics::Value::as_number).unwrap_or_default();
@@ -155,7 +214,7 @@ async fn row(api: &Api, project: &Project, now: i64) -> Result<Row, PageError> {
     let named = project.name.clone().unwrap_or_else(|| project.id.0.to_string());
     Ok(Row {
         href: format!("/p/{}", percent_encoded(&named)),
-        numbers: NUMBERS.iter().zip(&totals).map(|(it, value)| format::metric(*it, *value, now)).collect(),
+        numbers: NUMBERS.iter().zip(&totals).map(number).collect(),
         change: Change::between(before, totals.first().copied().flatten(), Rise::Neither),
         bars: charts::stack(&[bars[0].clone()], top).remove(0),
         errors: charts::stack(&[bars[1].clone()], top).remove(0),
@@ -182,4 +241,18 @@ pub(in crate::routes) fn title(project: &Project) -> String {
         let id = project.user_id.simple().to_string();
         format!("unnamed {}…", &id[..8])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_says_which_projects_are_shown() {
+        let wish = Wish::parse("q=+a%26b+&offset=40&x=y");
+        assert_eq!(wish, Wish { search: "a&b".into(), offset: 40 });
+        assert_eq!([wish.at(20), wish.at(0)], ["/?q=a%26b&offset=20", "/?q=a%26b"]);
+        assert_eq!(Wish::parse("offset=-1"), Wish::default());
+        assert_eq!(Wish::default().at(0), "/");
+    }
 }

@@ -42,7 +42,8 @@ struct Page {
     traffic: List,
     referrers: List,
     users: Option<List>,
-    /// Every request of the period as a file, for whoever may have it.
+    /// Every request of the period, one by one, and as a file for whoever may have it.
+    requests: String,
     export: Option<String>,
     empty: bool,
 }
@@ -181,8 +182,8 @@ pub(super) async fn page(
     let page = Page {
         shell: look.shell(&look.title),
         bar: bar(&look, &scope, &links),
-        tiles: tiles(&totals, before.as_deref(), &scope),
-        activity: activity(&panels, &scope, &links, &question, &annotations),
+        tiles: tiles(&panels, before.as_deref(), &scope),
+        activity: activity(&panels, &scope, &links, &annotations),
         spread: spread(&panels, &totals, &links),
         usage: usage(&panels, &links),
         endpoints: List { tabs: links.outcomes(), ..list("endpoints") },
@@ -193,6 +194,7 @@ pub(super) async fn page(
         traffic: with_tabs(traffic, "traffic", "traffic", "Traffic", TRAFFIC),
         referrers: list("referrers"),
         users: look.people.then(|| list("users")),
+        requests: format!("{}/requests{}", look.base, filters.query()),
         export: look.manages.then(|| format!("{}/requests.csv{}", look.base, filters.query())),
         empty: totals.first().copied().flatten().unwrap_or_default() == 0.0,
     };
@@ -295,7 +297,8 @@ pub(super) fn bar(look: &Look, scope: &Scope<'_>, links: &Links<'_>) -> Bar {
     }
 }
 
-fn tiles(totals: &[Option<f64>], before: Option<&[Option<f64>]>, scope: &Scope<'_>) -> Vec<Tile> {
+fn tiles(panels: &Panels, before: Option<&[Option<f64>]>, scope: &Scope<'_>) -> Vec<Tile> {
+    let (table, totals) = (panels.all(), panels.totals());
     #[allow(clippy::cast_precision_loss)] // hours of a range
     let hours = (scope.now.min(scope.period.to) - scope.period.from).max(1) as f64 / 3_600_000.0;
     let place = |metric: Metric| TOTALS.iter().position(|it| *it == metric).unwrap_or_default();
@@ -307,7 +310,8 @@ fn tiles(totals: &[Option<f64>], before: Option<&[Option<f64>]>, scope: &Scope<'
         let exact = format::metric(metric, value, scope.now);
         let counts = matches!(metric, Metric::Hits | Metric::Users | Metric::Errors);
         let text = value.filter(|_| counts).map_or_else(|| exact.clone(), format::compact);
-        Tile { name, value: text, exact, note, change: Change::between(earlier, value, rise) }
+        let [shown, exact] = [text, exact].map(|text| format::estimated(table, metric, text));
+        Tile { name, value: shown, exact, note, change: Change::between(earlier, value, rise) }
     };
     let mut rate = format!("{} an hour", format::compact((hits / hours * 10.0).round() / 10.0));
     if hits / hours < 10.0 {
@@ -332,15 +336,9 @@ fn tiles(totals: &[Option<f64>], before: Option<&[Option<f64>]>, scope: &Scope<'
     ]
 }
 
-fn activity(
-    panels: &Panels,
-    scope: &Scope<'_>,
-    links: &Links<'_>,
-    question: &Question,
-    annotations: &[Annotation],
-) -> Activity {
+fn activity(panels: &Panels, scope: &Scope<'_>, links: &Links<'_>, annotations: &[Annotation]) -> Activity {
     let bucket = scope.bucket();
-    let starts = question.buckets(bucket, panels::BUCKETS).unwrap_or_default();
+    let starts = scope.starts();
     let zone = &scope.period.zone;
     let width = starts.len();
     let mut rows: Vec<Vec<Option<f64>>> = vec![vec![None; panels::ACTIVITY.len()]; width];
@@ -407,7 +405,8 @@ fn activity(
         ..=50 => "%H:%M",
         51..=192 => "%a %-d",
         193..=9_600 => "%-d %b",
-        _ => "%b %Y",
+        9_601..=350_000 => "%b %Y",
+        _ => "%Y",
     };
     let labels: Vec<String> = starts.iter().map(|start| format::moment(*start, zone, pattern)).collect();
     #[allow(clippy::cast_precision_loss)] // moments of a range

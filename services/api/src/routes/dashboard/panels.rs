@@ -187,8 +187,21 @@ impl Scope<'_> {
             193..=1_000 => Bucket::Seconds(6 * 3_600),
             1_001..=9_600 => Bucket::Day,
             9_601..=70_000 => Bucket::Week,
-            _ => Bucket::Month,
+            70_001..=350_000 => Bucket::Month,
+            _ => Bucket::Year,
         }
+    }
+
+    /// The starts of a chart's buckets. Of centuries on end they are the last that have begun.
+    pub fn starts(&self) -> Vec<i64> {
+        const YEAR: i64 = 365 * watchkeeper_store::DAY_MS;
+        let (question, bucket) = (self.question(), self.bucket());
+        question.buckets(bucket, BUCKETS).unwrap_or_else(|| {
+            let to = question.to.min(self.now + 1);
+            let years = i64::try_from(BUCKETS).unwrap_or_default() - 2;
+            let from = question.from.max(to - years * YEAR);
+            Question { from, to, ..question }.buckets(bucket, BUCKETS).unwrap_or_default()
+        })
     }
 
     /// The columns of a listing, as this URL wants them.
@@ -321,9 +334,14 @@ impl Panels {
         self.answer.tables.get(place).unwrap_or(&NONE)
     }
 
+    /// The table of the whole page's numbers.
+    pub fn all(&self) -> &Table {
+        self.table(0)
+    }
+
     /// The numbers of the whole page, in the order of [`TOTALS`].
     pub fn totals(&self) -> Vec<Option<f64>> {
-        self.table(0).rows.first().map(|row| row.metrics.clone()).unwrap_or_default()
+        self.all().rows.first().map(|row| row.metrics.clone()).unwrap_or_default()
     }
 
     pub fn activity(&self) -> &Table {

@@ -80,7 +80,7 @@ pub(super) async fn table(
     if whole {
         return csv_of(&shown, &table);
     }
-    page(&look, &scope, &shown, &question, &table, offset)
+    page(&look, &scope, &shown, &table, offset)
 }
 
 fn shown(id: &str, scope: &Scope<'_>) -> Option<Shown> {
@@ -105,17 +105,16 @@ fn page(
     look: &Look,
     scope: &Scope<'_>,
     shown: &Shown,
-    question: &Question,
     table: &Table,
     offset: usize,
 ) -> Result<Response, PageError> {
     let links = Links { base: &look.base, scope };
     let here = format!("{}/table/{}", look.base, shown.id);
     let query = scope.filters.query();
+    let starts = if shown.id == "activity" { scope.starts() } else { Vec::new() };
     let key = |dimension: Dimension, value: &Value| match (dimension, value) {
         (Dimension::Time(bucket), Value::Number(start)) => {
-            let next = question.buckets(bucket, panels::BUCKETS).unwrap_or_default();
-            let next = next.iter().find(|it| *it > start).copied().unwrap_or(scope.period.to);
+            let next = starts.iter().find(|it| *it > start).copied().unwrap_or(scope.period.to);
             Key {
                 text: format::bucket(*start, &scope.period.zone, bucket),
                 mark: None,
@@ -129,7 +128,7 @@ fn page(
     let rows = table.rows.iter().map(|row| {
         let keys = shown.dimensions.iter().zip(&row.key).map(|(dimension, value)| key(*dimension, value));
         let numbers = shown.metrics.iter().zip(&row.metrics);
-        let numbers = numbers.map(|(metric, value)| format::metric(*metric, *value, scope.now));
+        let numbers = numbers.map(|(metric, value)| format::told(table, *metric, *value, scope.now));
         (keys.collect(), numbers.collect())
     });
     let at = |offset: usize| {

@@ -7,7 +7,6 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue,
     header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE},
@@ -22,7 +21,7 @@ use watchkeeper_store::{
     now_ms,
 };
 
-use super::pipe::{self, Producer};
+use super::pipe::{self, Producer, Unread};
 use crate::{
     Api,
     auth::{self, Need},
@@ -153,12 +152,14 @@ pub(in crate::routes) async fn stream(
     let (producer, chunks) = pipe::to_client();
     let (store, id) = (api.store.clone(), project.id);
     tokio::spawn(async move {
-        let _permit = permit;
-        if let Err(error) = write(&store, id, format, &selection, &producer).await {
-            tracing::error!(%error, "an export broke off");
-            let broken = std::io::Error::other("the export broke off");
-            producer.give(Err(broken)).await;
+        let written = write(&store, id, format, &selection, &producer).await;
+        drop(permit);
+        let Err(error) = written else { return };
+        match error {
+            Broken::Client(_) => tracing::info!(%error, "an export broke off"),
+            _ => tracing::error!(%error, "an export broke off"),
         }
+        producer.break_off().await;
     });
     let name = format!("attachment; filename=\"{}.{format}\"", file_name(project));
     let headers = [
@@ -169,33 +170,35 @@ pub(in crate::routes) async fn stream(
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
-/// Writes the selection into the pipe, until it is done or nobody takes it.
+/// Why an export is not whole.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Client(#[from] Unread),
+}
+
+/// Writes the selection into the pipe.
 async fn write(
     store: &watchkeeper_store::Store,
     project: watchkeeper_store::ProjectId,
     format: Format,
     selection: &Selection,
     producer: &Producer,
-) -> Result<(), AskError> {
-    let writer = HitWriter::new(format)?;
-    let failed: Option<StoreError> = None;
-    let state = (writer, producer.clone(), failed);
-    let (writer, producer, failed) =
-        select(store, project, selection, state, |(writer, producer, failed), hits| {
-            match writer.write(hits) {
-                Ok(bytes) => producer.give_blocking(bytes),
-                Err(error) => {
-                    *failed = Some(error);
-                    false
-                }
-            }
+) -> Result<(), Broken> {
+    let state = (HitWriter::new(format)?, producer.clone(), Ok::<(), Broken>(()));
+    let (writer, mut producer, done) =
+        select(store, project, selection, state, |(writer, producer, done), hits| {
+            let bytes = writer.write(hits).map_err(Broken::from);
+            *done = bytes.and_then(|bytes| Ok(producer.give_blocking(bytes)?));
+            done.is_ok()
         })
         .await?;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    producer.give(Ok(Bytes::from(writer.finish()?))).await;
-    Ok(())
+    done?;
+    Ok(producer.give(writer.finish()?.into()).await?)
 }
 
 impl Wanted {

@@ -4,27 +4,44 @@ use std::{
     io::Read,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures::Stream;
 use tokio::sync::mpsc;
+use watchkeeper_runtime::patience::Patience;
 
 /// Chunks on their way.
 const CHUNKS: usize = 4;
 
-/// Longest time in which a client takes nothing: after it the export ends, so that nobody holds a
-/// database's snapshot open by not reading.
-const STALLED: Duration = Duration::from_secs(30);
+/// Bytes of a chunk at most.
+const CHUNK: usize = 64 << 10;
+
+/// How long a client is waited for in all, and the bytes a second that a longer export is taken with:
+/// nobody holds a database's snapshot and the place of another export for long by reading slowly.
+/// That a client takes nothing at all is ended by the server before.
+const PATIENCE: (Duration, u32) = (Duration::from_secs(600), 1 << 20);
 
 /// What a body says when it breaks off.
 type Broken = std::io::Error;
+
+/// Why a client does not get any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unread {
+    /// It closed the connection.
+    #[error("the client went away")]
+    Gone,
+    /// It was waited for too long.
+    #[error("the client took it too slowly")]
+    Slow,
+}
 
 /// The producing end.
 #[derive(Clone)]
 pub(super) struct Producer {
     chunks: mpsc::Sender<Result<Bytes, Broken>>,
+    patience: Patience,
     runtime: tokio::runtime::Handle,
 }
 
@@ -33,22 +50,39 @@ pub(super) struct Chunks(mpsc::Receiver<Result<Bytes, Broken>>);
 
 /// A pipe to a client. To be made on the runtime.
 pub(super) fn to_client() -> (Producer, Chunks) {
+    with_patience(Patience::new(PATIENCE.0, PATIENCE.1))
+}
+
+fn with_patience(patience: Patience) -> (Producer, Chunks) {
     let (chunks, received) = mpsc::channel(CHUNKS);
-    (Producer { chunks, runtime: tokio::runtime::Handle::current() }, Chunks(received))
+    (Producer { chunks, patience, runtime: tokio::runtime::Handle::current() }, Chunks(received))
 }
 
 impl Producer {
-    /// Gives bytes to the client; tells whether there still is one. Blocks: not for the executor.
-    pub fn give_blocking(&self, bytes: Vec<u8>) -> bool {
-        self.runtime.block_on(self.give(Ok(bytes.into())))
+    /// Gives bytes to the client. Blocks: not for the executor.
+    pub fn give_blocking(&mut self, bytes: Vec<u8>) -> Result<(), Unread> {
+        let runtime = self.runtime.clone();
+        runtime.block_on(self.give(bytes.into()))
     }
 
-    /// Gives bytes, or ends the answer so that its client sees that it is not whole.
-    pub async fn give(&self, bytes: Result<Bytes, Broken>) -> bool {
-        if bytes.as_ref().is_ok_and(Bytes::is_empty) {
-            return !self.chunks.is_closed();
+    /// Gives bytes to the client.
+    pub async fn give(&mut self, mut bytes: Bytes) -> Result<(), Unread> {
+        while !bytes.is_empty() {
+            let chunk = bytes.split_to(bytes.len().min(CHUNK));
+            let (length, start) = (chunk.len(), Instant::now());
+            let sent = tokio::time::timeout(self.patience.left(), self.chunks.send(Ok(chunk))).await;
+            sent.map_err(|_| Unread::Slow)?.map_err(|_| Unread::Gone)?;
+            self.patience.took(length, start.elapsed());
         }
-        matches!(tokio::time::timeout(STALLED, self.chunks.send(bytes)).await, Ok(Ok(())))
+        if self.chunks.is_closed() { Err(Unread::Gone) } else { Ok(()) }
+    }
+
+    /// Ends the answer so that its client sees that it is not whole.
+    pub async fn break_off(self) {
+        let broken = Broken::other("the export broke off");
+        if self.chunks.send(Err(broken)).await.is_err() {
+            tracing::debug!("the client of an export that broke off was gone already");
+        }
     }
 }
 
@@ -83,5 +117,47 @@ impl Read for Incoming {
         let count = self.chunk.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.chunk.split_to(count));
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_that_is_given_arrives_in_its_order() {
+        let (mut producer, chunks) = to_client();
+        let given: Vec<u8> = (0..=250).cycle().take(CHUNK * 3 + 5).collect();
+        let bytes = Bytes::from(given.clone());
+        let (gave, taken) = tokio::join!(
+            async move { producer.give(bytes).await },
+            chunks.map(|chunk| chunk.expect("whole").to_vec()).concat(),
+        );
+        assert_eq!((gave, taken == given), (Ok(()), true));
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_gets_no_more_and_sees_that_it_is_not_whole() {
+        let (mut producer, mut chunks) = with_patience(Patience::new(Duration::from_millis(20), 1 << 30));
+        let much = Bytes::from(vec![0; CHUNK * (CHUNKS + 1)]);
+        assert_eq!(producer.give(much).await, Err(Unread::Slow));
+        let (_, rest) = tokio::join!(producer.break_off(), async {
+            let mut rest = Vec::new();
+            while let Some(chunk) = chunks.next().await {
+                rest.push(chunk.is_ok());
+            }
+            rest
+        });
+        assert_eq!(rest, [true, true, true, true, false]);
+    }
+
+    #[tokio::test]
+    async fn who_has_gone_gets_no_more() {
+        let (mut producer, chunks) = to_client();
+        drop(chunks);
+        assert_eq!(producer.give(Bytes::new()).await, Err(Unread::Gone));
+        assert_eq!(producer.give(Bytes::from_static(b"a")).await, Err(Unread::Gone));
     }
 }

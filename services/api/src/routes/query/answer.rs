@@ -45,8 +45,11 @@ impl Answered<'_> {
         if total_rows {
             meta.insert("total_rows".into(), json!(self.table.groups));
         }
-        if self.table.distinct_error > 0.0 {
-            meta.insert("distinct_error".into(), json!(self.table.distinct_error));
+        let Table { distinct_error, quantile_error, .. } = *self.table;
+        for (name, error) in [("distinct_error", distinct_error), ("quantile_error", quantile_error)] {
+            if error > 0.0 {
+                meta.insert(name.into(), json!(error));
+            }
         }
         if time_labels
             && let (Some(buckets), Some((_, bucket))) = (&self.buckets, self.wanted.time(self.period))

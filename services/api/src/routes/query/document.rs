@@ -21,6 +21,9 @@ pub(super) struct QueryRequest {
     /// IANA name of the zone whose days, hours and weekdays are meant.
     #[schema(default = "UTC", example = "Europe/Berlin")]
     timezone: Option<String>,
+    /// Seconds without a hit of a visitor after which their next one begins another session.
+    #[schema(minimum = 1, maximum = 86_400, default = 1_800)]
+    session_idle: Option<i64>,
     /// Numbers of each row: hits, visitors, users, addresses, sessions, request_bytes,
     /// response_bytes, errors, error_rate, success_rate, duration_mean, duration_min, duration_max,
     /// p25, p50, p75, p90, p95, p99, p99.9 (milliseconds), first_seen, last_seen.
@@ -142,13 +145,16 @@ pub(super) struct RowComparison {
     change: Vec<Option<f64>>,
 }
 
-/// What was asked for by `include`.
+/// What was asked for by `include`, and how exact the numbers are.
 #[derive(ToSchema)]
 pub(super) struct Meta {
     total_rows: Option<u64>,
     time_labels: Option<Vec<String>>,
-    /// Relative standard error of distinct counts, where they are not exact.
+    /// Relative standard error of visitors, users, addresses and sessions, where they are estimated:
+    /// that of the smallest of these rows; the others are nearer.
     distinct_error: Option<f64>,
+    /// Relative error of the quantiles at most, where they are not exact.
+    quantile_error: Option<f64>,
 }
 
 /// The request as it was understood.

@@ -135,6 +135,7 @@ async fn answer(api: &Api, project: &Project, wanted: &Wanted) -> Result<JsonVal
 fn question(period: &Period, wanted: &Wanted, panels: impl Iterator<Item = Panel>) -> Question {
     Question {
         zone: period.zone.clone(),
+        session_idle: wanted.session_idle,
         condition: wanted.condition.clone(),
         panels: panels.collect(),
         ..Question::new(period.from, period.to)

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use watchkeeper_analytics::{Bucket, Column, Condition, Dimension, Metric, Order, Panel};
+use watchkeeper_analytics::{Bucket, Column, Condition, Dimension, Metric, Order, Panel, SESSION_IDLE};
 use watchkeeper_runtime::error::ApiError;
 
 use super::{
@@ -22,11 +22,15 @@ pub(crate) const LIMIT: i64 = 10_000;
 /// Rows that may be passed over.
 const OFFSET: i64 = 1_000_000;
 
+/// Longest idle time that a session may be made to outlast, seconds.
+const IDLE: i64 = 86_400;
+
 /// What a whole request may have.
-const REQUEST: [&str; 11] = [
+const REQUEST: [&str; 12] = [
     "project",
     "date_range",
     "timezone",
+    "session_idle",
     "metrics",
     "dimensions",
     "filters",
@@ -45,6 +49,8 @@ const PANEL: [&str; 6] = ["name", "metrics", "dimensions", "filters", "order_by"
 pub(crate) struct Wanted {
     pub range: Range,
     pub zone: TimeZone,
+    /// Idle time that ends a session, milliseconds.
+    pub session_idle: i64,
     pub condition: Condition,
     pub panels: Vec<WantedPanel>,
     pub include: Include,
@@ -154,6 +160,10 @@ impl Wanted {
             None => TimeZone::UTC,
             Some(node) => period::zone(node.text()?).map_err(|error| node.fail(error.to_string()))?,
         };
+        let session_idle = match request.get("session_idle") {
+            None => SESSION_IDLE,
+            Some(node) => node.integer(1..=IDLE)? * 1_000,
+        };
         let include = include(&request)?;
         let mut budget = Budget::default();
         let (condition, panels, several) = match request.get("panels") {
@@ -175,7 +185,7 @@ impl Wanted {
                 (condition, read.collect::<Result<_, _>>()?, true)
             }
         };
-        Ok(Self { range, zone, condition, panels, include, several })
+        Ok(Self { range, zone, session_idle, condition, panels, include, several })
     }
 }
 
