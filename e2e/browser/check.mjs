@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { HtmlValidate } from "html-validate";
 import { chromium } from "playwright-core";
+import { everything } from "./everything.mjs";
 
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const [scenario, server, project] = process.argv.slice(2);
@@ -35,6 +36,14 @@ async function open(path, options = {}) {
 
 const requests = (page) => page.locator(".tile .value").first().getAttribute("title");
 const digits = (text) => Number(text.replaceAll(/\D/g, ""));
+
+// Logs requests for these paths.
+async function log(paths) {
+  const row = (path) => ({ path, method: "GET", status: 200, response_time: 5, hostname: "h", created_at: new Date().toISOString() });
+  const body = { api_key: WATCHKEEPER_KEY, framework: "FastAPI", privacy_level: 0, requests: paths.map(row) };
+  const answer = await fetch(`${server}/api/log-request`, { method: "POST", body: JSON.stringify(body) });
+  assert.equal(answer.status, 201);
+}
 
 async function signIn(page) {
   await page.goto("/login?next=/");
@@ -132,6 +141,11 @@ const scenarios = {
     await page.locator(".tip").waitFor();
   },
 
+  // Every panel, tab and filter, against the query interface.
+  async everything() {
+    await everything({ page: await open(project), server, project, log });
+  },
+
   // Everything is reached by keys alone.
   async keyboard() {
     const page = await open(project);
@@ -186,11 +200,11 @@ const scenarios = {
 
   // Light and dark, and nothing wider than the window.
   async looks() {
-    await look({ dashboard: project, live: `${project}/live`, settings: `${project}/settings`, overview: "/" });
+    await look({ dashboard: project, requests: `${project}/requests`, live: `${project}/live`, settings: `${project}/settings`, overview: "/" });
   },
 
   async accessibility() {
-    await judge(["/login", "/", project, `${project}?path=/api/*&from=2020-01-01&to=2030-01-01`, `${project}/table/endpoints`, `${project}/table/activity`, `${project}/live`, `${project}/settings`]);
+    await judge(["/login", "/", project, `${project}?path=/api/*&from=2020-01-01&to=2030-01-01`, `${project}/table/endpoints`, `${project}/table/activity`, `${project}/requests?path=/api/*`, `${project}/live`, `${project}/settings`]);
   },
 
   async watchLooks() {
@@ -283,10 +297,7 @@ const scenarios = {
   async live() {
     const page = await open(`${project}/live?path=/watched/*`);
     await page.getByText("Watching").waitFor();
-    const row = (path) => ({ path, method: "GET", status: 200, response_time: 5, hostname: "h", created_at: new Date().toISOString() });
-    const body = { api_key: WATCHKEEPER_KEY, framework: "FastAPI", privacy_level: 0, requests: [row("/watched/1"), row("/unwatched"), row("/watched/2")] };
-    const answer = await fetch(`${server}/api/log-request`, { method: "POST", body: JSON.stringify(body) });
-    assert.equal(answer.status, 201);
+    await log(["/watched/1", "/unwatched", "/watched/2"]);
     await page.getByRole("link", { name: "/watched/2" }).waitFor();
     assert.equal(await page.getByText("/unwatched").count(), 0);
     assert.match(await page.locator("tbody tr").first().innerText(), /watched\/2/, "the newest is on top");

@@ -16,6 +16,11 @@ async fn a_value_filters_by_a_click_and_back_undoes_it() {
 }
 
 #[tokio::test]
+async fn every_panel_and_filter_counts_what_the_query_interface_counts() {
+    site().await.check("everything", None).await.unwrap();
+}
+
+#[tokio::test]
 async fn everything_is_reached_by_keys_alone() {
     site().await.check("keyboard", None).await.unwrap();
 }
