@@ -77,8 +77,14 @@ async fn a_prometheus_in_the_cluster_has_the_checkers_service_probe_for_it() {
         [("http://shop-api:3000/api/health", "probe_success 1"), ("http://shop-api:1/", "probe_success 0")]
     {
         let query = [("module", "http_2xx"), ("target", target)];
-        let answer = http.get(format!("http://{checker}/probe")).query(&query).send().await.unwrap();
-        let text = answer.error_for_status().unwrap().text().await.unwrap();
-        assert!(text.lines().any(|line| line == success), "{target}: {text}");
+        // The node may route the Service's address a moment after its pods are ready.
+        world
+            .until(&format!("{target} gives {success}"), async || {
+                let answer = http.get(format!("http://{checker}/probe")).query(&query).send().await?;
+                let text = answer.error_for_status()?.text().await?;
+                Ok(text.lines().any(|line| line == success).then_some(()))
+            })
+            .await
+            .unwrap();
     }
 }

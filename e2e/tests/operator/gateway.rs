@@ -34,6 +34,16 @@ async fn say(world: &World, status: &str, why: &str) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the route is told to want for its kind; while the kind goes, the route is pending.
+async fn until_lacking(world: &World) -> Result<()> {
+    let api = world.instances();
+    until_async("the route's kind is told to be missing", SOON, async || {
+        let told = reason(&api.get("shop").await?, "RouteReady");
+        Ok(told.is_ok_and(|(why, _)| why == "KindMissing").then_some(()))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_route_takes_the_place_of_an_ingress_and_says_how_it_is() -> Result<()> {
     let world = World::new("gateway").await?;
@@ -113,8 +123,8 @@ async fn kinds_that_the_cluster_lacks_are_told_and_used_as_soon_as_they_come() -
     operator.leading().await?;
     let monitored = json!({"serviceMonitor": {"enabled": true}});
     world.instance("shop", json!({"gateway": gateway(), "observability": monitored})).await?;
-    let instance = world.ready("shop").await?;
-    ensure!(reason(&instance, "RouteReady")?.0 == "KindMissing");
+    world.ready("shop").await?;
+    until_lacking(&world).await?;
     let instance = world.condition("shop", "Degraded", "True").await?;
     let (why, message) = reason(&instance, "Degraded")?;
     ensure!(why == "KindMissing", "{why} {message}");
@@ -134,8 +144,7 @@ async fn kinds_that_the_cluster_lacks_are_told_and_used_as_soon_as_they_come() -
     world.condition("shop", "RouteReady", "True").await?;
 
     crds.delete("httproutes.gateway.networking.k8s.io", &DeleteParams::default()).await?;
-    let instance = world.condition("shop", "RouteReady", "False").await?;
-    ensure!(reason(&instance, "RouteReady")?.0 == "KindMissing");
+    until_lacking(&world).await?;
     ensure!(operator.health.pending().is_empty(), "{:?}", operator.health.pending());
     operator.stop(&world).await
 }
