@@ -210,3 +210,43 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, limits: Limits) -> Result
     tables.sort_by_key(|(place, _)| *place);
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::{Metric, Panel, Question};
+    use watchkeeper_store::{Hit, Options};
+
+    #[tokio::test]
+    async fn nobody_goes_on_with_a_question_that_was_dropped() {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Store::open(&Options::sqlite(directory.path().join("s.db"))).await.expect("open");
+        let project = store.register_key(uuid::Uuid::new_v4()).await.expect("register").id;
+        store.append(project, vec![Hit { ts: 1, ..Hit::default() }]).await.expect("append");
+        let cache = Arc::new(Cache::new(1 << 20));
+        let question = Question::new(0, 10).panel(Panel::by([], [Metric::Hits]));
+        let plan = Arc::new(Plan::new(&question, HashMap::new(), &cache, project).expect("plan"));
+        let snapshot = store.batches(project, 0, 10).await.expect("batches");
+        let batches = snapshot.list().to_vec();
+        let loader = Arc::new(Loader {
+            cache: Arc::clone(&cache),
+            metrics: None,
+            project,
+            turn: cache.turn(),
+            plan,
+            snapshot: snapshot.into(),
+        });
+        let limits = Limits { threads: 1, bytes: 1 << 20, groups: 10 };
+        let mut ended = Vec::new();
+        for dropped in [false, true] {
+            let tasks = Mutex::new(tasks(&loader, batches.clone()).await.expect("tasks"));
+            let stop = StopOnDrop::default();
+            let flag = Arc::clone(&stop.0);
+            let _asked = (!dropped).then_some(stop);
+            ended.push(work(&loader, &tasks, &flag, limits).await.is_err());
+        }
+        assert_eq!(ended, [false, true]);
+    }
+}
