@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use watchkeeper_store::{Endpoint, Heartbeat, PlannedCheck, Recording, Result, Store, View};
+use watchkeeper_store::{Endpoint, Heartbeat, PlannedCheck, Recording, Result, Store, View, within};
 
 /// Where endpoints come from and results go, and where replicas agree on who
 /// probes what.
@@ -39,37 +39,14 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn may_be_cancelled(&self) -> bool;
 }
 
-/// Why something asked of the store was not done in time.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The store says why.
-    #[error(transparent)]
-    Store(#[from] watchkeeper_store::StoreError),
-    /// It has not answered yet.
-    #[error("the store has not answered within {0:?}")]
-    TooSlow(Duration),
-    /// The work panicked or the process ends.
-    #[error("{0}")]
-    Ended(#[from] tokio::task::JoinError),
-}
-
 /// Waits for work on the store, at most `limit`. It is a task of its own, so
 /// that a store whose writes must not be dropped half done goes on with it.
 pub(crate) async fn bounded<B: Backend, T: Send + 'static>(
     backend: &B,
     limit: Duration,
     work: impl Future<Output = Result<T>> + Send + 'static,
-) -> std::result::Result<T, Failure> {
-    let mut task = tokio::spawn(work);
-    match tokio::time::timeout(limit, &mut task).await {
-        Ok(done) => Ok(done??),
-        Err(_) => {
-            if backend.may_be_cancelled() {
-                task.abort();
-            }
-            Err(Failure::TooSlow(limit))
-        }
-    }
+) -> Result<T> {
+    within(limit, backend.may_be_cancelled(), work).await
 }
 
 impl Backend for Store {

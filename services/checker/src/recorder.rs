@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use watchkeeper_store::{PlannedCheck, Recording, StoreError};
 
-use crate::backend::{Backend, Failure, bounded};
+use crate::backend::{Backend, bounded};
 use crate::metrics::Metrics;
 
 /// Most results in one transaction.
@@ -122,12 +122,12 @@ impl<B: Backend> Recorder<B> {
                     self.metrics.refused.inc_by(refused as u64);
                     return Ok(());
                 }
-                Err(Failure::Store(StoreError::Fenced)) => {
+                Err(StoreError::Fenced) => {
                     tracing::warn!(results = part.len(), "results are refused: another checker took over");
                     self.metrics.refused.inc_by(part.len() as u64);
                     return Ok(());
                 }
-                Err(Failure::Store(error)) if error.is_lasting() => return Err(error),
+                Err(error) if error.is_lasting() => return Err(error),
                 Err(error) => tracing::warn!(%error, results, "results cannot be stored yet"),
             }
             self.receiving_during(tokio::time::sleep(pause)).await;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use watchkeeper_store::Endpoint;
+use watchkeeper_store::{Endpoint, StoreError};
 
 use crate::ChangeHandle;
-use crate::backend::{Backend, Failure, bounded};
+use crate::backend::{Backend, bounded};
 use crate::tenure::Tenure;
 
 /// Longest wait for the store.
@@ -68,7 +68,7 @@ async fn changed<B: Backend>(
     backend: &B,
     seen: Option<i64>,
     tenure: &Tenure,
-) -> Result<Option<(i64, Loaded)>, Failure> {
+) -> Result<Option<(i64, Loaded)>, StoreError> {
     let store = backend.clone();
     // Read before the set: a change in between is seen again next time.
     let revision = bounded(backend, PATIENCE, async move { store.revision().await }).await?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{StoreError, View, shard_of};
 
-use crate::backend::{Backend, Failure, bounded};
+use crate::backend::{Backend, bounded};
 use crate::metrics::Metrics;
 use crate::rendezvous::{Plan, plan};
 
@@ -167,7 +167,7 @@ impl<B: Backend> Keeper<B> {
     }
 
     /// Joins if need be, and beats when it is time.
-    async fn renew(&mut self) -> Result<(), Failure> {
+    async fn renew(&mut self) -> Result<(), StoreError> {
         let term = match self.term {
             Some(term) => term,
             None => {
@@ -202,7 +202,7 @@ impl<B: Backend> Keeper<B> {
     }
 
     /// Finds out what falls to this replica, takes and gives, and says so.
-    async fn look(&mut self, tenure: &watch::Sender<Option<Tenure>>) -> Result<(), Failure> {
+    async fn look(&mut self, tenure: &watch::Sender<Option<Tenure>>) -> Result<(), StoreError> {
         let (Some(term), Some(clock)) = (self.term, self.clock) else { return Ok(()) };
         let backend = self.backend.clone();
         let revision = self.ask(async move { backend.view_revision().await }).await?;
@@ -237,7 +237,7 @@ impl<B: Backend> Keeper<B> {
         Ok(())
     }
 
-    async fn view(&self) -> Result<View, Failure> {
+    async fn view(&self) -> Result<View, StoreError> {
         let backend = self.backend.clone();
         self.ask(async move { backend.view().await }).await
     }
@@ -254,8 +254,8 @@ impl<B: Backend> Keeper<B> {
     }
 
     /// Forgets a term that others have ended.
-    fn fenced(&mut self, error: &Failure, tenure: &watch::Sender<Option<Tenure>>) {
-        if matches!(error, Failure::Store(StoreError::Fenced)) {
+    fn fenced(&mut self, error: &StoreError, tenure: &watch::Sender<Option<Tenure>>) {
+        if matches!(error, StoreError::Fenced) {
             self.term = None;
             self.owned = Arc::default();
             self.seen = None;
@@ -269,7 +269,7 @@ impl<B: Backend> Keeper<B> {
     async fn ask<T: Send + 'static>(
         &self,
         work: impl Future<Output = watchkeeper_store::Result<T>> + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, StoreError> {
         bounded(&self.backend, self.heartbeat / 2, work).await
     }
 }

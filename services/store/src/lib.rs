@@ -66,6 +66,7 @@ pub use hits::{
 };
 pub use lease::Lease;
 pub use managed::Change;
+pub use patience::within;
 pub use projects::{ListedProject, Project, ProjectId, ProjectSettings};
 pub use retention::Retention;
 pub use salts::Salt;

@@ -6,26 +6,38 @@ use std::time::Duration;
 use crate::{Result, Store, StoreError};
 
 impl Store {
-    /// Waits for work on this store, at most `limit`. What takes longer is dropped
-    /// on Postgres; on SQLite, whose writes must not be dropped half done, it goes
-    /// on alone.
+    /// As [`within`]: what takes longer is dropped on Postgres; on SQLite, whose
+    /// writes must not be dropped half done, it goes on alone.
     ///
     /// # Errors
-    /// [`StoreError::TooSlow`] when the time is up, or what the work says.
+    /// As [`within`].
     pub async fn within<T: Send + 'static>(
         &self,
         limit: Duration,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let mut task = tokio::spawn(work);
-        match tokio::time::timeout(limit, &mut task).await {
-            Ok(done) => done.map_err(|error| StoreError::Unwritten(error.to_string()))?,
-            Err(_) => {
-                if !self.is_embedded() {
-                    task.abort();
-                }
-                Err(StoreError::TooSlow(limit))
+        within(limit, !self.is_embedded(), work).await
+    }
+}
+
+/// Waits for work on a store, at most `limit`. It is a task of its own, which goes
+/// on alone when the time is up, unless it may be `dropped` half done.
+///
+/// # Errors
+/// [`StoreError::TooSlow`] when the time is up, or what the work says.
+pub async fn within<T: Send + 'static>(
+    limit: Duration,
+    dropped: bool,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let mut task = tokio::spawn(work);
+    match tokio::time::timeout(limit, &mut task).await {
+        Ok(done) => done.map_err(|error| StoreError::Unwritten(error.to_string()))?,
+        Err(_) => {
+            if dropped {
+                task.abort();
             }
+            Err(StoreError::TooSlow(limit))
         }
     }
 }
