@@ -373,10 +373,14 @@ pub struct Retention {
     /// Requests, for example `90d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "durations::schema_with_days")]
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')")
+        .message("hits must be kept longer than nothing; leave it out to keep them for ever"))]
     pub hits: Option<TimeSpan>,
     /// Results of probes, for example `365d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "durations::schema_with_days")]
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')")
+        .message("checks must be kept longer than nothing; leave it out to keep them for ever"))]
     pub checks: Option<TimeSpan>,
 }
 

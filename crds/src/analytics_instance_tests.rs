@@ -87,6 +87,20 @@ fn database_parameters_are_names_of_settings() {
 }
 
 #[test]
+fn to_keep_data_for_no_time_is_no_retention() {
+    for field in ["hits", "checks"] {
+        let retention = |span: &str| json!({"retention": {field: span}});
+        for none in ["0d", "0s", "00.0h", "0d0h"] {
+            let error = refusal(retention(none));
+            assert!(error.contains(&format!("{field} must be kept longer than nothing")), "{none}: {error}");
+        }
+        for some in ["1d", "0d12h", "0.5d", "20m"] {
+            instance(retention(some)).validate_cel().unwrap();
+        }
+    }
+}
+
+#[test]
 fn an_ingress_host_is_a_plain_dns_name() {
     for host in ["https://a.example", "A.example", "a.example:80", "a_b.example", "a.example/x"] {
         let error = refusal(json!({"ingress": {"host": host}}));

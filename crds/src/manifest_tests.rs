@@ -42,6 +42,10 @@ fn a_rule_of_the_schema_speaks_in_its_own_words() {
     let error = only_error(&endpoint("  interval: 1s\n  timeout: 1m\n  http: {url: 'http://a'}\n"));
     assert_eq!(error.message, "timeout must not be longer than interval");
     assert_eq!(error.path, "spec");
+    let error = only_error(
+        "apiVersion: watchkeeper.dev/v1alpha1\nkind: AnalyticsInstance\nmetadata: {name: shop}\nspec: {retention: {hits: 0d}}\n",
+    );
+    assert!(error.message.starts_with("hits must be kept longer than nothing"), "{error}");
 }
 
 #[test]

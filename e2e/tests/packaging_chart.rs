@@ -42,7 +42,7 @@ fn it_passes_helms_own_checks_in_every_scope() {
 
 #[test]
 fn values_that_mean_nothing_are_refused_with_their_place() {
-    let wrong: [(&[&str], &str); 21] = [
+    let wrong: [(&[&str], &str); 23] = [
         (&["replicaCounts=2"], "replicaCounts"),
         (&["replicaCount=-1"], "/replicaCount"),
         (&["rbac.scope=everything"], "/rbac/scope"),
@@ -65,6 +65,9 @@ fn values_that_mean_nothing_are_refused_with_their_place() {
         (&["metrics.dashboards.label=x"], "/metrics/dashboards"),
         (&["image.tag=with space"], "/image/tag"),
         (&["imagePullSecrets[0].secret=x"], "/imagePullSecrets/0"),
+        // The Service's name, which is longer, would not be let in.
+        (&["fullnameOverride=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "/fullnameOverride"),
+        (&["nameOverride=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], "/nameOverride"),
     ];
     for (values, place) in wrong {
         let arguments: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
@@ -225,8 +228,11 @@ fn the_installations_are_scraped_where_the_operator_serves_them() {
         let objects = render(&[scope, &["--set=metrics.serviceMonitor.enabled=true"]].concat());
         let monitors = of_kind(&objects, "ServiceMonitor");
         assert_eq!(monitors.len(), 2);
+        // What both tell has a label namespace of its own, by which alerts name what they are about.
+        for monitor in &monitors {
+            assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], true);
+        }
         let monitor = monitors[1];
-        assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], true);
         monitor["spec"]["namespaceSelector"].clone()
     };
     assert_eq!(scraped(SCOPES[0]), json!({"any": true}));
@@ -374,6 +380,8 @@ fn the_overlay_monitoring_scrapes_alerts_and_shows_as_the_chart_does() {
         assert_eq!(&service["metadata"]["labels"][label], value);
     }
     assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
+    let charts = named(&rendered, "ServiceMonitor", "watchkeeper-operator");
+    assert_eq!(monitor["spec"]["endpoints"], charts["spec"]["endpoints"]);
 }
 
 /// What an annotation of the chart, whose value is YAML, holds.

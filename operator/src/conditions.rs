@@ -1,7 +1,7 @@
 //! Conditions that keep their transition time while their status stays.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 /// What a condition says, before it has a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,13 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
+/// Whether an object is still the one that was looked at, with the same spec. What was found out of one
+/// spec must not be told as if it were of another, which has its own turn.
+#[must_use]
+pub fn unchanged(seen: &ObjectMeta, live: &ObjectMeta) -> bool {
+    seen.uid == live.uid && seen.generation == live.generation
+}
+
 /// Conditions that are new or whose status changed, in order.
 #[must_use]
 pub fn transitions<'a>(previous: &[Condition], current: &'a [Condition]) -> Vec<&'a Condition> {
@@ -70,6 +77,19 @@ pub fn transitions<'a>(previous: &[Condition], current: &'a [Condition]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_out_is_of_one_spec_of_one_object() {
+        let meta = |uid: &str, generation| ObjectMeta {
+            uid: Some(uid.to_owned()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        };
+        let newer = ObjectMeta { resource_version: Some("9".to_owned()), ..meta("a", 1) };
+        assert!(unchanged(&meta("a", 1), &newer));
+        assert!(!unchanged(&meta("a", 1), &meta("a", 2)));
+        assert!(!unchanged(&meta("a", 1), &meta("b", 1)));
+    }
 
     #[test]
     fn the_transition_time_moves_only_with_the_status() {

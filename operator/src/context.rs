@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use watchkeeper_crds::SecretKeyRef;
 
 use crate::discovery::Discovery;
 use crate::events::Events;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub deletion_grace: Duration,
     /// Time between two looks at which kinds of other projects the cluster serves, with jitter.
     pub served_refresh: Duration,
+    /// How long everything waits at the start for namespaces that cannot be read.
+    pub patience: Duration,
 }
 
 impl Default for Settings {
@@ -45,6 +48,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(900),
             deletion_grace: Duration::from_secs(60),
             served_refresh: Duration::from_secs(30),
+            patience: Duration::from_secs(30),
         }
     }
 }
@@ -125,6 +129,14 @@ pub enum Error {
         /// Name of the object.
         name: String,
     },
+    /// An object of a child's name is on its way out.
+    #[error("{kind} {name} of before is still going; when it has gone, this will go on by itself")]
+    NameLeaving {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Name of the object.
+        name: String,
+    },
     /// A Secret that the spec refers to is not there.
     #[error("Secret {name} has no key {key}; create it, and this will go on by itself")]
     SecretMissing {
@@ -170,6 +182,7 @@ impl Error {
             Self::Apply { .. } => "ApplyFailed",
             Self::Forbidden { .. } => "Forbidden",
             Self::NameTaken { .. } => "NameTaken",
+            Self::NameLeaving { .. } => "NameLeaving",
             Self::SecretMissing { .. } => "SecretMissing",
             Self::StorageNotExpandable { .. } => "StorageNotExpandable",
             Self::ClaimDiffers(_) => "ClaimDiffers",
@@ -188,6 +201,15 @@ impl Error {
             other => (other.to_string(), 0),
         };
         Self::Apply { kind, name, message, hopeless: code == 422 }
+    }
+
+    /// What of a Secret is missing, if that is it.
+    #[must_use]
+    pub fn lacking(&self) -> Option<SecretKeyRef> {
+        match self {
+            Self::SecretMissing { name, key } => Some(SecretKeyRef { name: name.clone(), key: key.clone() }),
+            _ => None,
+        }
     }
 
     /// Whether nothing but another spec, or another hand, can end it.

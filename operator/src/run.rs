@@ -125,7 +125,7 @@ pub async fn run(
     let (objective_news, mut objective_news_out) = mpsc::unbounded_channel();
     let mut instance_parts = Vec::new();
     let mut endpoint_parts = Vec::new();
-    let mut stores = Stores { instances: Vec::new(), endpoints: Vec::new() };
+    let mut stores = Stores::new(options.settings.patience);
     for place in options.scope.places() {
         let (reader, writer) = reflector::store();
         stores.instances.push(reader.clone());

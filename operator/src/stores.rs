@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
+use tokio::sync::OnceCell;
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
 /// An object, or what is known of one that cannot be read.
@@ -46,9 +49,6 @@ impl std::fmt::Display for InstanceKey {
     }
 }
 
-/// How long reconciles wait for a namespace that cannot be read.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// One store per served namespace, or one for all.
 #[derive(Clone)]
 pub struct Stores {
@@ -56,9 +56,17 @@ pub struct Stores {
     pub instances: Vec<Store<Guarded<AnalyticsInstance>>>,
     /// Endpoints.
     pub endpoints: Vec<Store<Guarded<MonitoredEndpoint>>>,
+    patience: Duration,
+    waited: Arc<OnceCell<()>>,
 }
 
 impl Stores {
+    /// No stores yet, for which everything will wait so long at most.
+    #[must_use]
+    pub fn new(patience: Duration) -> Self {
+        Self { instances: Vec::new(), endpoints: Vec::new(), patience, waited: Arc::default() }
+    }
+
     /// Waits until everything that exists is known.
     pub async fn ready(&self) {
         for store in &self.instances {
@@ -70,9 +78,27 @@ impl Stores {
         }
     }
 
-    /// Waits as [`Self::ready`] does, but not for ever: one namespace that cannot be read holds up no other.
+    /// Waits as [`Self::ready`] does, but not for ever, and all together once: one namespace that cannot be
+    /// read holds up no other.
     pub async fn mostly_ready(&self) {
-        let _ = tokio::time::timeout(PATIENCE, self.ready()).await;
+        let wait = || async {
+            if tokio::time::timeout(self.patience, self.ready()).await.is_err() {
+                tracing::warn!("some namespaces cannot be read; the others go on without them");
+            }
+        };
+        self.waited.get_or_init(wait).await;
+    }
+
+    /// Whether everything that exists is known by now.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.ready().now_or_never().is_some()
+    }
+
+    /// Whether it is certain that there is no instance of a key.
+    #[must_use]
+    pub fn lacks(&self, key: &InstanceKey) -> bool {
+        self.complete() && !self.knows(key)
     }
 
     /// Whether there is an instance of a key, readable or not.
@@ -155,7 +181,8 @@ mod tests {
             let object = serde_json::from_value(object).expect("guarded");
             writer.apply_watcher_event(&watcher::Event::Apply(object));
         }
-        let stores = Stores { instances: Vec::new(), endpoints: vec![reader] };
+        let mut stores = Stores::new(Duration::ZERO);
+        stores.endpoints.push(reader);
         let key = |name: &str| InstanceKey { namespace: "shop".into(), name: name.into() };
         let kept = |name| {
             let mut kept: Vec<_> = stores.uids_kept_by(&key(name)).into_iter().collect();
@@ -166,5 +193,19 @@ mod tests {
         assert_eq!(kept("other"), ["broken", "foreign"]);
         let wanted = stores.endpoints_of(&key("main"));
         assert_eq!(wanted.iter().filter_map(|object| object.uid()).collect::<Vec<_>>(), ["own"]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_waited_for_once_and_certain_only_when_it_has_come() {
+        let (reader, mut writer) = reflector::store::<Guarded<MonitoredEndpoint>>();
+        let mut stores = Stores::new(Duration::from_millis(1));
+        stores.endpoints.push(reader);
+        let key = InstanceKey { namespace: "shop".into(), name: "main".into() };
+        stores.mostly_ready().await;
+        assert!(stores.clone().mostly_ready().now_or_never().is_some(), "it is waited for again");
+        assert!(!stores.complete() && !stores.lacks(&key));
+        writer.apply_watcher_event(&watcher::Event::Init);
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        assert!(stores.complete() && stores.lacks(&key));
     }
 }

@@ -180,8 +180,16 @@ async fn what_is_no_longer_wanted_is_pruned_and_the_volume_stays() -> Result<()>
     let world = World::new("prune").await?;
     let operator = world.operator().await?;
     let host = json!({"host": "stats.example.com", "tls": {"secretName": "shop-tls"}});
-    world.instance("shop", json!({"ingress": host})).await?;
+    // What the end of the instance means for the volume says nothing of the end of the database.
+    let storage = json!({"managed": {"storage": {"reclaim": "Delete"}}});
+    world.instance("shop", json!({"ingress": host, "database": storage})).await?;
     let instance = world.ready("shop").await?;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), &world.namespace);
+    until_async("the claim would go with the database", SOON, async || {
+        let claim = claims.get("data-shop-database-0").await?;
+        Ok((!claim.owner_references().is_empty()).then_some(()))
+    })
+    .await?;
     ensure!(instance.status.clone().unwrap_or_default().url.as_deref() == Some("https://stats.example.com"));
     ensure!(crate::harness::reason(&instance, "CertificateReady")?.0 == "CertificateMissing");
 
@@ -216,9 +224,9 @@ async fn what_is_no_longer_wanted_is_pruned_and_the_volume_stays() -> Result<()>
         Ok(gone.then_some(()))
     })
     .await?;
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), &world.namespace);
     let claim = claims.get("data-shop-database-0").await?;
-    ensure!(claim.metadata.deletion_timestamp.is_none(), "the volume is going");
+    let stays = claim.metadata.deletion_timestamp.is_none() && claim.owner_references().is_empty();
+    ensure!(stays, "the volume is going: {:?}", claim.metadata);
     operator.stop(&world).await
 }
 
@@ -239,6 +247,28 @@ async fn an_object_of_the_same_name_that_is_not_ours_is_never_taken() -> Result<
     ensure!(reason == "NameTaken" && message.contains("ConfigMap shop-config"), "{reason} {message}");
     ensure!(configs.get("shop-config").await?.data == theirs.data);
     configs.delete("shop-config", &DeleteParams::default()).await?;
+    world.ready("shop").await?;
+    operator.stop(&world).await
+}
+
+#[tokio::test]
+async fn what_an_instance_of_the_same_name_has_left_behind_is_waited_for() -> Result<()> {
+    let world = World::new("remade").await?;
+    // The garbage collector finds no such owner, and the finalizer keeps the object for a while.
+    let left: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "shop-config",
+        "finalizers": ["test.example/held"], "ownerReferences": [{"apiVersion": "watchkeeper.dev/v1alpha1",
+            "kind": "AnalyticsInstance", "name": "shop", "uid": "00000000-0000-0000-0000-000000000001"}]}}))?;
+    let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    configs.create(&PostParams::default(), &left).await?;
+    let operator = world.operator().await?;
+    world.instance("shop", json!({})).await?;
+    let instance = world.condition("shop", "Degraded", "True").await?;
+    let (reason, message) = crate::harness::reason(&instance, "Degraded")?;
+    ensure!(reason == "NameLeaving" && message.contains("ConfigMap shop-config"), "{reason} {message}");
+    let conditions = instance.status.unwrap_or_default().conditions;
+    ensure!(conditions.iter().all(|condition| condition.type_ != "Stalled"), "{conditions:?}");
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    configs.patch("shop-config", &PatchParams::default(), &free).await?;
     world.ready("shop").await?;
     operator.stop(&world).await
 }

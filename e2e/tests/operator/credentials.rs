@@ -147,6 +147,38 @@ async fn secrets_of_the_users_own_are_followed_as_well() -> Result<()> {
 }
 
 #[tokio::test]
+async fn another_database_is_told_of_the_projects_again() -> Result<()> {
+    let api = FakeApi::start().await?;
+    let mut world = World::new("moved").await?;
+    world.settings.api_url = Some(api.url.clone());
+    let operator = world.operator().await?;
+    let url = Secret {
+        metadata: named("hits-db"),
+        string_data: Some([("url".to_owned(), "postgres://db.example/one".to_owned())].into()),
+        ..Secret::default()
+    };
+    secrets(&world).create(&PostParams::default(), &url).await?;
+    let external = json!({"urlFrom": {"name": "hits-db", "key": "url"}});
+    let project = json!({"name": "web", "keySecretName": "web-key"});
+    world
+        .instance("shop", json!({"database": {"external": external}, "access": {"projects": [project]}}))
+        .await?;
+    world.ready("shop").await?;
+    let told = async || {
+        until_async("the API knows the project", SOON, async || {
+            Ok(api.with(|known| known.projects.contains_key("web")).then_some(()))
+        })
+        .await
+    };
+    told().await?;
+    // As an empty database makes it.
+    api.with(|known| known.projects.clear());
+    write(&world, "hits-db", "url", "postgres://db.example/two").await?;
+    told().await?;
+    operator.stop(&world).await
+}
+
+#[tokio::test]
 async fn an_image_reaches_every_service_and_leaves_the_database_alone() -> Result<()> {
     let world = World::new("upgrade").await?;
     let operator = world.operator().await?;

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use watchkeeper_crds::MonitoredEndpoint;
+use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 use watchkeeper_operator::analytics_instance::child::ChildKind;
 use watchkeeper_testkit::wait::until_async;
 
@@ -51,7 +51,11 @@ async fn until_gone(api: &Api<MonitoredEndpoint>, name: &str) -> Result<()> {
 }
 
 async fn until_event(world: &World, reason: &str) -> Result<String> {
-    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    until_event_in(world, &world.namespace, reason).await
+}
+
+async fn until_event_in(world: &World, namespace: &str, reason: &str) -> Result<String> {
+    let events: Api<Event> = Api::namespaced(world.client.clone(), namespace);
     until_async(&format!("an Event {reason}"), SOON, async || {
         let found = events.list(&ListParams::default()).await?;
         let found = found.items.into_iter().find(|event| event.reason.as_deref() == Some(reason));
@@ -195,6 +199,64 @@ async fn an_endpoint_of_the_users_own_is_never_taken() -> Result<()> {
     ensure!(now.uid() == mine.uid() && url(&now) == Some("http://mine.example/"));
     ensure!(now.owner_references().is_empty() && now.metadata.deletion_timestamp.is_none());
     operator.stop(&world).await
+}
+
+#[tokio::test]
+async fn an_endpoint_of_an_instance_that_cannot_be_read_stays() -> Result<()> {
+    let (world, api) = world("doubt").await?;
+    world.grant_discovery(&world.namespace).await?;
+    let ingresses: Api<Ingress> = Api::namespaced(world.client.clone(), &world.namespace);
+    let annotations = json!({"watchkeeper.dev/monitor": "true", "watchkeeper.dev/instance": "shop"});
+    ingresses.create(&PostParams::default(), &ingress("shop", annotations)?).await?;
+    let operator = world.operator().await?;
+    world.instance("shop", looking()).await?;
+    // By this one there is somebody who looks all the time.
+    world.instance("other", looking()).await?;
+    let found = until_endpoint(&world.endpoints(), "ingress-shop", "it is made", |_| true).await?;
+
+    // The schema lets this pass; no program can count that many days.
+    let raw: Api<DynamicObject> = Api::namespaced_with(
+        world.client.clone(),
+        &world.namespace,
+        &ApiResource::erase::<AnalyticsInstance>(&()),
+    );
+    let endless = Patch::Merge(json!({"spec": {"retention": {"hits": "99999999999999999999d"}}}));
+    raw.patch("shop", &PatchParams::default(), &endless).await?;
+    let note = until_event(&world, "Undecided").await?;
+    ensure!(note.contains(&format!("AnalyticsInstance {}/shop", world.namespace)), "{note}");
+    let now = world.endpoints().get("ingress-shop").await?;
+    ensure!(now.uid() == found.uid() && now.metadata.deletion_timestamp.is_none());
+    ensure!(api.with(|known| known.deleted.is_empty()));
+    operator.stop(&world).await
+}
+
+#[tokio::test]
+async fn an_endpoint_stays_where_nobody_can_tell_whether_its_namespace_is_let_in() -> Result<()> {
+    let (world, _api) = world("blind-look").await?;
+    world.grant_cluster().await?;
+    let guest = world.plane.namespace("guest").await?;
+    world.grant(&guest).await?;
+    world.grant_discovery(&guest).await?;
+    let ingresses: Api<Ingress> = Api::namespaced(world.client.clone(), &guest);
+    let annotations = json!({"watchkeeper.dev/monitor": "true"});
+    ingresses.create(&PostParams::default(), &ingress("shop", annotations)?).await?;
+    let operator = world.operator_for(&[&world.namespace, &guest]).await?;
+    let selector = json!({"matchLabels": {"watchkeeper.dev/test": "true"}});
+    let endpoints = json!({"namespaceSelector": selector, "discovery": {"enabled": true}});
+    world.instance("shop", json!({ "endpoints": endpoints })).await?;
+    let endpoints: Api<MonitoredEndpoint> = Api::namespaced(world.client.clone(), &guest);
+    let found = until_endpoint(&endpoints, "ingress-shop", "it is made", |_| true).await?;
+
+    world.revoke_cluster().await?;
+    let change = Patch::Merge(json!({"metadata": {"annotations": {"watchkeeper.dev/path": "/up"}}}));
+    ingresses.patch("shop", &PatchParams::default(), &change).await?;
+    let note = until_event_in(&world, &guest, "Undecided").await?;
+    ensure!(note.contains("let the operator read Namespaces"), "{note}");
+    let now = endpoints.get("ingress-shop").await?;
+    ensure!(now.uid() == found.uid() && now.metadata.deletion_timestamp.is_none());
+    // It was refused, as it had to be.
+    operator.kill().await;
+    Ok(())
 }
 
 #[tokio::test]

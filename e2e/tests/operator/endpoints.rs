@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use watchkeeper_crds::MonitoredEndpoint;
 use watchkeeper_crds::monitored_endpoint::EndpointState;
 use watchkeeper_testkit::wait::until_async;
@@ -197,6 +197,105 @@ async fn an_endpoint_of_another_namespace_needs_leave() -> Result<()> {
         Ok(api.with(|known| known.endpoints.is_empty()).then_some(()))
     })
     .await?;
+    operator.stop(&world).await
+}
+
+/// An endpoint of the instance `shop` of another namespace, which chooses that one by its label.
+async fn guest(world: &World) -> Result<Api<MonitoredEndpoint>> {
+    let guest = world.plane.namespace("guest").await?;
+    world.grant(&guest).await?;
+    let selector = json!({"matchLabels": {"watchkeeper.dev/test": "true"}});
+    world.instance("shop", json!({"endpoints": {"namespaceSelector": selector}})).await?;
+    let mut endpoint = MonitoredEndpoint::new(
+        "front",
+        serde_json::from_value(json!({
+        "instanceRef": {"name": "shop", "namespace": world.namespace}, "http": {"url": "http://a.example/"}}))?,
+    );
+    endpoint.metadata.namespace = Some(guest.clone());
+    let endpoints: Api<MonitoredEndpoint> = Api::namespaced(world.client.clone(), &guest);
+    endpoints.create(&PostParams::default(), &endpoint).await?;
+    Ok(endpoints)
+}
+
+#[tokio::test]
+async fn what_was_measured_outlives_a_permission_without_which_nobody_can_tell() -> Result<()> {
+    let (world, api) = world("blind").await?;
+    world.grant_cluster().await?;
+    let endpoints = guest(&world).await?;
+    let front = endpoints.get("front").await?;
+    let namespace = front.namespace().unwrap_or_default();
+    let operator = world.operator_for(&[&world.namespace, &namespace]).await?;
+    until_status(&endpoints, "front", "it is let in", |endpoint| {
+        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+    })
+    .await?;
+
+    world.revoke_cluster().await?;
+    let change = Patch::Merge(json!({"spec": {"interval": "30s"}}));
+    endpoints.patch("front", &PatchParams::default(), &change).await?;
+    until_status(&endpoints, "front", "nobody can tell", |endpoint| {
+        reason_of(endpoint, "Accepted").as_deref() == Some("NamespaceUnreadable")
+    })
+    .await?;
+    let uid = front.uid().unwrap_or_default();
+    ensure!(api.with(|known| known.endpoints.contains_key(&uid) && known.deleted.is_empty()));
+    // It was refused, as it had to be.
+    operator.kill().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_that_cannot_be_read_holds_up_no_other() -> Result<()> {
+    let (mut world, api) = world("patience").await?;
+    world.settings.patience = Duration::from_secs(1);
+    let closed = world.plane.namespace("closed").await?;
+    // Of an endpoint over there, for all that anybody knows.
+    let unknown = "00000000-0000-0000-0000-000000000000";
+    api.transition(unknown, "Up", "2026-01-01T12:00:00.000Z");
+    let operator = world.operator_for(&[&world.namespace, &closed]).await?;
+    world.instance("shop", json!({})).await?;
+    let uid = world.endpoint("front", json!({})).await?.uid().unwrap_or_default();
+    let endpoints = world.endpoints();
+    until_status(&endpoints, "front", "it is watched", |endpoint| {
+        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+    })
+    .await?;
+    api.transition(&uid, "Up", "2026-01-01T12:00:00.000Z");
+    until_status(&endpoints, "front", "it is up", |endpoint| state(endpoint) == Some(EndpointState::Up))
+        .await?;
+    ensure!(api.with(|known| known.deleted.is_empty()), "what may exist was forgotten");
+    operator.kill().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_read_says_so_until_it_is_corrected() -> Result<()> {
+    let (world, api) = world("unreadable").await?;
+    let operator = world.operator().await?;
+    world.instance("shop", json!({})).await?;
+    world.endpoint("front", json!({})).await?;
+    let endpoints = world.endpoints();
+    let watched = |endpoint: &MonitoredEndpoint| reason_of(endpoint, "Ready").as_deref() == Some("Watched");
+    until_status(&endpoints, "front", "it is watched", watched).await?;
+
+    // The schema lets this pass; no program can count that many hours.
+    let raw: Api<DynamicObject> = Api::namespaced_with(
+        world.client.clone(),
+        &world.namespace,
+        &ApiResource::erase::<MonitoredEndpoint>(&()),
+    );
+    let cooldown = |span: Value| Patch::Merge(json!({"spec": {"alerts": {"cooldown": span}}}));
+    raw.patch("front", &PatchParams::default(), &cooldown(json!("99999999999999999999h"))).await?;
+    until_async("it says so", SOON, async || {
+        let conditions = raw.get("front").await?.data["status"]["conditions"].clone();
+        let degraded = |condition: &Value| condition["type"] == "Degraded" && condition["status"] == "True";
+        Ok(conditions.as_array().is_some_and(|all| all.iter().any(degraded)).then_some(()))
+    })
+    .await?;
+    raw.patch("front", &PatchParams::default(), &cooldown(Value::Null)).await?;
+    let corrected = until_status(&endpoints, "front", "it is watched again", watched).await?;
+    ensure!(reason_of(&corrected, "Degraded").is_none(), "{:?}", corrected.status);
+    ensure!(api.with(|known| known.deleted.is_empty()));
     operator.stop(&world).await
 }
 

@@ -8,7 +8,9 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use kube::api::{ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -88,7 +90,7 @@ impl World {
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
         }))?;
         Api::namespaced(self.client.clone(), namespace).create(&created, &binding).await?;
-        self.granted(json!({"namespace": namespace, "verb": "list", "resource": "secrets"})).await
+        self.permitted(json!({"namespace": namespace, "verb": "list", "resource": "secrets"}), true).await
     }
 
     /// Lets the operator of this test make endpoints of annotated objects, by the generated Role.
@@ -102,20 +104,20 @@ impl World {
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
         }))?;
         Api::namespaced(self.client.clone(), namespace).create(&created, &binding).await?;
-        self.granted(json!({"namespace": namespace, "verb": "create", "resource": "monitoredendpoints",
-            "group": "watchkeeper.dev"}))
-            .await
+        let permission = json!({"namespace": namespace, "verb": "create", "resource": "monitoredendpoints",
+            "group": "watchkeeper.dev"});
+        self.permitted(permission, true).await
     }
 
-    /// Waits until the API server has heard of a permission, which takes it a moment.
-    async fn granted(&self, permission: Value) -> Result<()> {
+    /// Waits until the API server has heard of a permission, or of its end, which takes it a moment.
+    async fn permitted(&self, permission: Value, wanted: bool) -> Result<()> {
         let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
             "user": format!("system:serviceaccount:{}:operator", self.namespace),
             "resourceAttributes": permission}}))?;
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        until_async("the operator is permitted", SOON, async || {
+        until_async(&format!("the operator is permitted: {wanted}"), SOON, async || {
             let answer = reviews.create(&PostParams::default(), &review).await?;
-            Ok(answer.status.filter(|status| status.allowed).map(drop))
+            Ok(answer.status.filter(|status| status.allowed == wanted).map(drop))
         })
         .await
     }
@@ -133,7 +135,14 @@ impl World {
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
         }))?;
         Api::all(self.client.clone()).create(&PostParams::default(), &binding).await?;
-        self.granted(json!({"verb": "get", "resource": "namespaces"})).await
+        self.permitted(json!({"verb": "get", "resource": "namespaces"}), true).await
+    }
+
+    /// Takes back what [`Self::grant_cluster`] has given.
+    pub async fn revoke_cluster(&self) -> Result<()> {
+        let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
+        bindings.delete(&format!("operator-{}", self.namespace), &DeleteParams::default()).await?;
+        self.permitted(json!({"verb": "get", "resource": "namespaces"}), false).await
     }
 
     /// Starts an operator for this namespace alone.

@@ -1,15 +1,17 @@
 //! Growing the database's volume.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use watchkeeper_operator::analytics_instance::child::ChildKind;
 use watchkeeper_testkit::wait::until_async;
 
 use crate::harness::{SOON, World, reason};
+
+const SIZE: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
 
 fn asked(claim: &PersistentVolumeClaim) -> Option<String> {
     let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
@@ -53,7 +55,7 @@ async fn a_volume_grows_around_its_running_pod() -> Result<()> {
         let Some(now) = world.children(ChildKind::StatefulSet).get_opt("shop-database").await? else {
             return Ok(None);
         };
-        let template = now.data.pointer("/spec/volumeClaimTemplates/0/spec/resources/requests/storage");
+        let template = now.data.pointer(SIZE);
         let done = claim.as_deref() == Some("20Gi") && template == Some(&json!("20Gi")) && now.uid() != set;
         Ok(done.then_some(()))
     })
@@ -67,7 +69,7 @@ async fn a_volume_grows_around_its_running_pod() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_volume_that_cannot_grow_is_reported_and_left_alone() -> Result<()> {
+async fn a_volume_that_cannot_grow_is_reported_and_left_alone_and_all_else_changes() -> Result<()> {
     let world = World::new("rigid").await?;
     let operator = world.operator().await?;
     world.instance("shop", json!({})).await?;
@@ -79,6 +81,29 @@ async fn a_volume_that_cannot_grow_is_reported_and_left_alone() -> Result<()> {
     ensure!(why == "StorageNotExpandable" && message.contains("data-shop-database-0"), "{why} {message}");
     ensure!(world.children(ChildKind::StatefulSet).get("shop-database").await?.uid() == set);
     world.condition("shop", "Ready", "True").await?;
+
+    let template = async || -> Result<(Value, Value)> {
+        let set = world.children(ChildKind::StatefulSet).get("shop-database").await?;
+        let of_pods = |pointer: &str| set.data["spec"]["template"].pointer(pointer).cloned();
+        let hash = of_pods("/metadata/annotations/watchkeeper.dev~1config-hash").unwrap_or_default();
+        Ok((hash, of_pods("/spec/containers/0/args").unwrap_or_default()))
+    };
+    let (before, _) = template().await?;
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let password = Patch::Merge(json!({"stringData": {"password": "New-Password.1"}}));
+    secrets.patch("shop-database", &PatchParams::default(), &password).await?;
+    world.change("shop", json!({"database": {"managed": {"parameters": {"work_mem": "8MB"}}}})).await?;
+    until_async("the database has the new password and parameter", SOON, async || {
+        let (hash, arguments) = template().await?;
+        let parameter = arguments.as_array().is_some_and(|all| all.contains(&json!("work_mem=8MB")));
+        Ok((hash != before && parameter).then_some(()))
+    })
+    .await?;
+    // It is the same set about the same volume, and the size is still told.
+    let now = world.children(ChildKind::StatefulSet).get("shop-database").await?;
+    ensure!(now.uid() == set && now.data.pointer(SIZE) == Some(&json!("10Gi")), "{}", now.data["spec"]);
+    let instance = world.condition("shop", "Degraded", "True").await?;
+    ensure!(reason(&instance, "Degraded")?.0 == "StorageNotExpandable");
     // Being refused for its own sake is not a lack of permission.
     drop(operator);
     Ok(())

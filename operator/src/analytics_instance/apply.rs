@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -121,7 +122,9 @@ pub async fn apply(
         let least = replicas::least(children, child);
         match apply_one(context, namespace, uid, child, least, live).await {
             Err(error @ Error::StorageNotExpandable { .. }) => refused.push((kind, error)),
-            Err(error @ (Error::Apply { .. } | Error::NameTaken { .. })) if kind.optional() => {
+            Err(error @ (Error::Apply { .. } | Error::NameTaken { .. } | Error::NameLeaving { .. }))
+                if kind.optional() =>
+            {
                 refused.push((kind, error));
             }
             other => other?,
@@ -141,8 +144,8 @@ async fn apply_one(
     let kind = child.kind;
     let api = kind.api(&context.client, namespace);
     let mut wanted = child.object.clone();
-    let applied_hash = hash(&wanted.to_string());
-    wanted["metadata"]["annotations"][labels::APPLIED_HASH] = json!(applied_hash);
+    let applied_hash = sign(&mut wanted);
+    let mut rigid = None;
 
     let current = match live.get(kind, &child.name) {
         Some(object) => Some(object.clone()),
@@ -154,7 +157,12 @@ async fn apply_one(
             && current.labels().get("app.kubernetes.io/managed-by").map(String::as_str)
                 == Some(labels::MANAGER);
         if !owned_by(current, uid) && !adoptable {
-            return Err(Error::NameTaken { kind: kind.name(), name: child.name.clone() });
+            let (kind, name) = (kind.name(), child.name.clone());
+            return Err(if is_leaving(current, &wanted) {
+                Error::NameLeaving { kind, name }
+            } else {
+                Error::NameTaken { kind, name }
+            });
         }
         let as_value = with_type(to_value(current)?, &wanted);
         if holds(&wanted, &as_value) {
@@ -171,7 +179,19 @@ async fn apply_one(
             );
         }
         if kind == ChildKind::StatefulSet {
-            storage::make_room(context, namespace, &wanted, &as_value).await?;
+            match storage::make_room(context, namespace, &wanted, &as_value).await {
+                // There is no way back for the size, so nothing else of the database may wait for it.
+                Err(error @ Error::StorageNotExpandable { .. }) => {
+                    wanted.clone_from(&child.object);
+                    storage::keep_size(&mut wanted, &as_value);
+                    sign(&mut wanted);
+                    if holds(&wanted, &as_value) {
+                        return Err(error);
+                    }
+                    rigid = Some(error);
+                }
+                made => made?,
+            }
         }
     }
     if let Some(least) = least {
@@ -185,7 +205,7 @@ async fn apply_one(
             tracing::info!(kind = kind.name(), name = child.name, namespace, outcome, "applied");
             context.metrics.applies.with_label_values(&[kind.name(), outcome]).inc();
             live.put(kind, object);
-            Ok(())
+            rigid.map_or(Ok(()), Err)
         }
         Err(GateError::Closed) => Err(Error::Standby),
         Err(GateError::Kube(error)) => {
@@ -193,6 +213,21 @@ async fn apply_one(
             Err(Error::apply(kind.name(), child.name.clone(), &error))
         }
     }
+}
+
+/// Writes on an object the hash of what it says, by which it is known later that it was applied.
+fn sign(object: &mut Value) -> String {
+    let hash = hash(&object.to_string());
+    object["metadata"]["annotations"][labels::APPLIED_HASH] = json!(hash);
+    hash
+}
+
+/// Whether an object that is not ours will be gone by itself: it is going already, or it is of an instance
+/// of the same name that is no more, after which the garbage collector sweeps.
+fn is_leaving(current: &DynamicObject, wanted: &Value) -> bool {
+    let owner = &wanted["metadata"]["ownerReferences"][0];
+    let of_before = |other: &OwnerReference| owner["kind"] == other.kind && owner["name"] == other.name;
+    current.metadata.deletion_timestamp.is_some() || current.owner_references().iter().any(of_before)
 }
 
 /// The API server leaves kind and version out of the items of a list.
@@ -214,4 +249,28 @@ pub fn said(error: &kube::Error) -> String {
 
 fn to_value(object: &DynamicObject) -> Result<Value, Error> {
     serde_json::to_value(object).map_err(|error| Error::Kube(kube::Error::SerdeError(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_instance_of_this_name_has_left_behind_will_go_and_what_is_somebody_elses_will_not() {
+        let wanted = json!({"metadata": {"ownerReferences": [{"apiVersion": "watchkeeper.dev/v1alpha1",
+            "kind": "AnalyticsInstance", "name": "shop", "uid": "new"}]}});
+        let object = |owners: Value| -> DynamicObject {
+            serde_json::from_value(json!({"metadata": {"name": "shop-config", "ownerReferences": owners}}))
+                .unwrap()
+        };
+        let owner =
+            |kind: &str, name: &str| json!({"apiVersion": "a/v1", "kind": kind, "name": name, "uid": "old"});
+        assert!(is_leaving(&object(json!([owner("AnalyticsInstance", "shop")])), &wanted));
+        assert!(!is_leaving(&object(json!([owner("AnalyticsInstance", "other")])), &wanted));
+        assert!(!is_leaving(&object(json!([owner("Deployment", "shop")])), &wanted));
+        let mut theirs = object(json!([]));
+        assert!(!is_leaving(&theirs, &wanted));
+        theirs.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        assert!(is_leaving(&theirs, &wanted));
+    }
 }

@@ -19,21 +19,22 @@ use kube::{Api, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::AnalyticsInstance;
 
-use super::apply::{Live, apply};
+use super::apply::{FIELD_MANAGER, Live, apply};
 use super::backup;
 use super::build::{build, certificate_secret};
-use super::child::ChildKind;
+use super::child::{Child, ChildKind};
 use super::dereference::dereference;
 use super::notifications;
 use super::plan::Plan;
 use super::projects::{self, Registered};
-use super::prune::prune;
-use super::status;
+use super::prune::{leftovers, prune};
 use super::validate::validate;
+use super::{status, storage};
 use crate::context::{Context, Error};
 use crate::foreign::{Certificate, ForeignKind, HTTPRoute, PrometheusRule, ServiceMonitor};
 use crate::labels;
 use crate::monitored_endpoint::push::ApiClient;
+use crate::monitored_endpoint::status::report_unreadable;
 use crate::retry::jittered;
 use crate::run::Place;
 use crate::stores::{Guarded, InstanceKey};
@@ -216,9 +217,7 @@ async fn reconcile(object: Arc<Guarded<AnalyticsInstance>>, work: Arc<Work>) -> 
         Ok(instance) => reconcile_instance(instance, &work).await,
         Err(invalid) => {
             show(context, &InstanceKey::of(object.as_ref()), false, true);
-            crate::monitored_endpoint::status::report_unreadable::<AnalyticsInstance>(context, invalid)
-                .await
-                .map(|()| RESYNC)
+            report_unreadable::<AnalyticsInstance>(context, invalid, FIELD_MANAGER).await.map(|()| RESYNC)
         }
     };
     context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
@@ -256,9 +255,9 @@ async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result
     let namespace = instance.namespace().unwrap_or_default();
     let served = context.served.kinds().await;
     let mut live = Live::read(&context.client, &namespace, &instance.name_any(), served).await?;
-    let result = if instance.spec.paused { Ok(()) } else { bring_about(instance, work, &mut live).await };
+    let result = if instance.spec.paused { Ok(RESYNC) } else { bring_about(instance, work, &mut live).await };
     if matches!(result, Err(Error::Standby)) {
-        return result.map(|()| RESYNC);
+        return result;
     }
     let endpoints = context.links.counts(&InstanceKey::of(instance));
     let seen = status::observe(context, instance, &live, endpoints, result.as_ref().err()).await?;
@@ -271,7 +270,7 @@ async fn reconcile_instance(instance: &AnalyticsInstance, work: &Work) -> Result
         .await?;
     // How a pod fails is not watched.
     let starting = seen.database.is_some_and(|database| !database.answers());
-    result.map(|()| if starting { STARTING } else { RESYNC })
+    result.map(|again| if starting { STARTING } else { again })
 }
 
 /// Shows in the metrics how an instance is, if it still is and this process is to say so.
@@ -283,8 +282,8 @@ fn show(context: &Context, key: &InstanceKey, ready: bool, degraded: bool) {
     }
 }
 
-/// The phases from dereference to prune.
-async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live) -> Result<(), Error> {
+/// The phases from dereference to prune. Says when to look again.
+async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live) -> Result<Duration, Error> {
     let context = work.context.as_ref();
     let references = dereference(context, instance, live).await?;
     let token = references.admin_token.clone();
@@ -297,12 +296,25 @@ async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live)
     let safe: Vec<_> =
         children.iter().filter(|child| ours || child.kind != ChildKind::CronJob).cloned().collect();
     let refused = apply(context, &plan.namespace, &plan.uid, &safe, live).await?;
-    // The old way in stays until there is another.
+    // The old way in stays until there is another, and a database until its volume does not go with it.
     let shut = refused.iter().any(|(kind, _)| kind.is_way_in());
-    let spared = |kind: ChildKind| shut && kind.is_way_in();
+    let freed = free(context, &plan, &children, live).await;
+    let held = !matches!(freed, Ok(true));
+    let spared = |kind: ChildKind| (shut && kind.is_way_in()) || (held && kind == ChildKind::StatefulSet);
     let pruned = prune(context, &plan.namespace, &plan.uid, &children, live, spared).await?;
     let told = tell_api(work, instance, &plan, live, &token, &pruned).await;
-    refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error)).and(claim).and(told)
+    refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error)).and(claim).and(told)?;
+    // Its controller tells when it has let go; this is in case that is missed.
+    freed.map(|freed| if freed { RESYNC } else { STARTING })
+}
+
+/// Whether a database that is wanted no more may go, its volume left behind.
+async fn free(context: &Context, plan: &Plan, children: &[Child], live: &Live) -> Result<bool, Error> {
+    let mut left = leftovers(children, live, &plan.uid).into_iter();
+    match left.find(|(kind, _)| *kind == ChildKind::StatefulSet) {
+        Some((_, set)) => storage::let_go(context, &plan.namespace, set).await,
+        None => Ok(true),
+    }
 }
 
 /// Tells the API about projects and channels, as soon as there is an API.
@@ -316,7 +328,8 @@ async fn tell_api(
 ) -> Result<(), Error> {
     let context = work.context.as_ref();
     let deployment = live.get(ChildKind::Deployment, &plan.child_name("api"));
-    if status::Workload::read("api", deployment).ready == 0 {
+    let workload = status::Workload::read("api", deployment);
+    if workload.ready == 0 {
         work.registered.forget(&plan.uid);
         return Ok(());
     }
@@ -324,7 +337,12 @@ async fn tell_api(
     let api = ApiClient::new(context.links.http(), &url, token);
     projects::forget(context, &api, pruned, plan).await;
     let channels = notifications::tell(context, &work.registered, instance, &api).await;
-    projects::register(context, &work.registered, plan, &api).await.and(channels)
+    let told = projects::register(context, &work.registered, plan, &api).await.and(channels);
+    // A pod of before may have answered, whose database may be another: what it heard has to be told again.
+    if !workload.settled {
+        work.registered.forget(&plan.uid);
+    }
+    told
 }
 
 #[cfg(test)]

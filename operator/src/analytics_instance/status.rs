@@ -5,9 +5,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
-use watchkeeper_crds::AnalyticsInstance;
 use watchkeeper_crds::analytics_instance::{AnalyticsInstanceStatus, ComponentStatus, EndpointCounts};
 use watchkeeper_crds::autoscaling::Scaling;
+use watchkeeper_crds::{AnalyticsInstance, SecretKeyRef};
 
 use super::apply::{FIELD_MANAGER, Live};
 use super::backup::{self, Copies};
@@ -39,6 +39,8 @@ pub struct Observation {
     pub failure: Option<(String, String)>,
     /// Whether that failure ends only with another spec.
     pub hopeless: bool,
+    /// What of a Secret was missing, if that was the failure.
+    pub lacking: Option<SecretKeyRef>,
     /// Endpoints that are watched.
     pub endpoints: EndpointCounts,
     /// Whether the database is being made from a copy.
@@ -203,6 +205,7 @@ pub async fn observe(
         missing: route::missing(instance, live.served()),
         failure: failure.map(|error| (error.reason().to_owned(), error.to_string())),
         hopeless: failure.is_some_and(Error::is_hopeless),
+        lacking: failure.and_then(Error::lacking),
         endpoints,
         restoring: live
             .get(ChildKind::StatefulSet, &format!("{name}-database"))
@@ -267,8 +270,15 @@ fn version(instance: &AnalyticsInstance, image: &str) -> Option<String> {
 
 /// Failures that mean that the spec of this generation is not in force. A volume that cannot grow is
 /// none of them: its size cannot be taken back, all else goes on, and Degraded says so.
-const REFUSED: [&str; 6] =
-    ["InvalidSpec", "NameTaken", "ApplyFailed", "SecretMissing", "ClaimMissing", "ClaimLeaving"];
+const REFUSED: [&str; 7] = [
+    "InvalidSpec",
+    "NameTaken",
+    "NameLeaving",
+    "ApplyFailed",
+    "SecretMissing",
+    "ClaimMissing",
+    "ClaimLeaving",
+];
 
 fn findings(instance: &AnalyticsInstance, seen: &Observation) -> Vec<Finding> {
     let database = database(instance, seen);
@@ -387,7 +397,12 @@ fn database(instance: &AnalyticsInstance, seen: &Observation) -> Finding {
             )
         };
     }
-    if let Some((reason, message)) = seen.failure.as_ref().filter(|(reason, _)| reason == "SecretMissing") {
+    let of_database = |lacking: &SecretKeyRef| {
+        let external = instance.spec.database.external.as_ref();
+        external
+            .is_some_and(|external| external.url_from == *lacking || external.ca.as_ref() == Some(lacking))
+    };
+    if let (Some((reason, message)), true) = (&seen.failure, seen.lacking.as_ref().is_some_and(of_database)) {
         return Finding::new(KIND, false, reason, message.clone());
     }
     // The API is ready only when its database answers.
@@ -430,8 +445,11 @@ pub async fn write(
     let Some(live) = api.get_opt(&instance.name_any()).await? else {
         return Ok(());
     };
+    if !conditions::unchanged(&instance.metadata, &live.metadata) {
+        return Ok(());
+    }
     let status = make(&live);
-    if live.status.as_ref() == Some(&status) || live.uid() != instance.uid() {
+    if live.status.as_ref() == Some(&status) {
         return Ok(());
     }
     let body = json!({

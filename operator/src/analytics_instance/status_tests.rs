@@ -75,6 +75,26 @@ fn an_external_database_is_ready_when_the_api_is() {
 }
 
 #[test]
+fn only_a_secret_of_the_external_database_speaks_of_the_database() {
+    let reference = |name: &str| json!({"name": name, "key": "value"});
+    let spec = json!({"database": {"external": {"urlFrom": reference("db"), "ca": reference("authority")}}});
+    let judged = |secret: &str| {
+        let failure = Error::SecretMissing { name: secret.to_owned(), key: "value".to_owned() };
+        let seen = Observation {
+            database: None,
+            failure: Some((failure.reason().to_owned(), failure.to_string())),
+            lacking: failure.lacking(),
+            ..healthy()
+        };
+        condition(&computed(spec.clone(), &seen), "DatabaseReady")
+    };
+    for name in ["db", "authority"] {
+        assert_eq!(judged(name).1, "SecretMissing", "{name}");
+    }
+    assert_eq!(judged("telegram").0, "True");
+}
+
+#[test]
 fn a_failure_is_told_in_its_own_words() {
     let mut seen = healthy();
     let failure = Error::SecretMissing { name: "db".to_owned(), key: "url".to_owned() };
@@ -141,10 +161,11 @@ fn kstatus_sees_a_rollout_and_a_spec_that_cannot_be() {
     (seen.failure, seen.hopeless) = refuse(Error::InvalidSpec("no".to_owned()));
     let status = computed(json!({}), &seen);
     assert!(has(&status, "Stalled") && !has(&status, "Reconciling"));
-    // A Secret may still come, and so may a claim.
+    // A Secret may still come, and so may a claim; what is going will be gone.
     for waits in [
         Error::SecretMissing { name: "db".to_owned(), key: "url".to_owned() },
         Error::ClaimMissing("old-backup".to_owned()),
+        Error::NameLeaving { kind: "ConfigMap", name: "shop-config".to_owned() },
         said(503),
     ] {
         (seen.failure, seen.hopeless) = refuse(waits);

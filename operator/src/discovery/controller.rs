@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
@@ -32,7 +32,7 @@ use crate::monitored_endpoint::dereference::{Admission, admit};
 use crate::monitored_endpoint::link;
 use crate::retry::jittered;
 use crate::run::Place;
-use crate::stores::InstanceKey;
+use crate::stores::{Guarded, InstanceKey};
 use crate::watch::{self, Reporting};
 
 const NAME: &str = "discovery";
@@ -40,6 +40,8 @@ const NAME: &str = "discovery";
 pub const FIELD_MANAGER: &str = "watchkeeper-operator/discovery";
 const KIND: &str = "MonitoredEndpoint";
 const RESYNC: Duration = Duration::from_secs(10 * 3_600);
+/// Reason of an endpoint that stays because nobody can tell whether it is wanted.
+const UNDECIDED: &str = "Undecided";
 
 /// One kind of annotated objects in one part of the cluster.
 #[derive(Clone)]
@@ -236,17 +238,18 @@ where
     if known.is_none() && !annotations::asks(meta.annotations()) {
         return Ok(None);
     }
-    let outcome = match annotations::read(meta.annotations()) {
-        Ok(Some(wish)) => decide::<K>(context, source, &namespace, &meta.name_any(), &wish).await?,
-        Ok(None) => Outcome::Unwanted(None),
-        Err(refusal) => Outcome::Refused(refusal),
-    };
     let uid = meta.uid().unwrap_or_default();
     let endpoints = api(context, &namespace);
     let live = endpoints.get_opt(&name).await?;
     let ours = |object: &DynamicObject| {
         owned_by(object, &uid)
             && object.labels().get(labels::SOURCE).map(String::as_str) == Some(source.kind())
+    };
+    let before = live.as_ref().filter(|live| ours(live)).and_then(endpoint::instance_of);
+    let outcome = match annotations::read(meta.annotations()) {
+        Ok(Some(wish)) => decide::<K>(context, source, &namespace, &meta.name_any(), &wish, before).await?,
+        Ok(None) => Outcome::Unwanted(None),
+        Err(refusal) => Outcome::Refused(refusal),
     };
     match (outcome, live) {
         (Outcome::Refused(refusal), _) => Ok(Some(refusal)),
@@ -280,24 +283,37 @@ where
     }
 }
 
+/// What an object should have that has an endpoint of the instance `before`, if it has one.
 async fn decide<K>(
     context: &Context,
     source: Source,
     namespace: &str,
     name: &str,
     wish: &Wish,
+    before: Option<InstanceKey>,
 ) -> Result<Outcome, Error>
 where
     K: Resource<DynamicType = ()>,
 {
-    let mut candidates = Vec::new();
+    let mut looking = Vec::new();
     for found in context.stores.readable_instances() {
-        let looking = found.0.as_ref().is_ok_and(|found| instance::looks(found, source, namespace));
-        if looking && admit(context, namespace, &found).await? == Admission::Allowed {
-            candidates.push(InstanceKey::of(found.as_ref()));
+        if looks(&found, source, namespace) && admit(context, namespace, &found).await? == Admission::Allowed
+        {
+            looking.push(found);
         }
     }
-    let key = match instance::choose(&candidates, wish, namespace) {
+    let candidates: Vec<InstanceKey> = looking.iter().map(|found| InstanceKey::of(found.as_ref())).collect();
+    let chosen = instance::choose(&candidates, wish, namespace);
+    // What its instance has measured is gone with an endpoint. So only who knows that it wants none of the
+    // object takes it away, or who does what the object itself says.
+    let meant = |key: &InstanceKey| wish.instance.is_some() || Some(key) == before.as_ref();
+    if let Some(before) = &before
+        && !chosen.as_ref().is_ok_and(|key| key.as_ref().is_some_and(meant))
+        && let Some(doubt) = doubt(context, source, namespace, before).await?
+    {
+        return Ok(Outcome::Refused(doubt));
+    }
+    let key = match chosen {
         Ok(Some(key)) => key,
         Ok(None) => return Ok(Outcome::Unwanted(None)),
         // It may have been let in before, and has no place there now.
@@ -306,8 +322,8 @@ where
         }
         Err(refusal) => return Ok(Outcome::Refused(refusal)),
     };
-    let found = context.stores.instance(&key);
-    let Some(defaults) = found.as_deref().and_then(|found| found.0.as_ref().ok()).map(defaults) else {
+    let found = candidates.iter().zip(&looking).find(|(candidate, _)| **candidate == key);
+    let Some(defaults) = found.and_then(|(_, found)| found.0.as_ref().ok()).map(defaults) else {
         return Ok(Outcome::Unwanted(None));
     };
     let sources: Api<DynamicObject> =
@@ -333,6 +349,38 @@ where
         defaults,
     });
     Ok(Outcome::Wanted(Box::new(wanted), key))
+}
+
+fn looks(found: &Guarded<AnalyticsInstance>, source: Source, namespace: &str) -> bool {
+    found.0.as_ref().is_ok_and(|found| instance::looks(found, source, namespace))
+}
+
+/// Why nobody can tell whether an instance wants an endpoint of an object; nothing where that is clear.
+async fn doubt(
+    context: &Context,
+    source: Source,
+    namespace: &str,
+    key: &InstanceKey,
+) -> Result<Option<Refusal>, Error> {
+    let Some(found) = context.stores.instance(key) else {
+        let refusal = Refusal::new(
+            UNDECIDED,
+            format!(
+                "AnalyticsInstance {key} cannot be read, and until it can, its endpoint of this object stays"
+            ),
+        );
+        return Ok((!context.stores.lacks(key)).then_some(refusal));
+    };
+    if !looks(&found, source, namespace) || admit(context, namespace, &found).await? != Admission::Unreadable
+    {
+        return Ok(None);
+    }
+    Ok(Some(Refusal::new(
+        UNDECIDED,
+        format!(
+            "the operator may not read the labels of namespace {namespace}, by which AnalyticsInstance {key} chooses, so its endpoint of this object stays as it is; set spec.endpoints.namespaceSelector of {key} to {{}} or let the operator read Namespaces"
+        ),
+    )))
 }
 
 fn defaults(instance: &AnalyticsInstance) -> &watchkeeper_crds::discovery::Discovery {
@@ -449,7 +497,7 @@ pub fn is_leftover(context: &Context, endpoint: &MonitoredEndpoint) -> bool {
             .as_ref()
             .is_ok_and(|found| !instance::looks(found, source, &endpoint.namespace().unwrap_or_default())),
         // Not known yet, or not readable, is not gone.
-        None => context.stores.ready().now_or_never().is_some() && !context.stores.knows(&key),
+        None => context.stores.lacks(&key),
     }
 }
 

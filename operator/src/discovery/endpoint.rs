@@ -1,5 +1,6 @@
 //! The MonitoredEndpoint of an annotated object. Pure.
 
+use kube::api::DynamicObject;
 use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
 use watchkeeper_crds::MonitoredEndpoint;
@@ -46,6 +47,15 @@ pub fn source_of(endpoint: &MonitoredEndpoint) -> Option<Source> {
     let label = endpoint.labels().get(labels::SOURCE)?;
     let owned = endpoint.owner_references().iter().any(|owner| owner.kind == *label);
     Source::ALL.into_iter().find(|source| source.kind() == label && owned)
+}
+
+/// The instance that an endpoint refers to, whether or not the rest of it can be read.
+#[must_use]
+pub fn instance_of(endpoint: &DynamicObject) -> Option<InstanceKey> {
+    let reference = endpoint.data.pointer("/spec/instanceRef")?;
+    let name = reference["name"].as_str()?.to_owned();
+    let namespace = reference["namespace"].as_str().map(str::to_owned).or_else(|| endpoint.namespace())?;
+    Some(InstanceKey { namespace, name })
 }
 
 /// The endpoint as it is wanted.
@@ -148,6 +158,8 @@ mod tests {
         assert_eq!(endpoint.name_any(), "ingress-shop");
         assert_eq!(endpoint.owner_references()[0].uid, "u");
         assert_eq!(source_of(&endpoint), Some(Source::Ingress));
+        let object = serde_json::from_value(made(Wish::default())).unwrap();
+        assert_eq!(instance_of(&object).unwrap().to_string(), "ops/main");
         let spec = &endpoint.spec;
         assert_eq!(spec.http.as_ref().unwrap().url, "https://shop.example/");
         assert_eq!((spec.name.as_deref(), spec.interval.as_str()), (Some("shop"), "60s"));

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::MonitoredEndpoint;
 
-use super::dereference::{dereference, secret_keys};
+use super::dereference::{Admission, dereference, secret_keys};
 use super::validate::{Decision, validate};
 use super::{finalizer, link, status};
 use crate::conditions::Finding;
@@ -97,7 +97,9 @@ async fn reconcile(object: Arc<Guarded<MonitoredEndpoint>>, context: Arc<Context
     context.stores.mostly_ready().await;
     let result = match &object.0 {
         Ok(endpoint) => reconcile_endpoint(endpoint, &context).await,
-        Err(invalid) => status::report_unreadable::<MonitoredEndpoint>(&context, invalid).await,
+        Err(invalid) => {
+            status::report_unreadable::<MonitoredEndpoint>(&context, invalid, status::FIELD_MANAGER).await
+        }
     };
     context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
     match result {
@@ -178,9 +180,10 @@ async fn push(endpoint: &MonitoredEndpoint, context: &Context) -> Result<Option<
     let references = dereference(context, endpoint).await?;
     match validate(endpoint, &references)? {
         Decision::Reject(finding) => {
-            let uid = endpoint.uid().unwrap_or_default();
-            // It may have been let in before.
-            if finalizer::is_set(endpoint) && context.stores.instance(&references.instance).is_some() {
+            // It may have been let in before. Only a clear no takes away what was measured since: an
+            // instance may come back, and so may the permission to tell.
+            if references.admission == Admission::NotAllowed && finalizer::is_set(endpoint) {
+                let uid = endpoint.uid().unwrap_or_default();
                 context.links.forget(context, &references.instance, &uid).await?;
             }
             Ok(Some(finding))

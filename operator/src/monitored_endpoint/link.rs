@@ -273,7 +273,7 @@ impl Links {
 
     /// Follows one instance until it is gone.
     async fn follow(self: Arc<Self>, context: Arc<Context>, key: InstanceKey, link: Arc<Link>) {
-        self.stores.ready().await;
+        self.stores.mostly_ready().await;
         let mut failures = 0;
         while self.stores.instance(&key).is_some() {
             let failed_before = failures;
@@ -331,13 +331,15 @@ impl Links {
         link: &Link,
         listed: Vec<Report>,
     ) -> Result<(), Error> {
+        // Who does not know all that exist cannot tell what exists no more.
+        let complete = self.stores.complete();
         let objects = self.stores.endpoints_of(key);
         // An endpoint that cannot be read is left alone until it is corrected, with all that was measured of it.
         let kept = self.stores.uids_kept_by(key);
         let listed: HashMap<String, Report> =
             listed.into_iter().map(|report| (report.uid.clone(), report)).collect();
         let mut touched: HashSet<String> = HashSet::new();
-        for uid in listed.keys().filter(|uid| !kept.contains(*uid)) {
+        for uid in listed.keys().filter(|uid| complete && !kept.contains(*uid)) {
             tracing::info!(instance = %key, uid, "the API forgets an endpoint that no longer exists");
             let result = api.delete_endpoint(uid).await;
             self.count("delete_endpoint", result.is_ok());

@@ -134,8 +134,11 @@ pub async fn write(
     let Some(live) = api.get_opt(&endpoint.name_any()).await? else {
         return Ok(());
     };
+    if !conditions::unchanged(&endpoint.metadata, &live.metadata) {
+        return Ok(());
+    }
     let status = make(&live);
-    if live.status.as_ref() == Some(&status) || live.uid() != endpoint.uid() {
+    if live.status.as_ref() == Some(&status) {
         return Ok(());
     }
     let body = json!({
@@ -165,11 +168,16 @@ pub async fn write(
     Ok(())
 }
 
-/// Says of an object that it cannot be read, without being able to read it.
+/// Says of an object that it cannot be read, without being able to read it. By the owner of its other
+/// status, for only an owner can take back what is said.
 ///
 /// # Errors
 /// What the API server says.
-pub async fn report_unreadable<K>(context: &Context, invalid: &InvalidObject) -> Result<(), Error>
+pub async fn report_unreadable<K>(
+    context: &Context,
+    invalid: &InvalidObject,
+    manager: &str,
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
@@ -179,7 +187,8 @@ where
     let resource = kube::api::ApiResource::erase::<K>(&());
     let api: Api<kube::api::DynamicObject> =
         Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let Some(live) = api.get_opt(&name).await? else {
+    let Some(live) = api.get_opt(&name).await?.filter(|live| conditions::unchanged(meta, &live.metadata))
+    else {
         return Ok(());
     };
     let conditions = live.data.pointer("/status/conditions").cloned();
@@ -196,9 +205,17 @@ where
     if before == after {
         return Ok(());
     }
-    // A merge: of the rest of the status nothing is known.
-    let patch = json!({"status": {"conditions": after, "observedGeneration": meta.generation}});
-    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    // The rest of the status stays as it is, whatever it says.
+    let mut status = live.data.get("status").cloned().unwrap_or_default();
+    status["conditions"] = json!(after);
+    status["observedGeneration"] = json!(meta.generation);
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name},
+        "status": status,
+    });
+    let (params, patch) = (PatchParams::apply(manager).force(), Patch::Apply(&body));
     context.gate.write(api.patch_status(&name, &params, &patch)).await?;
     context.metrics.status_writes.with_label_values(&[&*K::kind(&()).to_lowercase(), "ok"]).inc();
     let changed = conditions::transitions(&before, &after);

@@ -102,7 +102,7 @@ fn container(plan: &Plan, service: Service, mounts: Vec<VolumeMount>) -> Contain
     }
     ports.push(pod::port("metrics", pod::METRICS_PORT));
     let (cpu, memory, limit) = match service {
-        Service::Logger => ("50m", "64Mi", "512Mi"),
+        Service::Logger => ("50m", "64Mi", "1Gi"),
         Service::Api => ("50m", "128Mi", "1Gi"),
         Service::Checker => ("25m", "64Mi", "256Mi"),
     };
