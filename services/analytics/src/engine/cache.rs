@@ -309,7 +309,7 @@ mod tests {
         let dictionary = cache.dictionary(PROJECT, Column::Path);
         let texts = (0..100).map(|n| format!("/a/long/path/{n}")).collect();
         let shared: Arc<[u32]> = [0].into_iter().chain(dictionary.encode(&texts)).collect();
-        let chunk = ColumnChunk::Texts(TextChunk { codes: Codes::Same(1), shared });
+        let chunk = ColumnChunk::Texts(TextChunk { codes: Codes::Same(1), shared, hits: Vec::new() });
         cache.put(turn, PROJECT, batch(1, Column::Path), Entry::Column(Arc::new(vec![chunk]), dictionary));
         assert!(cache.bytes() > 100 * (14 + 8 + 4), "{}", cache.bytes());
         let turn = cache.turn();

@@ -86,6 +86,10 @@ impl Column {
     }
 }
 
+/// Rows that a chunk has for each text at least where hits are counted ahead: the counts then take
+/// half a byte a row at most.
+const ROWS_A_TEXT: usize = 8;
+
 /// How the rows of a batch make chunks.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -118,6 +122,8 @@ pub(crate) struct TextChunk {
     pub codes: Codes,
     /// Their codes in the dictionary.
     pub shared: Arc<[u32]>,
+    /// Hits of each code of the chunk; nothing where texts are too many for that to be worth its room.
+    pub hits: Vec<u32>,
 }
 
 /// Visitors of a chunk. Code 0 is unknown, any other one more than the place in `ids`.
@@ -213,10 +219,9 @@ impl Layout {
         }
         let shared: Arc<[u32]> = [0].into_iter().chain(dictionary.encode(&texts)).collect();
         if self.chunks.len() == 1 && self.order.is_none() {
-            return Ok(vec![ColumnChunk::Texts(TextChunk { codes: Codes::pack(codes), shared })]);
+            return Ok(vec![ColumnChunk::Texts(TextChunk::new(codes, shared))]);
         }
-        let text =
-            |codes| ColumnChunk::Texts(TextChunk { codes: Codes::pack(codes), shared: Arc::clone(&shared) });
+        let text = |codes| ColumnChunk::Texts(TextChunk::new(codes, Arc::clone(&shared)));
         Ok(self.split(&codes).into_iter().map(text).collect())
     }
 }
@@ -246,6 +251,17 @@ fn numbered<T: Hash + Eq + Copy + ToString>(values: Vec<Option<T>>) -> (Vec<u32>
     (codes, texts)
 }
 
+impl TextChunk {
+    fn new(codes: Vec<u32>, shared: Arc<[u32]>) -> Self {
+        let mut hits = Vec::new();
+        if shared.len() <= codes.len() / ROWS_A_TEXT {
+            hits.resize(shared.len(), 0);
+            codes.iter().for_each(|code| hits[*code as usize] += 1);
+        }
+        Self { codes: Codes::pack(codes), shared, hits }
+    }
+}
+
 impl VisitorChunk {
     fn new(values: &[Option<i64>]) -> Self {
         let (mut ids, mut places) = (Vec::new(), FxHashMap::default());
@@ -265,7 +281,7 @@ impl ColumnChunk {
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + match self {
-                Self::Texts(texts) => texts.codes.bytes() + 4 * texts.shared.len(),
+                Self::Texts(texts) => texts.codes.bytes() + 4 * (texts.shared.len() + texts.hits.len()),
                 Self::Integers(integers) => integers.bytes(),
                 Self::Visitors(visitors) => visitors.codes.bytes() + 8 * visitors.ids.len(),
             }

@@ -1,5 +1,7 @@
 //! Conditions on the rows of a chunk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{
     codes::{Rows, UNKNOWN},
     column::Column,
@@ -27,8 +29,14 @@ pub(crate) enum Decided {
 }
 
 impl Verdicts {
-    /// What a test says about each of `codes`.
-    fn of(&mut self, codes: &[u32], space: &Space, test: impl Fn(Option<&str>) -> bool) -> Vec<bool> {
+    /// What a test says about each of `codes`; anything once `stop` is set.
+    fn of(
+        &mut self,
+        codes: &[u32],
+        space: &Space,
+        test: impl Fn(Option<&str>) -> bool,
+        stop: &AtomicBool,
+    ) -> Vec<bool> {
         let most = codes.iter().copied().max().unwrap_or_default() as usize;
         if self.0.len() <= most {
             self.0.resize(most + 1, None);
@@ -38,29 +46,35 @@ impl Verdicts {
         if !open.is_empty() {
             space.texts(open.into_iter(), |code, text| {
                 let verdict = &mut self.0[code as usize];
-                if verdict.is_none() {
+                if verdict.is_none() && !stop.load(Ordering::Relaxed) {
                     *verdict = Some(test(text));
                 }
             });
         }
         codes.iter().map(|code| self.0[*code as usize].unwrap_or_default()).collect()
     }
+
+    pub fn bytes(&self) -> usize {
+        self.0.capacity()
+    }
 }
 
 impl Decided {
-    /// Decides a condition for a chunk that has dimensions as `views` tell.
+    /// Decides a condition for a chunk that has dimensions as `views` tell, at once and without a
+    /// meaning when `stop` is set.
     pub fn new(
         node: &Node,
         plan: &Plan,
         spaces: &[Space],
         views: &[View],
         verdicts: &mut [Verdicts],
+        stop: &AtomicBool,
     ) -> Self {
         match node {
             Node::All(all) => {
                 let mut open = Vec::new();
                 for one in all {
-                    match Self::new(one, plan, spaces, views, verdicts) {
+                    match Self::new(one, plan, spaces, views, verdicts, stop) {
                         Self::Always(true) => {}
                         Self::Always(false) => return Self::Always(false),
                         other => open.push(other),
@@ -75,7 +89,7 @@ impl Decided {
             Node::Any(any) => {
                 let mut open = Vec::new();
                 for one in any {
-                    match Self::new(one, plan, spaces, views, verdicts) {
+                    match Self::new(one, plan, spaces, views, verdicts, stop) {
                         Self::Always(false) => {}
                         Self::Always(true) => return Self::Always(true),
                         other => open.push(other),
@@ -87,14 +101,14 @@ impl Decided {
                     _ => Self::Any(open),
                 }
             }
-            Node::Not(node) => match Self::new(node, plan, spaces, views, verdicts) {
+            Node::Not(node) => match Self::new(node, plan, spaces, views, verdicts, stop) {
                 Self::Always(always) => Self::Always(!always),
                 other => Self::Not(Box::new(other)),
             },
             Node::Text(place) => {
                 let test = &plan.tests[*place];
                 let view = &views[test.dimension];
-                let mask = verdicts[*place].of(&view.shared, &spaces[test.dimension], &test.test);
+                let mask = verdicts[*place].of(&view.shared, &spaces[test.dimension], &test.test, stop);
                 match mask.first() {
                     Some(first) if mask.iter().all(|one| one == first) => Self::Always(*first),
                     _ => Self::Codes(test.dimension, mask),

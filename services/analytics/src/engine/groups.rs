@@ -157,10 +157,15 @@ impl Groups {
         to(wants.sessions, &mut self.sessions.counts, groups, 0);
     }
 
-    /// Adds up hits of groups, where nothing else is wanted of any.
-    pub fn count(&mut self, hits: &[(u32, u64)]) {
-        self.widen();
-        hits.iter().for_each(|(group, hits)| self.hits[*group as usize] += hits);
+    /// Adds up hits by the codes of their groups, where nothing else is wanted of any.
+    pub fn count(&mut self, counted: impl Iterator<Item = (impl Iterator<Item = u32>, u64)>) {
+        for (codes, hits) in counted {
+            let group = self.keys.number(codes) as usize;
+            if group >= self.hits.len() {
+                self.hits.resize(group + 1, 0);
+            }
+            self.hits[group] += hits;
+        }
     }
 
     /// Adds up a block.

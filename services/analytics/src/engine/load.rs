@@ -43,7 +43,7 @@ impl LoadedBatch {
 }
 
 static NO_TEXTS: LazyLock<TextChunk> =
-    LazyLock::new(|| TextChunk { codes: Codes::Same(0), shared: Arc::from([0]) });
+    LazyLock::new(|| TextChunk { codes: Codes::Same(0), shared: Arc::from([0]), hits: Vec::new() });
 static NO_INTEGERS: Integers = Integers::Unknown;
 static NO_VISITORS: VisitorChunk = VisitorChunk { codes: Codes::Same(0), ids: Vec::new() };
 

@@ -216,28 +216,34 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::{Metric, Panel, Question};
+    use crate::{Condition, Dimension, Metric, Panel, Question, Test};
     use watchkeeper_store::{Hit, Options};
 
-    #[tokio::test]
-    async fn nobody_goes_on_with_a_question_that_was_dropped() {
+    /// A store with a project that has these hits, sealed.
+    async fn filled(hits: Vec<Hit>) -> (tempfile::TempDir, Store, ProjectId) {
         let directory = tempfile::tempdir().expect("directory");
         let store = Store::open(&Options::sqlite(directory.path().join("s.db"))).await.expect("open");
         let project = store.register_key(uuid::Uuid::new_v4()).await.expect("register").id;
-        store.append(project, vec![Hit { ts: 1, ..Hit::default() }]).await.expect("append");
-        let cache = Arc::new(Cache::new(1 << 20));
-        let question = Question::new(0, 10).panel(Panel::by([], [Metric::Hits]));
-        let plan = Arc::new(Plan::new(&question, HashMap::new(), &cache, project).expect("plan"));
-        let snapshot = store.batches(project, 0, 10).await.expect("batches");
+        store.append(project, hits).await.expect("append");
+        store.seal_all().await.expect("seal");
+        (directory, store, project)
+    }
+
+    async fn loader(store: &Store, project: ProjectId, question: &Question) -> (Arc<Loader>, Vec<Batch>) {
+        let cache = Arc::new(Cache::new(1 << 28));
+        let plan = Arc::new(Plan::new(question, HashMap::new(), &cache, project).expect("plan"));
+        let snapshot = store.batches(project, question.from, question.to).await.expect("batches");
         let batches = snapshot.list().to_vec();
-        let loader = Arc::new(Loader {
-            cache: Arc::clone(&cache),
-            metrics: None,
-            project,
-            turn: cache.turn(),
-            plan,
-            snapshot: snapshot.into(),
-        });
+        let turn = cache.turn();
+        let loader = Loader { cache, metrics: None, project, turn, plan, snapshot: snapshot.into() };
+        (Arc::new(loader), batches)
+    }
+
+    #[tokio::test]
+    async fn nobody_goes_on_with_a_question_that_was_dropped() {
+        let (_directory, store, project) = filled(vec![Hit { ts: 1, ..Hit::default() }]).await;
+        let question = Question::new(0, 10).panel(Panel::by([], [Metric::Hits]));
+        let (loader, batches) = loader(&store, project, &question).await;
         let limits = Limits { threads: 1, bytes: 1 << 20, groups: 10 };
         let mut ended = Vec::new();
         for dropped in [false, true] {
@@ -248,5 +254,62 @@ mod tests {
             ended.push(work(&loader, &tasks, &flag, limits).await.is_err());
         }
         assert_eq!(ended, [false, true]);
+    }
+
+    #[tokio::test]
+    async fn patterns_over_many_texts_are_given_up_in_the_middle() {
+        let path = |n: usize| Some(format!("{}{n}", "a".repeat(2_000)));
+        let hits = (0..3_000).map(|n| Hit { ts: 1, path: path(n), ..Hit::default() }).collect();
+        let (_directory, store, project) = filled(hits).await;
+        // Some billions of comparisons.
+        let test = Test::Glob(vec![format!("*{}b", "a".repeat(500)); 50]);
+        let condition = Condition::Text { dimension: Dimension::Path, test, ignore_case: false };
+        let question = Question { condition, ..Question::new(0, 10) }.panel(Panel::by([], [Metric::Hits]));
+        let (loader, batches) = loader(&store, project, &question).await;
+        let tasks = Mutex::new(tasks(&loader, batches).await.expect("tasks"));
+        let (stop, limits) = (StopOnDrop::default(), Limits { threads: 1, bytes: 1 << 28, groups: 10 });
+        let flag = Arc::clone(&stop.0);
+        let worked = async { work(&loader, &tasks, &flag, limits).await };
+        let dropped = async {
+            // Until texts are being held against patterns.
+            while tasks.lock().expect("lock").front().is_some() {
+                tokio::task::yield_now().await;
+            }
+            drop(stop);
+        };
+        let minute = std::time::Duration::from_secs(60);
+        let ended = tokio::time::timeout(minute, futures::future::join(worked, dropped)).await;
+        assert!(ended.expect("it goes on").0.is_err());
+    }
+
+    #[tokio::test]
+    async fn hits_that_were_counted_when_read_are_those_that_are_counted_now() {
+        let method = |n: i64| ["GET", "POST", "PUT"][usize::try_from(n % 7 / 3).expect("few")];
+        let hit = |n| Hit { ts: n, method: (n % 5 > 0).then(|| method(n).into()), ..Hit::default() };
+        let (_directory, store, project) = filled((0..1_000).map(hit).collect()).await;
+        let panels = || {
+            [
+                Panel::by([Dimension::Method], [Metric::Hits]),
+                Panel::by([Dimension::Method], [Metric::Hits, Metric::LastSeen]),
+            ]
+        };
+        for (from, condition) in [
+            (0, Condition::default()),
+            (1, Condition::default()),
+            (0, Condition::is(Dimension::Method, "GET")),
+            (0, Condition::is_unknown(Dimension::Method)),
+        ] {
+            let question = Question { condition, panels: panels().into(), ..Question::new(from, 1_000) };
+            let analytics = crate::Analytics::new(store.clone());
+            let [counted, other] =
+                <[Table; 2]>::try_from(analytics.ask(project, &question).await.expect("answer").tables)
+                    .expect("two");
+            let rows = |table: Table| -> Vec<_> {
+                table.rows.into_iter().map(|row| (row.key, row.metrics[0])).collect()
+            };
+            let (counted, other) = (rows(counted), rows(other));
+            assert!(!counted.is_empty());
+            assert_eq!(counted, other);
+        }
     }
 }

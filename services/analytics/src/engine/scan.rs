@@ -1,6 +1,9 @@
 //! The pass over rows: one worker, a day at a time, all panels at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::Index,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use watchkeeper_store::StoreError;
 
@@ -51,11 +54,10 @@ impl Worker {
     pub fn scan(&mut self, plan: &Plan, day: &Day, stop: &AtomicBool) -> Result<(), AskError> {
         for place in 0..day.chunks.len() {
             self.chunk(plan, day, place, stop)?;
-            let needed = |groups: &[Groups]| groups.iter().map(Groups::bytes).sum::<usize>();
-            if needed(&self.groups) > self.limits.bytes {
+            if self.bytes() > self.limits.bytes {
                 self.groups.iter_mut().for_each(Groups::compact);
             }
-            if needed(&self.groups) > self.limits.bytes {
+            if self.bytes() > self.limits.bytes {
                 return Err(AskError::Question(
                     "the question needs too much memory; ask for fewer tables, dimensions or distinct \
                      counts at once, or for a shorter range"
@@ -67,7 +69,20 @@ impl Worker {
         Ok(())
     }
 
+    /// Bytes of working memory.
+    fn bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().map(Groups::bytes).sum();
+        let spaces: usize = self.spaces.iter().map(Space::bytes).sum();
+        groups + spaces + self.verdicts.iter().map(Verdicts::bytes).sum::<usize>()
+    }
+
     fn chunk(&mut self, plan: &Plan, day: &Day, place: usize, stop: &AtomicBool) -> Result<(), AskError> {
+        let go_on = || -> Result<(), AskError> {
+            match stop.load(Ordering::Relaxed) {
+                true => Err(StoreError::Damaged("the question was given up".into()).into()),
+                false => Ok(()),
+            }
+        };
         let chunk = &day.chunks[place];
         let question = &plan.question;
         let from = chunk.ts().first_at_least(question.from, chunk.rows());
@@ -83,27 +98,38 @@ impl Worker {
             .map(|(space, (_, origin))| space.view(*origin, chunk, &plan.facts, &calendar, (from, to)))
             .collect();
         let (spaces, verdicts) = (&self.spaces, &mut self.verdicts);
-        let mut decide = |node| Decided::new(node, plan, spaces, &views, verdicts);
-        let condition = decide(&plan.condition);
+        // Many patterns over many texts can take long: what is given up is not decided, and means nothing.
+        let mut decide = |node| {
+            let decided = Decided::new(node, plan, spaces, &views, verdicts, stop);
+            go_on().map(|()| decided)
+        };
+        let condition = decide(&plan.condition)?;
         if matches!(condition, Decided::Always(false)) {
             return Ok(());
         }
+        let whole = to - from == chunk.rows() && matches!(condition, Decided::Always(true));
         let mut tables: Vec<Table> = Vec::new();
         for (panel, groups) in plan.panels.iter().zip(&mut self.groups) {
-            let condition = decide(&panel.condition);
-            if !matches!(condition, Decided::Always(false)) {
-                tables.push(Table::new(panel, groups, condition, &views, to - from));
+            let condition = decide(&panel.condition)?;
+            let all = whole && matches!(condition, Decided::Always(true));
+            if matches!(condition, Decided::Always(false)) {
+                continue;
+            }
+            match counted(panel, &views).filter(|_| all) {
+                None => tables.push(Table::new(panel, groups, condition, &views, to - from)),
+                Some(view) => {
+                    let hits = view.shared.iter().zip(view.hits).filter(|(_, hits)| **hits > 0);
+                    groups.count(hits.map(|(code, hits)| (std::iter::once(*code), u64::from(*hits))));
+                }
             }
         }
         if tables.is_empty() {
-            return Ok(());
+            return self.bounded();
         }
         let mut block = Block::new(plan, day, place, &views);
         let mut mask = Vec::new();
         for first in (from..to).step_by(BLOCK) {
-            if stop.load(Ordering::Relaxed) {
-                return Err(StoreError::Damaged("the question was given up".into()).into());
-            }
+            go_on()?;
             let mut rows = Rows::Run(first, BLOCK.min(to - first));
             if !matches!(condition, Decided::Always(_)) {
                 condition.mask(chunk, &views, &rows, &mut mask);
@@ -126,6 +152,17 @@ impl Worker {
     fn bounded(&self) -> Result<(), AskError> {
         let most = self.limits.groups;
         if self.groups.iter().any(|groups| groups.len() > most) { Err(too_many_groups(most)) } else { Ok(()) }
+    }
+}
+
+/// How a chunk has the only dimension of a panel that wants hits of it and nothing else, where these
+/// have been counted already.
+fn counted<'a>(panel: &PanelPlan, views: &'a [View<'a>]) -> Option<&'a View<'a>> {
+    match panel.dimensions.as_slice() {
+        [dimension] if panel.wants == Wants::default() => {
+            views.get(*dimension).filter(|view| !view.hits.is_empty())
+        }
+        _ => None,
     }
 }
 
@@ -156,9 +193,39 @@ struct Block<'a> {
     /// The day's numbers of the chunk's visitors and of its rows' visits.
     day: &'a Day,
     place: usize,
-    /// Codes of the chunk, by dimension; only of those that tables are grouped by.
-    codes: Vec<Vec<u32>>,
+    codes: Gathered,
     inputs: Inputs,
+}
+
+/// Codes of the chunk, by dimension; only of those that tables are grouped by.
+struct Gathered {
+    /// The first dimension that rows have the same codes in, for each.
+    first: Vec<usize>,
+    codes: Vec<Vec<u32>>,
+}
+
+impl Gathered {
+    fn new(views: &[View]) -> Self {
+        let same = |one: &View, other: &View| std::ptr::eq(&*one.codes, &*other.codes);
+        let first = |view| views.iter().position(|it| same(it, view)).unwrap_or_default();
+        Self { first: views.iter().map(first).collect(), codes: views.iter().map(|_| Vec::new()).collect() }
+    }
+
+    fn fill(&mut self, rows: &Rows, tables: &[Table], views: &[View]) {
+        let mut used: Vec<usize> =
+            tables.iter().flat_map(|table| &table.plan.dimensions).map(|it| self.first[*it]).collect();
+        used.sort_unstable();
+        used.dedup();
+        used.into_iter().for_each(|it| views[it].codes.gather(rows, &mut self.codes[it]));
+    }
+}
+
+impl Index<usize> for Gathered {
+    type Output = [u32];
+
+    fn index(&self, dimension: usize) -> &[u32] {
+        &self.codes[self.first[dimension]]
+    }
 }
 
 impl<'a> Block<'a> {
@@ -178,17 +245,21 @@ impl<'a> Block<'a> {
                 }
             }));
         }
-        let codes = plan.origins.iter().map(|_| Vec::new()).collect();
-        Self { plan, chunk, views, statuses, day, place, codes, inputs: Inputs::default() }
+        Self {
+            plan,
+            chunk,
+            views,
+            statuses,
+            day,
+            place,
+            codes: Gathered::new(views),
+            inputs: Inputs::default(),
+        }
     }
 
     fn fill(&mut self, rows: &Rows, tables: &[Table]) {
         let (chunk, wants, inputs) = (self.chunk, self.plan.wants, &mut self.inputs);
-        for (dimension, codes) in self.codes.iter_mut().enumerate() {
-            if tables.iter().any(|table| table.plan.dimensions.contains(&dimension)) {
-                self.views[dimension].codes.gather(rows, codes);
-            }
-        }
+        self.codes.fill(rows, tables, self.views);
         if wants.status() {
             let statuses = &self.statuses;
             let status = |code: u32| statuses.get(code as usize).copied().unwrap_or_default();
@@ -224,7 +295,7 @@ impl<'a> Block<'a> {
             [(self.plan.users, &mut inputs.users), (self.plan.addresses, &mut inputs.addresses)]
         {
             if let Some(dimension) = dimension {
-                let View { codes, shared } = &self.views[dimension];
+                let View { codes, shared, .. } = &self.views[dimension];
                 codes.gather_as(rows, values, |code| shared[code as usize]);
             }
         }
@@ -326,22 +397,19 @@ impl<'a> Table<'a> {
     /// Ends the chunk.
     fn finish(self, views: &[View]) {
         let Way::Count(counts) = &self.way else { return };
-        let mut counted = Vec::new();
-        for combination in 0..counts.combinations {
-            let hits = counts.of(combination);
-            if hits > 0 {
-                let codes = self.plan.dimensions.iter().zip(&self.strides).map(|(dimension, stride)| {
-                    let shared = &views[*dimension].shared;
-                    shared[combination / stride % shared.len()]
-                });
-                counted.push((self.groups.keys.number(codes), hits));
-            }
-        }
-        self.groups.count(&counted);
+        let counted = (0..counts.combinations).map(|combination| (combination, counts.of(combination)));
+        self.groups.count(counted.filter(|(_, hits)| *hits > 0).map(|(combination, hits)| {
+            let by = self.plan.dimensions.iter().zip(&self.strides);
+            let codes = by.map(move |(dimension, stride)| {
+                let shared = &views[*dimension].shared;
+                shared[combination / stride % shared.len()]
+            });
+            (codes, hits)
+        }));
     }
 
     /// Finds the group of every row.
-    fn group(&mut self, views: &[View], codes: &[Vec<u32>], rows: usize, places: Option<&[u32]>) {
+    fn group(&mut self, views: &[View], codes: &Gathered, rows: usize, places: Option<&[u32]>) {
         let Self { plan, groups, strides, way: Way::Places(known), of_rows, .. } = self else { return };
         of_rows.clear();
         let rows = places.map_or(rows, <[u32]>::len);
@@ -403,9 +471,9 @@ impl<'a> Table<'a> {
 }
 
 /// The codes of a panel's dimensions in a block, each with how far its combinations are apart.
-fn columns<'a>(plan: &PanelPlan, strides: &[usize], codes: &'a [Vec<u32>]) -> Vec<(&'a [u32], usize)> {
+fn columns<'a>(plan: &PanelPlan, strides: &[usize], codes: &'a Gathered) -> Vec<(&'a [u32], usize)> {
     let by = plan.dimensions.iter().zip(strides);
-    by.map(|(dimension, stride)| (codes[*dimension].as_slice(), *stride)).collect()
+    by.map(|(dimension, stride)| (&codes[*dimension], *stride)).collect()
 }
 
 /// The combination of a row.
@@ -457,7 +525,7 @@ fn find_runs(
     plan: &PanelPlan,
     groups: &mut Groups,
     views: &[View],
-    codes: &[Vec<u32>],
+    codes: &Gathered,
     rows: usize,
 ) {
     runs.clear();

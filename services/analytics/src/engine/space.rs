@@ -38,6 +38,19 @@ enum Values {
 pub(crate) struct View<'a> {
     pub codes: Cow<'a, Codes>,
     pub shared: Cow<'a, [u32]>,
+    /// Hits of each code in the whole chunk; nothing where they are not known.
+    pub hits: &'a [u32],
+}
+
+impl<'a> View<'a> {
+    fn of(chunk: &'a TextChunk) -> Self {
+        Self { codes: Cow::Borrowed(&chunk.codes), shared: Cow::Borrowed(&chunk.shared), hits: &chunk.hits }
+    }
+
+    /// Of codes that were made for this question.
+    fn made(codes: Codes, shared: Vec<u32>) -> Self {
+        Self { codes: Cow::Owned(codes), shared: Cow::Owned(shared), hits: &[] }
+    }
 }
 
 impl Space {
@@ -87,18 +100,15 @@ impl Space {
                     }
                 }
                 let shared = chunk.shared.iter().map(|code| made[*code as usize]).collect();
-                View { codes: Cow::Borrowed(&chunk.codes), shared: Cow::Owned(shared) }
+                View { shared: Cow::Owned(shared), ..View::of(chunk) }
             }
             (Origin::Time(_), Values::Times { unit, told, codes, stretches }) => {
                 let mut times = Times { unit: *unit, told, codes, stretches };
                 times.view(calendar, chunk.ts(), (from, to))
             }
             (Origin::Either(first, second), _) => either(chunk.texts(first), chunk.texts(second), (from, to)),
-            (Origin::Text(column) | Origin::Derived(column, _), _) => {
-                let chunk = chunk.texts(column);
-                View { codes: Cow::Borrowed(&chunk.codes), shared: Cow::Borrowed(&chunk.shared) }
-            }
-            (Origin::Time(_), _) => View { codes: Cow::Owned(Codes::Same(0)), shared: Cow::Owned(vec![0]) },
+            (Origin::Text(column) | Origin::Derived(column, _), _) => View::of(chunk.texts(column)),
+            (Origin::Time(_), _) => View::made(Codes::Same(0), vec![0]),
         }
     }
 
@@ -146,6 +156,24 @@ impl Space {
         values
     }
 
+    /// Bytes that are the question's own; a dictionary is the cache's.
+    pub fn bytes(&self) -> usize {
+        const CODE: usize = 18; // with its place in a map
+        match &self.values {
+            Values::Texts(_) => 0,
+            Values::Derived { made, texts, codes, .. } => {
+                4 * made.capacity()
+                    + texts.iter().map(|text| size_of::<Arc<str>>() + text.len()).sum::<usize>()
+                    + (CODE + size_of::<Arc<str>>()) * codes.capacity()
+            }
+            Values::Times { told, codes, stretches, .. } => {
+                8 * told.capacity()
+                    + CODE * codes.capacity()
+                    + size_of::<(i64, i64, u32)>() * stretches.capacity()
+            }
+        }
+    }
+
     /// Takes in the values of another worker; returns what its codes are here, or `None` when they
     /// are the same.
     pub fn merge(&mut self, other: Self) -> Option<Vec<u32>> {
@@ -182,13 +210,9 @@ fn number(text: &str, texts: &mut Vec<Arc<str>>, codes: &mut HashMap<Arc<str>, u
 
 /// The first of two columns, where unknown the second.
 fn either<'a>(first: &'a TextChunk, second: &'a TextChunk, (from, to): (usize, usize)) -> View<'a> {
-    let borrowed = |chunk: &'a TextChunk| View {
-        codes: Cow::Borrowed(&chunk.codes),
-        shared: Cow::Borrowed(&chunk.shared),
-    };
     match (&first.codes, &second.codes) {
-        (Codes::Same(0), _) => return borrowed(second),
-        (Codes::Same(_), _) | (_, Codes::Same(0)) => return borrowed(first),
+        (Codes::Same(0), _) => return View::of(second),
+        (Codes::Same(_), _) | (_, Codes::Same(0)) => return View::of(first),
         _ => {}
     }
     let above = u32::try_from(first.shared.len()).unwrap_or(OPEN);
@@ -200,7 +224,7 @@ fn either<'a>(first: &'a TextChunk, second: &'a TextChunk, (from, to): (usize, u
     codes.resize(from, 0);
     codes.extend(ones.iter().zip(&others).map(|(one, other)| if *one == 0 { above + other } else { *one }));
     let shared = first.shared.iter().chain(second.shared.iter()).copied().collect();
-    View { codes: Cow::Owned(Codes::U32(codes)), shared: Cow::Owned(shared) }
+    View::made(Codes::U32(codes), shared)
 }
 
 /// Times while a chunk is walked through.
@@ -250,7 +274,7 @@ impl Times<'_> {
         if shared.len() == 1 {
             shared.push(0);
         }
-        View { codes: Cow::Owned(codes), shared: Cow::Owned(shared) }
+        View::made(codes, shared)
     }
 
     /// The end of the stretch that a time lies in, and its code.
