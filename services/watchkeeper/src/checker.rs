@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use watchkeeper_checker::{ChangeHandle, CheckerDeps, CheckerOptions, Probers};
-use watchkeeper_runtime::http::{Limits, bind, serve};
+use watchkeeper_runtime::http::{Limits, bind, serve, timely};
 
 use crate::{
     cli::{CheckerArgs, ProbeArgs},
@@ -71,10 +71,10 @@ pub async fn blackbox(
     let Some(address) = args.blackbox_listen else { return Ok(()) };
     let router = watchkeeper_checker::blackbox::router(probers.clone());
     let listener = bind(address).await?;
-    let answer = Duration::from_secs(125); // longer than any probe through it
+    let longest = Duration::from_secs(125); // longer than any probe through it
+    let router = timely(router, longest);
     let limits = Limits {
         connections: args.probe_concurrency.unwrap_or(Limits::default().connections),
-        answer,
         ..Limits::default()
     };
     tokio::spawn(serve(listener, router, limits, shutdown.clone()));

@@ -6,8 +6,10 @@ mod fallback;
 mod observe;
 mod paced;
 mod serve;
+mod timely;
 
 pub use charset::json_charset;
 pub use fallback::{finish, not_found};
 pub use observe::{HttpMetrics, Quiet};
 pub use serve::{Limits, bind, serve};
+pub use timely::{ANSWER, timely};

@@ -5,7 +5,7 @@
 //! API keys and user ids in paths. Metric and label names follow OpenTelemetry's
 //! HTTP semantic conventions.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
     Router,
@@ -16,6 +16,7 @@ use axum::{
 use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::timely::{ANSWER, timely};
 use crate::error::ApiError;
 
 /// An extension of an answer that is given thousands of times a second, and of
@@ -50,10 +51,14 @@ impl HttpMetrics {
         Ok(Self { duration, active })
     }
 
-    /// Wraps a router so that every request is counted, logged, and answered even when a handler panics.
+    /// Wraps a router so that every request is counted, logged, and answered even when a handler panics
+    /// or has nothing to say within [`ANSWER`].
     pub fn wrap(&self, router: Router) -> Router {
-        router
-            .layer(CatchPanicLayer::custom(panicked))
+        self.wrap_within(router, ANSWER)
+    }
+
+    fn wrap_within(&self, router: Router, answer: Duration) -> Router {
+        timely(router.layer(CatchPanicLayer::custom(panicked)), answer)
             .layer(middleware::from_fn_with_state(self.clone(), observe))
     }
 }
@@ -122,5 +127,29 @@ fn known_method(method: &http::Method) -> &'static str {
         "HEAD" => "HEAD",
         "OPTIONS" => "OPTIONS",
         _ => "_OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_without_an_answer_is_a_503_that_counts() {
+        let registry = Registry::new();
+        let metrics = HttpMetrics::new(&registry).expect("metrics");
+        let router = metrics.wrap_within(
+            Router::new().route("/never", get(std::future::pending::<()>)),
+            Duration::from_millis(20),
+        );
+        let request = Request::builder().uri("/never").body(Body::empty()).expect("request");
+        let answer = router.oneshot(request).await.expect("infallible");
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key(http::header::RETRY_AFTER));
+        let counted = metrics.duration.with_label_values(&["GET", "/never", "503"]);
+        assert_eq!((counted.get_sample_count(), metrics.active.get()), (1, 0));
     }
 }

@@ -1,10 +1,9 @@
-//! A server that a stranger cannot hold open: connections, heads, bodies and
-//! answers are bounded in number and time, and shutdown drains what is under way.
+//! A server that a stranger cannot hold open: connections, heads, bodies and what nobody takes of
+//! an answer are bounded in number and time, and shutdown drains what is under way.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
-use http::StatusCode;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -13,7 +12,7 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::paced::Paced;
 use crate::patience::Patience;
@@ -30,8 +29,6 @@ pub struct Limits {
     pub head: Duration,
     /// Longest silence while sending a request's body.
     pub body: Duration,
-    /// Time until an answer begins; 408 after it.
-    pub answer: Duration,
     /// Longest time in which a client takes nothing of its answer. One that takes it more slowly
     /// than [`RATE`] has so much longer as what it takes is worth.
     pub unread: Duration,
@@ -45,7 +42,6 @@ impl Default for Limits {
             connections: 4_096,
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
-            answer: Duration::from_secs(60),
             unread: Duration::from_secs(30),
             drain: Duration::from_secs(25),
         }
@@ -64,9 +60,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves `router` until `shutdown`, then lets requests under way finish.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {
-    let router = router
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.answer))
-        .layer(RequestBodyTimeoutLayer::new(limits.body));
+    let router = router.layer(RequestBodyTimeoutLayer::new(limits.body));
     let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     // HTTP/1 alone: telling the versions apart would wait for a client's first bytes without a limit.
