@@ -50,15 +50,17 @@ enum Fault {
     PostgresFrozen,
     PostgresKilled,
     LoggerKilled,
+    LoggerFrozen,
     LoggerKilledWhilePostgresIsStopped,
     DiskFull,
 }
 
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 7] = [
     Fault::PostgresFrozen,
     Fault::LoggerKilled,
     Fault::PostgresStopped,
     Fault::PostgresKilled,
+    Fault::LoggerFrozen,
     Fault::LoggerKilledWhilePostgresIsStopped,
     Fault::DiskFull,
 ];
@@ -90,6 +92,7 @@ async fn two_loggers_lose_and_double_nothing_whatever_befalls_them_and_their_dat
             Fault::PostgresFrozen => postgres.freeze().unwrap(),
             Fault::PostgresKilled => postgres.kill9().unwrap(),
             Fault::LoggerKilled => logger.kill9().unwrap(),
+            Fault::LoggerFrozen => logger.with_process(|process| process.freeze()).unwrap(),
             Fault::LoggerKilledWhilePostgresIsStopped => {
                 postgres.stop().unwrap();
                 further(&clients, 20).await;
@@ -97,12 +100,17 @@ async fn two_loggers_lose_and_double_nothing_whatever_befalls_them_and_their_dat
             }
             Fault::DiskFull => postgres.fill_disk().unwrap(),
         }
-        // The spools take what comes meanwhile.
-        further(&clients, 20).await;
+        match fault {
+            // Whoever has posted to it waits for it, and whoever has not must not.
+            Fault::LoggerFrozen => given_back(&postgres, &url),
+            // The spools take what comes meanwhile.
+            _ => further(&clients, 20).await,
+        }
         match fault {
             Fault::PostgresFrozen => postgres.thaw().unwrap(),
             Fault::PostgresStopped | Fault::PostgresKilled => postgres.resume().unwrap(),
             Fault::LoggerKilled => logger.restart().unwrap(),
+            Fault::LoggerFrozen => logger.with_process(|process| process.thaw()).unwrap(),
             Fault::LoggerKilledWhilePostgresIsStopped => {
                 postgres.resume().unwrap();
                 logger.restart().unwrap();
@@ -143,6 +151,16 @@ async fn further(clients: &Resenders, posts: usize) {
         Ok((clients.acknowledged() >= enough).then_some(()))
     })
     .await
+    .unwrap();
+}
+
+/// Waits until no client holds batches in a transaction that it does not go on with.
+fn given_back(postgres: &Postgres, url: &str) {
+    const HELD: &str = "SELECT COUNT(*) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid \
+                        WHERE a.state LIKE 'idle in transaction%' AND l.relation = 'batches'::regclass";
+    wait::until("what a frozen logger held is given back", PATIENCE, || {
+        Ok((postgres.psql(url, HELD)? == "0").then_some(()))
+    })
     .unwrap();
 }
 

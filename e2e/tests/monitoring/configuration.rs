@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use reqwest::Method;
 use serde_json::json;
 use watchkeeper_e2e::stores::Store;
+use watchkeeper_store::{Check, DAY_MS, LastCheck, ProjectId, now_ms};
 use watchkeeper_testkit::postgres::Postgres;
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::{program, wait};
@@ -60,17 +61,44 @@ async fn a_key_of_the_file_is_asked_for_in_its_header(store: Store) {
 
 async fn old_checks_vanish_as_the_file_says(store: Store) {
     let target = Server::start(200).await;
-    let world = World::start(store, "monitoring: {check_history_days: 1}\n").await;
+    let world = World::start(store, "monitoring: {check_history_days: 3}\n").await;
     let id = world.create_quiet("shop", target.url(), json!({})).await;
+    let old = LastCheck { at: now_ms() - 2 * DAY_MS, status: Some(503), ..LastCheck::default() };
+    let old = Check { project: ProjectId::INSTALLATION, endpoint: id, result: old };
+    let beside = world.store().await;
+    beside.record_manual_check(&old).await.unwrap();
+    beside.close().await;
     world.check(id).await;
-    assert_eq!(world.history(id).await.len(), 1, "what is young stays");
-    wait::until_async("a cleanup", PATIENCE, async || {
-        let metrics = world.watchkeeper.metrics()?;
-        Ok(metrics.contains("watchkeeper_").then_some(()))
+    let statuses = async || -> Vec<_> {
+        world.history(id).await.iter().map(|check| check["status_code"].as_i64()).collect()
+    };
+    assert_eq!(statuses().await, [Some(200), Some(503)]);
+    world.watchkeeper.restart().unwrap();
+    assert_eq!(statuses().await, [Some(200), Some(503)], "three days are not over");
+    std::fs::write(&world.file, "monitoring: {check_history_days: 1}\n").unwrap();
+    world.watchkeeper.restart().unwrap();
+    wait::until_async("the old one is gone", PATIENCE, async || {
+        Ok((statuses().await == [Some(200)]).then_some(()))
     })
     .await
     .unwrap();
-    assert_eq!(world.history(id).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_and_a_variable_win_over_what_the_file_says_of_logs() {
+    let config = "logging: {level: ERROR, format: json}\n";
+    let world = World::start_with(Store::Sqlite, config, |local| {
+        local.arg("--log").arg("info").env("WATCHKEEPER_LOG_FORMAT", "text")
+    })
+    .await;
+    world.get("/api/v1/endpoints").await;
+    let line = wait::until_async("a line of the request", PATIENCE, async || {
+        let log = std::fs::read_to_string(world.watchkeeper.log())?;
+        Ok(log.lines().find(|line| line.contains("INFO")).map(str::to_owned))
+    })
+    .await
+    .unwrap();
+    assert!(line.contains(" INFO ") && !line.starts_with('{'), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

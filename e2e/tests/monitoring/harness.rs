@@ -12,10 +12,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use watchkeeper_e2e::stores::Store;
 use watchkeeper_e2e::upstream::http_client;
+use watchkeeper_store::Options;
 use watchkeeper_testkit::postgres::Postgres;
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::wait;
@@ -45,6 +47,7 @@ macro_rules! on_both_stores {
 pub struct World {
     pub watchkeeper: Watchkeeper,
     pub file: PathBuf,
+    database: Option<String>,
     http: reqwest::Client,
     _directory: RunDir,
 }
@@ -61,11 +64,36 @@ impl World {
         let file = directory.path().join("config.yaml");
         std::fs::write(&file, config).unwrap();
         let mut local = Watchkeeper::local().arg("--monitoring-config").arg(&file);
-        if store == Store::Postgres {
-            local = local.database(&Postgres::shared().unwrap().database().unwrap());
+        let database = (store == Store::Postgres).then(|| Postgres::shared().unwrap().database().unwrap());
+        if let Some(url) = &database {
+            local = local.database(url);
         }
         let watchkeeper = more(local).start().unwrap();
-        Self { watchkeeper, file, http: http_client().unwrap(), _directory: directory }
+        Self { watchkeeper, file, database, http: http_client().unwrap(), _directory: directory }
+    }
+
+    /// How to reach the store that it was started on.
+    fn options(&self) -> Options {
+        match &self.database {
+            Some(url) => Options::postgres(url, None).unwrap(),
+            None => Options::sqlite(self.watchkeeper.data().join("watchkeeper.db")),
+        }
+    }
+
+    /// That store, beside the program.
+    pub async fn store(&self) -> watchkeeper_store::Store {
+        watchkeeper_store::Store::open(&self.options()).await.unwrap()
+    }
+
+    /// Rows that a table of that store has of an endpoint.
+    pub async fn rows(&self, table: &str, endpoint: i64) -> i64 {
+        sqlx::any::install_default_drivers();
+        let mut database = sqlx::AnyConnection::connect(self.options().url()).await.unwrap();
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE endpoint_id = $1");
+        let query = sqlx::query_scalar::<sqlx::Any, i64>(sqlx::AssertSqlSafe(sql)).bind(endpoint);
+        let count = query.fetch_one(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        count
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {

@@ -35,6 +35,14 @@ async fn a_deleted_endpoint_leaves_nothing_behind(store: Store) {
     let world = World::start(store, &telling(&sink, "")).await;
     let id = world.create("shop", target.url(), json!({})).await;
     sink.wait_for(1).await;
+    world.sent(1).await;
+    let beside = world.store().await;
+    beside.seal_all_checks().await.unwrap();
+    let rows = async || {
+        let tables = ["check_segments", "transitions", "alerts"];
+        [world.rows(tables[0], id).await, world.rows(tables[1], id).await, world.rows(tables[2], id).await]
+    };
+    assert!(rows().await.iter().all(|count| *count > 0), "it has a past");
     let path = format!("/api/v1/endpoints/{id}");
     let (status, _) = world.call(reqwest::Method::DELETE, &path, None).await;
     assert_eq!(status, 204);
@@ -45,6 +53,10 @@ async fn a_deleted_endpoint_leaves_nothing_behind(store: Store) {
     let seen = target.seen().len();
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert!(target.seen().len() <= seen + 1, "it is checked no more");
+    // What was not sealed by then goes when it would be.
+    beside.seal_all_checks().await.unwrap();
+    assert_eq!(rows().await, [0; 3]);
+    beside.close().await;
 }
 
 async fn a_certificate_is_asked_for_where_it_is_served(store: Store) {

@@ -22,7 +22,7 @@
     const list = document.querySelector(".columns");
     if (!list) return;
     list.classList.add("on");
-    const starts = list.dataset.starts.split(" ");
+    const edges = list.dataset.edges.split(" ");
     const index = (item) => Array.prototype.indexOf.call(list.children, item);
     const leave = () => {
       tip?.remove();
@@ -47,10 +47,13 @@
     });
     list.addEventListener("click", (event) => {
       const at = index(event.target.closest("li"));
-      if (at < 0 || at + 1 >= starts.length) return;
-      const moment = (text) => encodeURIComponent(new Date(text * 1000).toISOString());
+      if (at < 0) return;
+      const url = new URL(list.dataset.zoom, location.href);
+      const set = (name, edge) => url.searchParams.set(name, new Date(edge * 1000).toISOString());
+      set("from", edges[at]);
+      set("to", edges[at + 1]);
       leave();
-      visit(list.dataset.zoom.replace("FROM", moment(starts[at])).replace("TO", moment(starts[at + 1])));
+      visit(url.pathname + url.search);
     });
   }
 

@@ -3,8 +3,11 @@
 //! Secrets come in the headers of all the systems that this API answers for: `Authorization` as
 //! Bearer, Basic (the password) or bare, `X-API-Key`, `X-AUTH-TOKEN` and its old twin `API-Key`.
 
+use std::time::Instant;
+
 use axum::{
-    extract::{FromRequestParts, State},
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -19,7 +22,12 @@ use uuid::Uuid;
 use watchkeeper_runtime::{error::ApiError, secret::Secret};
 use watchkeeper_store::{Project, ProjectId};
 
-use crate::{Api, routes::store_error, session};
+use crate::{
+    Api,
+    peer::Peer,
+    routes::{monitoring::MonitoringAccess, store_error},
+    session,
+};
 
 /// Who may do what beyond the capabilities that api-analytics gives by key and user id.
 #[derive(Debug, Clone)]
@@ -68,7 +76,41 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn keys(headers: &HeaderMap) -> Vec<Uuid> {
     let named = ["x-auth-token", "x-api-key", "api-key", "authorization"].map(|name| header(headers, name));
     let presented = named.into_iter().flatten().map(str::to_owned).chain(authorization(headers));
-    presented.filter_map(|text| text.trim_matches('"').parse().ok()).collect()
+    presented.filter_map(|text| key(&text)).collect()
+}
+
+/// A text as an API key.
+fn key(text: &str) -> Option<Uuid> {
+    text.trim_matches('"').parse().ok()
+}
+
+/// Keeps the credentials of a network that guesses from every route: whether one is right shows in more
+/// than a 401, as in what a page that is open to others shows beside.
+pub(crate) async fn slow_down(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(seconds) = note(&api, &parts) {
+        let message = "Too many wrong tokens came from your network. Wait a minute.";
+        let refused = ApiError::new(StatusCode::TOO_MANY_REQUESTS, message);
+        return ApiError { retry_after: u32::try_from(seconds).ok(), ..refused }.into_response();
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Notes what could be guesses at the administrator's token.
+fn note(api: &Api, parts: &Parts) -> Result<(), u64> {
+    let named = header(&parts.headers, "x-api-key").map(str::to_owned);
+    for token in authorization(&parts.headers).into_iter().chain(named) {
+        let right = same(&token, api.options.auth.admin_token.expose());
+        let monitors = match &api.options.monitoring.access {
+            MonitoringAccess::Key { key, .. } => same(&token, key.expose()),
+            _ => false,
+        };
+        // An API key has 122 random bits: who has one that is wrong does not guess.
+        if right || !monitors && key(&token).is_none() {
+            api.guesses.note(Peer::of(parts).network(), &token, right, Instant::now())?;
+        }
+    }
+    Ok(())
 }
 
 /// What somebody wants to do with a project.

@@ -5,6 +5,7 @@ mod auth;
 pub mod channel_spec;
 mod countries;
 pub mod endpoint_spec;
+mod guesses;
 mod limits;
 mod peer;
 mod period;

@@ -8,6 +8,7 @@ use watchkeeper_store::{DEFAULT_SITE_PROJECT, DEFAULT_VISIT_IDLE, SiteAccess, St
 
 use crate::{
     AuthConfig,
+    guesses::Guesses,
     routes::{
         dashboard::Shared,
         monitoring::{self, MonitoringOptions},
@@ -72,6 +73,7 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) analytics: Analytics,
     pub(crate) options: Arc<ApiOptions>,
+    pub(crate) guesses: Arc<Guesses>,
     pub(crate) heavy: Arc<Semaphore>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) changed: Arc<dyn Fn() + Send + Sync>,
@@ -91,6 +93,7 @@ impl Api {
             store: analytics.store().clone(),
             analytics,
             options: Arc::new(options),
+            guesses: Arc::default(),
             heavy: Arc::new(Semaphore::new(HEAVY)),
             exports: Arc::new(Semaphore::new(EXPORTS)),
             changed: Arc::new(changed),

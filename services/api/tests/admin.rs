@@ -12,6 +12,7 @@ use watchkeeper_store::{Check, LastCheck, now_ms};
 
 on_both_stores! {
     nothing_is_told_or_taken_without_the_token
+    guessing_the_token_is_slow_and_locks_nobody_out_who_has_it
     an_endpoint_is_put_once_and_then_unchanged_or_updated
     a_specification_is_judged_by_the_rules_of_its_kind
     no_error_repeats_the_value_of_a_header
@@ -89,6 +90,41 @@ async fn nothing_is_told_or_taken_without_the_token(fresh: Fresh) {
     assert!(fresh.store.endpoints().await.expect("endpoints").is_empty());
     let lower = [("authorization", "bearer t0ken-of-the-administrator")];
     assert_eq!(client.call("GET", "/api/v1/endpoints", &lower, Body::empty()).await.status, 200);
+}
+
+async fn guessing_the_token_is_slow_and_locks_nobody_out_who_has_it(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (_, user) = account(&client).await;
+    let ask = async |from: &str, path: &str, name: &str, value: &str| {
+        client.call("GET", path, &[("x-forwarded-for", from), (name, value)], Body::empty()).await
+    };
+    let (office, home, stranger, projects) = ("192.0.2.1", "192.0.2.2", "192.0.2.66", "/api/v1/projects");
+    // Who is set up wrong is told so as often as they ask, whatever they have a wrong one of.
+    for _ in 0..40 {
+        assert_eq!(ask(home, projects, "authorization", "Bearer wrong").await.status, 401);
+        let key = Uuid::new_v4().to_string();
+        assert_eq!(ask(home, projects, "x-api-key", &key).await.status, 401);
+    }
+    assert_eq!(ask(home, projects, ADMIN.0, ADMIN.1).await.status, 200);
+    // A page that is open shows more to the administrator, so that asking for it is a guess, too.
+    let open = format!("/p/{user}");
+    for guess in 0..20 {
+        let (path, status) = if guess % 2 == 0 { (projects, 401) } else { (open.as_str(), 200) };
+        assert_eq!(ask(stranger, path, "x-api-key", &format!("guess-{guess}")).await.status, status);
+    }
+    for path in [projects, open.as_str()] {
+        let refused = ask(stranger, path, "authorization", "Bearer guess-20").await;
+        assert_eq!((refused.status, refused.json()["status"].as_u64()), (429, Some(429)), "{path}");
+        let wait: u64 = refused.header("retry-after").expect("a time to wait").parse().expect("seconds");
+        assert!((1..=60).contains(&wait));
+        assert_eq!(ask(stranger, path, ADMIN.0, ADMIN.1).await.status, 429, "also who guesses right at last");
+        assert_eq!(ask(office, path, ADMIN.0, ADMIN.1).await.status, 200, "others are not kept out");
+    }
+    assert_eq!(ask(stranger, &open, "accept", "*/*").await.status, 200, "without a token all is as ever");
+    for guess in 0..40 {
+        ask(office, projects, "x-api-key", &format!("guess-{guess}")).await;
+    }
+    assert_eq!(ask(office, projects, ADMIN.0, ADMIN.1).await.status, 200, "nor by who guesses beside them");
 }
 
 async fn an_endpoint_is_put_once_and_then_unchanged_or_updated(fresh: Fresh) {

@@ -6,9 +6,11 @@ mod common;
 mod pages;
 
 use axum::body::Body;
-use common::{ADMIN, Fresh, START, account, batch};
+use common::{ADMIN, Fresh, START, account, batch, client_asking, logger, options};
 use pages::{HTML, RANGE, empty_project, hit, known, project, tile};
 use serde_json::{Value, json};
+use watchkeeper_analytics::{Analytics, AnalyticsOptions};
+use watchkeeper_logger::{Bounds, Signup};
 use watchkeeper_store::Hit;
 
 on_both_stores! {
@@ -20,6 +22,7 @@ on_both_stores! {
     a_range_of_decades_or_of_all_times_has_a_chart
     what_cannot_be_understood_is_refused_by_its_name
     a_table_and_its_csv_hold_every_row
+    a_listing_that_is_too_long_takes_nothing_but_itself_from_the_page
     the_requests_that_a_page_is_about_are_a_file
     the_requests_that_a_page_is_about_are_shown_page_after_page
     what_strangers_send_is_text_and_never_markup_nor_formula
@@ -38,6 +41,9 @@ async fn each_panel_tells_what_was_logged(fresh: Fresh) {
     assert_eq!(tiles, ["10", "3", "80 %", "2", "30 ms", "4 s"]);
     assert!(page.contains("10 requests, most of them"), "the chart says what it shows");
     assert!(page.contains("Tue 14 Nov, 22:00") || page.contains("22:00"), "its columns are named");
+    let edges = page.split("data-edges=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("edges");
+    let edges: Vec<_> = edges.split(' ').collect();
+    assert_eq!((edges.len(), edges[72]), (73, "1700092800"), "its last column ends where the period does");
 
     let csv = async |listing: &str| project.csv(listing, "").await;
     let lines = |rows: Vec<Vec<String>>| rows.iter().map(|row| row.join(",")).collect::<Vec<_>>();
@@ -260,6 +266,25 @@ async fn a_table_and_its_csv_hold_every_row(fresh: Fresh) {
     assert!(page.text().contains("All 130"));
     let activity = project.get(&format!("/table/activity?{RANGE}")).await;
     assert!(activity.text().contains("<th scope=\"col\">Time</th>"), "the chart has a table");
+}
+
+async fn a_listing_that_is_too_long_takes_nothing_but_itself_from_the_page(fresh: Fresh) {
+    let rows = (0..11).map(|n| hit(n, "GET", "/", 200, 1, &json!({ "ip_address": format!("192.0.2.{n}") })));
+    let mut project = project(&fresh, &Value::Array(rows.collect())).await;
+    let bounds = AnalyticsOptions { question_groups: 10, ..AnalyticsOptions::default() };
+    let analytics = Analytics::with_options(fresh.store.clone(), bounds);
+    let logger = logger(&fresh.store, Signup::Open, 0, Bounds::default()).await;
+    project.client = client_asking(analytics, options(), logger);
+    let page = async |query: &str| project.get(&format!("?{RANGE}{query}")).await;
+    let all = page("").await;
+    assert_eq!((all.status, tile(all.text(), "Requests").as_str()), (200, "11"), "{}", all.text());
+    assert_eq!(all.text().matches("Too many to list").count(), 1);
+    assert!(all.text().contains("11 requests, most of them") && !all.text().contains("table/users"));
+    assert!(all.text().contains(">/</a>") && all.text().contains("table/endpoints.csv"), "others are there");
+    let some = page("&not-ipAddress=192.0.2.1").await;
+    assert_eq!((some.status, tile(some.text(), "Requests").as_str()), (200, "10"));
+    assert!(!some.text().contains("Too many to list") && some.text().contains("table/users.csv"));
+    assert_eq!(project.get(&format!("/table/users?{RANGE}")).await.status, 422);
 }
 
 async fn the_requests_that_a_page_is_about_are_a_file(fresh: Fresh) {

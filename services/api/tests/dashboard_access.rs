@@ -17,6 +17,7 @@ on_both_stores! {
     a_session_begins_by_the_token_and_ends
     a_form_from_elsewhere_changes_nothing
     a_share_shows_what_it_is_limited_to_until_it_is_revoked
+    a_limit_that_is_not_understood_whole_makes_no_share
     a_share_with_a_password_opens_by_it_alone
 }
 
@@ -201,6 +202,30 @@ async fn a_share_shows_what_it_is_limited_to_until_it_is_revoked(fresh: Fresh) {
     }
     for path in [share, "/s/shop-api".into(), "/s/nothing".into()] {
         assert_eq!(get(path).await.status, 404);
+    }
+}
+
+async fn a_limit_that_is_not_understood_whole_makes_no_share(fresh: Fresh) {
+    let project = project(&fresh, &known()).await;
+    for (field, value) in [
+        ("filter", "paths=/v1/*"),
+        ("filter", "path=/v1/*&period=7d"),
+        ("filter", "path=/v1/*&from=2023-11-13&to=2023-11-15"),
+        ("filter", "https://watchkeeper.example/p/shop"),
+        ("password", "correct horse"),
+    ] {
+        let answer = project.form("/shares", &[("title", "v1"), ("reach", "secret"), (field, value)]).await;
+        assert_eq!(answer.status, 422, "{value}");
+        assert!(answer.text().contains(&format!("<code>{field}</code>")), "{value}: {}", answer.text());
+    }
+    assert!(!project.get("/settings").await.text().contains("/revoke\""), "none was made");
+    for limit in ["?path=/v1/*", "https://watchkeeper.example/p/shop?path=%2Fv1%2F*#usage"] {
+        let fields = [("title", "v1"), ("reach", "secret"), ("password", ""), ("filter", limit)];
+        let made = project.form("/shares", &fields).await;
+        let link = made.text().split("value=\"/s/").nth(1).and_then(|rest| rest.split('"').next());
+        let share = format!("/s/{}?{RANGE}", link.expect("a link"));
+        let page = project.client.call("GET", &share, &[HTML], Body::empty()).await;
+        assert_eq!((page.status, tile(page.text(), "Requests").as_str()), (200, "4"), "{limit}");
     }
 }
 

@@ -143,11 +143,19 @@ async fn the_page_comes_out_of_this_binary_alone() {
 }
 
 #[tokio::test]
+async fn the_other_address_that_fastapi_has_leads_to_the_page() {
+    let fresh = sqlite().await;
+    let client = client_with(&fresh.store, with_documents()).await;
+    let led = client.get("/redoc").await;
+    assert_eq!((led.status, led.header("location")), (303, Some("/docs/")));
+}
+
+#[tokio::test]
 async fn protected_documentation_asks_for_the_admin() {
     let fresh = sqlite().await;
     let client = client_with(&fresh.store, ApiOptions { protect_docs: true, ..with_documents() }).await;
     let basic = ("authorization", "Basic eDp0MGtlbi1vZi10aGUtYWRtaW5pc3RyYXRvcg==");
-    for path in ["/docs", "/docs/", "/docs/swagger-ui.css", "/openapi.json"] {
+    for path in ["/docs", "/docs/", "/docs/swagger-ui.css", "/redoc", "/openapi.json"] {
         let refused = client.get(path).await;
         assert_eq!(refused.status, 401, "{path}");
         assert!(refused.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Basic")));

@@ -2,15 +2,22 @@
 
 mod common;
 
+use std::time::Duration;
+
+use axum::body::Body;
 use common::{ADMIN, Answer, Client, Fresh, account, client, client_with, log, options, row};
+use http::Request;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 use uuid::Uuid;
 use watchkeeper_api::ApiOptions;
-use watchkeeper_store::{Hit, ProjectId, ProjectSettings};
+use watchkeeper_store::{Hit, ProjectId, ProjectSettings, now_ms};
 
 on_both_stores! {
     what_is_exported_is_imported_to_the_same
     an_export_has_the_hits_of_its_filter_and_range
+    an_export_of_everything_has_what_is_dated_after_now
+    an_export_whose_client_has_left_makes_room_though_it_finds_nothing
     an_import_tells_of_the_rows_that_it_did_not_take
     an_import_is_for_who_may_write
     an_import_obeys_the_stricter_of_projects_and_installations_privacy
@@ -36,7 +43,7 @@ async fn named(fresh: &Fresh, client: &Client, name: &str) -> (ProjectId, String
 }
 
 async fn export(client: &Client, query: &str) -> Answer {
-    client.call("GET", &format!("/api/v1/export?{query}"), &[ADMIN], axum::body::Body::empty()).await
+    client.call("GET", &format!("/api/v1/export?{query}"), &[ADMIN], Body::empty()).await
 }
 
 async fn import(client: &Client, query: &str, headers: &[(&str, &str)], file: Vec<u8>) -> Answer {
@@ -110,6 +117,36 @@ async fn an_export_has_the_hits_of_its_filter_and_range(fresh: Fresh) {
     assert_eq!(paths(&export(&client, "project=shop&format=ndjson&to=1970-01-02").await), ["/0", "/1"]);
     let empty = export(&client, "project=shop&format=csv&from=1980-01-01").await;
     assert!(empty.text().starts_with("ts,source,method,") && empty.text().lines().count() == 1);
+}
+
+async fn an_export_of_everything_has_what_is_dated_after_now(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (project, _) = named(&fresh, &client, "shop").await;
+    let hits = [5, now_ms(), now_ms() + 3_600_000].map(|ts| Hit { ts, ..Hit::default() });
+    fresh.store.append(project, hits.to_vec()).await.expect("append");
+    for range in ["", "&date_range=all", "&from=1970-01-01", "&to=9998-12-31"] {
+        let file = export(&client, &format!("project=shop&format=ndjson{range}")).await;
+        assert_eq!((file.status, file.text().lines().count()), (200, 3), "{range}");
+    }
+}
+
+async fn an_export_whose_client_has_left_makes_room_though_it_finds_nothing(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (project, _) = named(&fresh, &client, "shop").await;
+    let hit = Hit { ts: 5, path: Some("a".repeat(2_000)), ..Hit::default() };
+    fresh.store.append(project, vec![hit; 4_000]).await.expect("append");
+    // A hit takes millions of steps to find out that it is none of them: all take a minute.
+    let slow = vec![format!("*{}b", "a".repeat(500)); 8];
+    let asked = json!({ "project": "shop", "format": "ndjson", "filters": [["glob", "path", slow]] });
+    for _ in 0..2 {
+        let request = Request::post("/api/v1/export").header(ADMIN.0, ADMIN.1);
+        let request = request.body(Body::from(asked.to_string())).expect("request");
+        let left = client.0.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(left.status(), 200);
+    }
+    let next = export(&client, "project=shop&format=ndjson&from=1980-01-01");
+    let next = tokio::time::timeout(Duration::from_secs(15), next).await.expect("there is room again");
+    assert_eq!((next.status, next.text()), (200, ""));
 }
 
 async fn an_import_tells_of_the_rows_that_it_did_not_take(fresh: Fresh) {

@@ -5,7 +5,7 @@ mod common;
 use axum::body::Body;
 use common::{ADMIN, Answer, Client, Fresh, client, client_with, options};
 use serde_json::{Value, json};
-use watchkeeper_api::{ApiOptions, MonitoringAccess, MonitoringOptions};
+use watchkeeper_api::{ApiOptions, Cors, MonitoringAccess, MonitoringOptions};
 use watchkeeper_runtime::secret::Secret;
 use watchkeeper_store::{CertificateAnswer, Check, DAY_MS, Errand, LastCheck, Retention, now_ms};
 
@@ -23,11 +23,15 @@ on_both_stores! {
     the_summary_counts_what_was_never_checked_as_unhealthy
     a_key_is_needed_where_one_is_set
     without_a_key_the_admin_token_is_the_key
+    a_page_of_another_site_gets_nothing_where_nobody_is_asked_for_a_key
+    pages_of_named_origins_may_do_what_the_lists_have
+    any_page_may_ask_with_cookies_where_every_origin_is_let_in
     the_twenty_first_delete_in_a_minute_is_refused
     deleting_an_endpoint_takes_its_checks
     old_checks_vanish
     a_manual_check_is_kept_and_moves_no_state
     a_manual_check_without_a_checker_says_so
+    a_manual_check_that_no_checker_takes_is_a_503
     health_is_open_and_tells_of_store_and_checker
     breakers_open_close_and_are_reset
     a_heartbeat_is_not_checked_by_hand
@@ -46,7 +50,10 @@ async fn open(fresh: &Fresh) -> Client {
 }
 
 async fn with_access(fresh: &Fresh, access: MonitoringAccess) -> Client {
-    let monitoring = MonitoringOptions { access, ..MonitoringOptions::default() };
+    with(fresh, MonitoringOptions { access, ..MonitoringOptions::default() }).await
+}
+
+async fn with(fresh: &Fresh, monitoring: MonitoringOptions) -> Client {
     client_with(&fresh.store, ApiOptions { monitoring, ..options() }).await
 }
 
@@ -563,6 +570,92 @@ async fn without_a_key_the_admin_token_is_the_key(fresh: Fresh) {
     assert_eq!(made.status, 201);
 }
 
+async fn a_page_of_another_site_gets_nothing_where_nobody_is_asked_for_a_key(fresh: Fresh) {
+    let client = open(&fresh).await;
+    let id = new_id(&client).await;
+    let (host, evil) = (("host", "127.0.0.1:8000"), ("origin", "https://evil.example"));
+    let own = ("origin", "http://127.0.0.1:8000");
+    let post = async |headers: &[(&str, &str)], path: &str, body: &Value| {
+        let headers: Vec<_> = headers.iter().copied().chain([("content-type", "text/plain")]).collect();
+        client.call("POST", path, &headers, body.to_string()).await
+    };
+    for from in [
+        &[("sec-fetch-site", "cross-site"), evil][..],
+        &[("sec-fetch-site", "same-site"), ("origin", "http://127.0.0.1:3000")][..],
+        // All that a browser says at an address that is neither https nor its own machine's.
+        &[host, evil][..],
+        &[host, ("origin", "null")][..],
+    ] {
+        let read = client.call("GET", ENDPOINTS, from, Body::empty()).await;
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (401, None), "{from:?}");
+        assert!(read.text().contains("api.cors"), "{}", read.text());
+        let other = json!({ "name": "other", "url": "http://10.0.0.1/" });
+        assert_eq!(post(from, ENDPOINTS, &other).await.status, 401, "{from:?}");
+        assert_eq!(post(from, &format!("{ENDPOINTS}/{id}/check"), &json!({})).await.status, 401, "{from:?}");
+    }
+    assert_eq!(fresh.store.endpoints().await.expect("endpoints").len(), 1);
+    for from in [
+        &[("sec-fetch-site", "same-origin"), own][..],
+        &[("sec-fetch-site", "none")][..],
+        &[host, own][..],
+        &[("sec-fetch-site", "cross-site"), evil, ADMIN][..],
+    ] {
+        assert_eq!(client.call("GET", ENDPOINTS, from, Body::empty()).await.status, 200, "{from:?}");
+    }
+}
+
+/// Who may call from other sites: these origins, methods and headers.
+fn cors(origin: &str, credentials: bool, method: &str, header: &str) -> Option<Cors> {
+    let list = |one: &str| vec![one.to_owned()];
+    Some(Cors { origins: list(origin), credentials, methods: list(method), headers: list(header) })
+}
+
+/// A browser's question whether a page of `origin` may call.
+async fn preflight(client: &Client, origin: &str, method: &str) -> Answer {
+    let headers = [
+        ("origin", origin),
+        ("access-control-request-method", method),
+        ("access-control-request-headers", "x-api-key"),
+    ];
+    client.call("OPTIONS", ENDPOINTS, &headers, Body::empty()).await
+}
+
+async fn pages_of_named_origins_may_do_what_the_lists_have(fresh: Fresh) {
+    let (known, evil) = ("https://status.example", "https://evil.example");
+    let cors = cors(known, false, "GET", "X-API-Key");
+    let access = MonitoringAccess::Everybody;
+    let client = with(&fresh, MonitoringOptions { access, cors, ..MonitoringOptions::default() }).await;
+    for (origin, status, allowed) in [(known, 200, Some(known)), (evil, 401, None)] {
+        let from = [("sec-fetch-site", "cross-site"), ("origin", origin)];
+        let told = client.call("GET", ENDPOINTS, &from, Body::empty()).await;
+        assert_eq!((told.status, told.header("access-control-allow-origin")), (status, allowed));
+        assert_eq!(told.header("access-control-allow-credentials"), None);
+        let asked = preflight(&client, origin, "DELETE").await;
+        assert_eq!(asked.header("access-control-allow-origin"), allowed);
+        let lists = ["access-control-allow-methods", "access-control-allow-headers"];
+        assert_eq!(lists.map(|name| asked.header(name)), [Some("GET"), Some("x-api-key")]);
+    }
+}
+
+async fn any_page_may_ask_with_cookies_where_every_origin_is_let_in(fresh: Fresh) {
+    let header = http::HeaderName::from_static("x-api-key");
+    let access = MonitoringAccess::Key { header, key: Secret::new("s3cret") };
+    let cors = cors("*", true, "*", "*");
+    let client = with(&fresh, MonitoringOptions { access, cors, ..MonitoringOptions::default() }).await;
+    let (site, origin) = (("sec-fetch-site", "cross-site"), "https://any.example");
+    for (key, status) in [(KEY, 200), (("x-api-key", "s3cre"), 401)] {
+        let told = client.call("GET", ENDPOINTS, &[site, ("origin", origin), key], Body::empty()).await;
+        // Browsers refuse `*` where cookies go along.
+        assert_eq!((told.status, told.header("access-control-allow-origin")), (status, Some(origin)));
+        assert_eq!(told.header("access-control-allow-credentials"), Some("true"));
+    }
+    let asked = preflight(&client, origin, "PUT").await;
+    assert_eq!(asked.status, 200);
+    let allowed = ["origin", "credentials", "methods", "headers"]
+        .map(|what| asked.header(&format!("access-control-allow-{what}")));
+    assert_eq!(allowed, [origin, "true", "PUT", "x-api-key"].map(Some));
+}
+
 async fn the_twenty_first_delete_in_a_minute_is_refused(fresh: Fresh) {
     let client = open(&fresh).await;
     for n in 0..20 {
@@ -677,6 +770,22 @@ async fn a_manual_check_without_a_checker_says_so(fresh: Fresh) {
     let answers = fresh.store.run_errands(&[errand], wait).await.expect("errands");
     assert_eq!(answers, [None]);
     assert!(fresh.store.take_errands().await.expect("errands").is_empty(), "nobody waits for it any more");
+}
+
+async fn a_manual_check_that_no_checker_takes_is_a_503(fresh: Fresh) {
+    let client = open(&fresh).await;
+    let id = new_id(&client).await;
+    let path = format!("{ENDPOINTS}/{id}/check");
+    // With one attempt and the shortest timeout, most of the wait is for somebody to take it.
+    let quick = call(&client, "PUT", &format!("{ENDPOINTS}/{id}"), &json!({ "timeout": 1 })).await;
+    assert_eq!(quick.status, 200);
+    let told = call(&client, "POST", &path, &json!({ "use_retry": false })).await;
+    assert_eq!((told.status, told.header("retry-after")), (503, Some("1")), "{}", told.text());
+    let body = told.json();
+    assert_eq!(body["detail"], "No checker took the check in time");
+    assert_eq!(body["request_id"].as_str(), told.header("x-request-id"));
+    let history = client.get(&format!("/api/v1/stats/history/{id}")).await.json();
+    assert_eq!(history["total"], 0, "nothing was found");
 }
 
 async fn health_is_open_and_tells_of_store_and_checker(fresh: Fresh) {
@@ -819,14 +928,23 @@ async fn certificates_are_reported(fresh: Fresh) {
 async fn every_answer_has_an_id_of_its_own(fresh: Fresh) {
     let client = open(&fresh).await;
     let mut ids = std::collections::BTreeSet::new();
-    for path in ["/health", ENDPOINTS, "/api/v1/endpoints/77", "/api/v1/endpoints/x", "/api/v1/stats/summary"]
-    {
+    for path in [
+        "/health",
+        ENDPOINTS,
+        "/api/v1/endpoints/77",
+        "/api/v1/endpoints/x",
+        "/api/v1/stats/summary",
+        "/",
+        "/docs/",
+        "/openapi.json",
+        "/api/v1/overview",
+    ] {
         let answer = client.get(path).await;
         let id = answer.header("x-request-id").expect("an id").to_owned();
         assert!(id.parse::<uuid::Uuid>().is_ok(), "{id}");
         ids.insert(id);
     }
-    assert_eq!(ids.len(), 5);
+    assert_eq!(ids.len(), 9);
 }
 
 async fn the_root_is_json_for_a_program(fresh: Fresh) {

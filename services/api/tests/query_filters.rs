@@ -176,6 +176,12 @@ async fn patterns_are_counted_and_expressions_weighed_together_over_a_whole_requ
         "filters[1][1][2][20]"
     );
 
+    // Values of 4,096 bytes together.
+    let long = |operator: &str, count| json!([operator, "path", many(&"a".repeat(512), count)]);
+    assert_eq!(ask(&client, project, &json!([long("glob", 5), long("like", 3)])).await.0, 200);
+    assert_eq!(refused(json!([long("glob", 5), long("like_not", 4)])).await, "filters[1][2][3]");
+    assert_eq!(refused(json!([long("glob", 9)])).await, "filters[0][2][8]");
+
     // Each of these may be asked for, also twice, and not fifty times.
     let large = |count| json!(["matches", "path", many(r"\w{20}", count)]);
     assert_eq!(ask(&client, project, &json!([large(2)])).await.0, 200);

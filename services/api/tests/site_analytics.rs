@@ -320,10 +320,14 @@ async fn a_request_a_second_is_a_bots_and_two_an_hour_apart_are_not(fresh: Fresh
     views.extend(
         ["12:00:00", "13:00:00"].map(|time| view("/", "2.2.2.2", FIREFOX, &format!("2023-11-14T{time}"))),
     );
+    // Exactly one a second.
+    views.extend(
+        ["12:00:00", "12:00:02"].map(|time| view("/", "3.3.3.3", FIREFOX, &format!("2023-11-14T{time}"))),
+    );
     site.report(&views).await;
     site.process().await;
     let row = site.rows(&format!("views?{EVER}")).await;
-    assert_eq!((&row[0]["user"], &row[0]["bot"]), (&json!(2), &json!(5)));
+    assert_eq!((&row[0]["user"], &row[0]["bot"]), (&json!(2), &json!(7)));
 }
 
 async fn one_robots_view_makes_all_views_of_its_address_a_bots(fresh: Fresh) {

@@ -36,6 +36,7 @@ pub(crate) struct Heartbeats {
 
 #[derive(Default)]
 struct Shared {
+    /// When the newest calls were asked for: what came later may be missing among them.
     read: Option<Instant>,
     calls: HashMap<i64, Heartbeat>,
     /// The last deadline that was told as missed.
@@ -50,13 +51,13 @@ impl Heartbeats {
     /// Reads the newest calls over and over.
     pub async fn follow<B: Backend>(self, backend: B) {
         loop {
-            let store = backend.clone();
+            let (store, asked) = (backend.clone(), Instant::now());
             // A store that never answers must not be waited for: it may have another address by now.
             match bounded(&backend, PATIENCE, async move { store.heartbeats().await }).await {
                 Ok(calls) => {
                     let mut shared = self.lock();
                     shared.calls = calls;
-                    shared.read = Some(Instant::now());
+                    shared.read = Some(asked);
                 }
                 Err(error) => tracing::warn!(%error, "the newest heartbeats cannot be read"),
             }
@@ -71,13 +72,16 @@ impl Heartbeats {
         let last = shared.calls.get(&endpoint.id).copied();
         // Before the first call the time runs from when there was something to call.
         let since = last.map_or(0, |call| call.at).max(begun(endpoint));
-        let Some(deadline) = missed(since, millis(endpoint.spec.interval), millis(probe.grace), now) else {
+        let overdue = |at| missed(since, millis(endpoint.spec.interval), millis(probe.grace), at);
+        if overdue(now).is_none() {
             return Look::Said(last.map(|call| call.ok));
-        };
-        // Nobody can tell what did not come while nobody looked.
-        if self.started.elapsed() < settle || shared.read.is_none_or(|read| read.elapsed() > STALE) {
-            return Look::Said(None);
         }
+        // Nobody can tell what did not come while nobody looked, nor what came in time but after the look.
+        let settled = self.started.elapsed() >= settle;
+        let age = shared.read.map(|read| read.elapsed()).filter(|age| settled && *age <= STALE);
+        let Some(deadline) = age.and_then(|age| overdue(now - millis(age))) else {
+            return Look::Said(None);
+        };
         // Another checker may have told it, or this one before it was started anew.
         let stored = endpoint.status.last_check.as_ref().filter(|check| !check.ok).map(|check| check.at);
         let told = shared.told.insert(endpoint.id, deadline);
@@ -171,14 +175,14 @@ mod tests {
         assert_eq!(pace(&spec), Duration::from_secs(1));
     }
 
-    /// Heartbeats that have settled, and an endpoint of half a second without grace.
+    /// Heartbeats that have settled, and an endpoint of a hundred seconds without grace.
     fn watched() -> (Heartbeats, Endpoint, HeartbeatProbe) {
         let mut heartbeats = Heartbeats::new();
         heartbeats.started -= SETTLE;
         let probe = HeartbeatProbe { token: "t".into(), grace: Duration::ZERO };
         let mut job = endpoint(1, "");
         job.spec.probe = Probe::Heartbeat(probe.clone());
-        job.spec.interval = Duration::from_millis(500);
+        job.spec.interval = Duration::from_secs(100);
         job.created_at = 1_000;
         (heartbeats, job, probe)
     }
@@ -204,16 +208,43 @@ mod tests {
         let follow = tokio::spawn(heartbeats.clone().follow(store.clone()));
         eventually("the calls are read", || heartbeats.lock().read.is_some()).await;
         let look = |now| heartbeats.look(&job, &probe, now);
-        assert_eq!(said(look(1_400)), None, "it has only begun");
-        assert_eq!(told(look(1_500)).as_deref(), Some("no heartbeat yet within 500ms and 0ns of grace"));
-        assert_eq!(said(look(1_501)), Some(false));
+        assert_eq!(said(look(100_900)), None, "it has only begun");
+        assert_eq!(told(look(111_000)).as_deref(), Some("no heartbeat yet within 100s and 0ns of grace"));
+        assert_eq!(said(look(112_000)), Some(false));
 
-        store.call(1, Heartbeat { at: 1_600, ok: true });
+        store.call(1, Heartbeat { at: 120_000, ok: true });
         eventually("the call is known", || !heartbeats.lock().calls.is_empty()).await;
-        assert_eq!(said(look(1_700)), Some(true));
-        assert_eq!(told(look(2_100)).as_deref(), Some("no heartbeat within 500ms and 0ns of grace"));
-        assert_eq!(said(look(2_599)), Some(false), "the last call was good, and it is too long ago");
-        assert!(told(look(2_600)).is_some());
+        assert_eq!(said(look(130_000)), Some(true));
+        assert_eq!(told(look(230_000)).as_deref(), Some("no heartbeat within 100s and 0ns of grace"));
+        assert_eq!(said(look(319_000)), Some(false), "the last call was good, and it is too long ago");
+        assert!(told(look(330_000)).is_some());
+        follow.abort();
+    }
+
+    #[tokio::test]
+    async fn a_call_that_may_have_come_since_the_calls_were_read_is_not_missing() {
+        let (heartbeats, job, probe) = watched();
+        heartbeats.lock().read = Some(Instant::now() - Duration::from_secs(3));
+        // It is overdue at 101 s, and they were read at 99 s.
+        assert_eq!(said(heartbeats.look(&job, &probe, 102_000)), None);
+        heartbeats.lock().read = Some(Instant::now());
+        assert!(told(heartbeats.look(&job, &probe, 106_000)).is_some());
+    }
+
+    #[tokio::test]
+    async fn calls_are_as_old_as_the_question_for_them() {
+        let store = Fake::default();
+        let (heartbeats, ..) = watched();
+        store.hold_answers(true);
+        let follow = tokio::spawn(heartbeats.clone().follow(store.clone()));
+        eventually("the calls are asked for", || store.questions() > 0).await;
+        let asked = Instant::now();
+        store.hold_answers(false);
+        eventually("the calls are read", || heartbeats.lock().read.is_some()).await;
+        assert!(
+            heartbeats.lock().read.is_some_and(|read| read <= asked),
+            "what came meanwhile is not among them"
+        );
         follow.abort();
     }
 
@@ -221,10 +252,10 @@ mod tests {
     async fn what_was_told_before_a_restart_is_not_told_again() {
         let (heartbeats, mut job, probe) = watched();
         heartbeats.lock().read = Some(Instant::now());
-        let check = LastCheck { at: 1_503, ok: false, ..LastCheck::default() };
+        let check = LastCheck { at: 101_003, ok: false, ..LastCheck::default() };
         job.status.last_check = Some(check);
-        assert_eq!(said(heartbeats.look(&job, &probe, 1_900)), Some(false));
-        assert!(told(heartbeats.look(&job, &probe, 2_000)).is_some(), "the next deadline is another");
+        assert_eq!(said(heartbeats.look(&job, &probe, 190_000)), Some(false));
+        assert!(told(heartbeats.look(&job, &probe, 206_000)).is_some(), "the next deadline is another");
         heartbeats.forget(1);
         assert!(heartbeats.lock().told.is_empty());
     }
@@ -233,7 +264,7 @@ mod tests {
     async fn a_store_that_is_away_makes_no_call_missing() {
         let (heartbeats, job, probe) = watched();
         // It has never called; but nothing could be read.
-        assert_eq!(said(heartbeats.look(&job, &probe, 100_000)), None);
+        assert_eq!(said(heartbeats.look(&job, &probe, 1_000_000)), None);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::probe::split_port;
 
 /// Probes of one host under way at once.
-const PER_HOST: usize = 64;
+pub(crate) const PER_HOST: usize = 64;
 
 /// Hosts with probes under way; clones share them.
 #[derive(Clone, Default)]

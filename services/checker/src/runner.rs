@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -246,10 +246,9 @@ impl Tools {
             }
             return;
         }
-        // The first attempt waits for its turn before the clock of the check
+        // The first attempt waits for its place before the clock of the check
         // starts; `at` is when the endpoint was asked.
-        let _turn = self.hosts.turn(spec.probe.target()).await;
-        let first = self.permits(endpoint.origin).acquire().await;
+        let first = self.place(&endpoint).await;
         let at = clock.unix_ms(Instant::now());
         let lag = late(at, &due);
         let mut held = Some(first);
@@ -292,19 +291,25 @@ impl Tools {
         }
     }
 
-    /// One attempt under a permit, which it gives back for the pause after it.
-    async fn attempt(&self, endpoint: &Endpoint, held: Option<Permit<'_>>) -> Outcome {
-        let _permit = match held {
-            Some(permit) => permit,
-            None => self.permits(endpoint.origin).acquire().await,
+    /// One attempt in a place, which it gives back for the pause after it.
+    async fn attempt(&self, endpoint: &Endpoint, held: Option<Place<'_>>) -> Outcome {
+        let _place = match held {
+            Some(place) => place,
+            None => self.place(endpoint).await,
         };
         self.probers.check(endpoint).await
     }
+
+    /// Waits until an attempt may begin; for its host first, so that whoever waits there holds no permit.
+    async fn place(&self, endpoint: &Endpoint) -> Place<'_> {
+        let turn = self.hosts.turn(endpoint.spec.probe.target()).await;
+        (turn, self.permits(endpoint.origin).acquire().await)
+    }
 }
 
-/// The semaphore is never closed, so an error here never comes up; if it did,
-/// the probe would run without a permit.
-type Permit<'a> = Result<SemaphorePermit<'a>, AcquireError>;
+/// A turn at the host, where there is one, and a permit. The semaphore of permits is never closed, so an
+/// error here never comes up; if it did, the probe would run without a permit.
+type Place<'a> = (Option<OwnedSemaphorePermit>, Result<SemaphorePermit<'a>, AcquireError>);
 
 async fn sleep_until(due: Option<Instant>) {
     match due {

@@ -68,6 +68,8 @@ struct Inner {
     taken: AtomicBool,
     hanging: AtomicBool,
     swallows: AtomicBool,
+    held: AtomicBool,
+    questions: AtomicUsize,
     blind: AtomicBool,
     left: AtomicUsize,
     term: AtomicI64,
@@ -112,6 +114,16 @@ impl Fake {
     /// Leaves the next question for calls without an answer for ever.
     pub fn swallow_a_question(&self) {
         self.0.swallows.store(true, Ordering::SeqCst);
+    }
+
+    /// Holds answers to questions for calls back, or lets them go.
+    pub fn hold_answers(&self, held: bool) {
+        self.0.held.store(held, Ordering::SeqCst);
+    }
+
+    /// How many questions for calls there were.
+    pub fn questions(&self) -> usize {
+        self.0.questions.load(Ordering::SeqCst)
     }
 
     /// Ends the term for another that probes everything, or lets replicas join again.
@@ -188,6 +200,10 @@ impl Backend for Fake {
     async fn heartbeats(&self) -> Result<HashMap<i64, Heartbeat>> {
         if self.0.swallows.swap(false, Ordering::SeqCst) {
             std::future::pending::<()>().await;
+        }
+        self.0.questions.fetch_add(1, Ordering::SeqCst);
+        while self.0.held.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.here()?;
         Ok(self.0.heartbeats.lock().expect("lock").clone())

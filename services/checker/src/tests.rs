@@ -1,5 +1,7 @@
 //! The checker as a whole, against a store in memory and real servers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -11,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{Endpoint, Origin, Probe};
 
+use crate::hosts::PER_HOST;
 use crate::testing::{Fake, endpoint, eventually};
 use crate::{ChangeHandle, CheckerDeps, CheckerError, CheckerOptions, GuardRules, Probers, run};
 
@@ -148,6 +151,33 @@ async fn probes_under_way_are_bounded() {
         open.push(socket);
     }
     assert_eq!(open.len(), 4);
+    checker.stop().await;
+}
+
+#[tokio::test]
+async fn pauses_between_attempts_hold_up_no_other_endpoint_of_the_host() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let bad = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(StatusCode::SERVICE_UNAVAILABLE)
+    };
+    let url = server(Router::new().route("/good", get(|| async { "hello" })).route("/bad", get(bad))).await;
+    let store = Fake::default();
+    let failing = |id| {
+        let mut endpoint = endpoint(id, &format!("{url}/bad"));
+        endpoint.spec.retries = 1;
+        endpoint.spec.backoff = Duration::from_secs(3_600);
+        endpoint
+    };
+    let mut endpoints: Vec<Endpoint> = (1..).take(PER_HOST).map(failing).collect();
+    store.set(endpoints.clone());
+    let checker = Running::start(&store);
+    eventually("each has failed once", || asked.load(Ordering::SeqCst) == PER_HOST).await;
+    endpoints.push(endpoint(1_000, &format!("{url}/good")));
+    store.set(endpoints);
+    eventually("the one that is well is checked", || !store.checks_of(1_000).is_empty()).await;
+    assert_eq!(asked.load(Ordering::SeqCst), PER_HOST, "the others pause");
     checker.stop().await;
 }
 

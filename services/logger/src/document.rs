@@ -65,6 +65,7 @@ struct LoggedRequest {
         (status = 201, description = "They are stored", body = Object,
             example = json!({ "message": "API requests logged successfully.", "status": 201 })),
         (status = 400, description = "Refused; the message says why", body = Object),
+        (status = 408, description = "It comes too slowly for its size; send it in parts", body = Object),
         (status = 413, description = "Too large; send it in parts", body = Object),
         (status = 429, description = "Too many posts of this key; see Retry-After", body = Object),
         (status = 503, description = "Too many wait, or the store is away; see Retry-After", body = Object),
@@ -81,6 +82,7 @@ fn log_request() {}
     responses(
         (status = 201, description = "They are stored", body = Object),
         (status = 400, description = "Refused; the message says why", body = Object),
+        (status = 408, description = "It comes too slowly for its size; send it in parts", body = Object),
         (status = 413, description = "Too large; send it in parts", body = Object),
         (status = 429, description = "Too many posts of this key; see Retry-After", body = Object),
         (status = 503, description = "Too many wait, or the store is away; see Retry-After", body = Object),
@@ -115,6 +117,7 @@ fn health() {}
     responses((status = 200, description = "Stored; the body is empty"),
         (status = 400, description = "Nothing of it is stored; the text says why", content_type = "text/plain", body = String),
         (status = 401, description = "The bare Authorization header opens nothing"),
+        (status = 408, description = "It comes too slowly for its size", body = Object),
         (status = 413, description = "Too large", body = Object),
         (status = 429, description = "Too many posts; see Retry-After", body = Object),
         (status = 503, description = "Too many wait, or the store is away; see Retry-After", body = Object)))]

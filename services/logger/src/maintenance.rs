@@ -4,38 +4,142 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use watchkeeper_store::{Retention, Store};
+use watchkeeper_store::{Retention, Sealed, Store, StoreError};
 
 use crate::LoggerMetrics;
 
-/// Time between looks at the inbox.
+/// Time between looks at the inbox, unless there is more than one look takes.
 const SEAL: Duration = Duration::from_secs(2);
 
 /// Time between looks for what is too old.
 const EXPIRE: Duration = Duration::from_secs(3_600);
 
-/// Seals and expires until `shutdown`.
+/// When work is given up, on Postgres, and tried again: far more than it takes, for a database that has
+/// vanished without a word never answers.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    seal: Duration,
+    expire: Duration,
+}
+
+const ENDS: Ends = Ends { seal: Duration::from_secs(5 * 60), expire: Duration::from_secs(30 * 60) };
+
+/// Seals and expires until `shutdown`, neither waiting for the other.
 pub async fn maintain(
     store: Store,
     retention: Retention,
     metrics: LoggerMetrics,
     shutdown: CancellationToken,
 ) {
-    let (mut seal, mut expire) = (interval(SEAL), interval(EXPIRE));
-    seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    maintain_within(ENDS, store, retention, metrics, shutdown).await;
+}
+
+async fn maintain_within(
+    ends: Ends,
+    store: Store,
+    retention: Retention,
+    metrics: LoggerMetrics,
+    shutdown: CancellationToken,
+) {
+    tokio::join!(
+        seal(ends.seal, &store, &metrics, &shutdown),
+        expire(ends.expire, &store, retention, &metrics, &shutdown)
+    );
+}
+
+async fn seal(end: Duration, store: &Store, metrics: &LoggerMetrics, shutdown: &CancellationToken) {
+    let mut looks = interval(SEAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let (counter, done) = tokio::select! {
+        tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
-            _ = seal.tick() => (&metrics.sealed, store.seal().await.map(|hits| hits as u64)),
-            _ = expire.tick() => (&metrics.expired, store.expire(retention).await),
-        };
-        match done {
-            Ok(count) => counter.inc_by(count),
-            Err(error) => {
-                metrics.maintenance_errors.inc();
-                tracing::warn!(%error, "maintenance failed and will be tried again");
-            }
+            _ = looks.tick() => {}
         }
+        let sealing = store.clone();
+        match store.within(end, async move { sealing.seal().await }).await {
+            Ok(Sealed { hits, more }) => {
+                metrics.sealed.inc_by(hits as u64);
+                if more {
+                    looks.reset_immediately();
+                }
+            }
+            Err(error) => failed(metrics, &error),
+        }
+    }
+}
+
+async fn expire(
+    end: Duration,
+    store: &Store,
+    retention: Retention,
+    metrics: &LoggerMetrics,
+    shutdown: &CancellationToken,
+) {
+    let mut looks = interval(EXPIRE);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            _ = looks.tick() => {}
+        }
+        let expiring = store.clone();
+        match store.within(end, async move { expiring.expire(retention).await }).await {
+            Ok(rows) => metrics.expired.inc_by(rows),
+            Err(error) => failed(metrics, &error),
+        }
+    }
+}
+
+fn failed(metrics: &LoggerMetrics, error: &StoreError) {
+    metrics.maintenance_errors.inc();
+    tracing::warn!(%error, "maintenance failed and will be tried again");
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use watchkeeper_store::{Hit, Options};
+    use watchkeeper_testkit::{
+        postgres::{self, Postgres},
+        wait,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_that_does_not_answer_is_given_up_and_asked_again() {
+        let server = Postgres::start(postgres::Options::default()).expect("Postgres");
+        let url = server.database().expect("a database");
+        let store = Store::open(&Options::postgres(&url, None).expect("options")).await.expect("open");
+        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        for ts in 0..64 {
+            store.append(project, vec![Hit { ts, ..Hit::default() }]).await.expect("append");
+        }
+        let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
+        let shutdown = CancellationToken::new();
+
+        server.freeze().expect("freeze");
+        let ends = Ends { seal: Duration::from_secs(1), expire: PATIENCE };
+        let (kept, stop) = (store.clone(), shutdown.clone());
+        let maintenance =
+            tokio::spawn(maintain_within(ends, kept, Retention::default(), metrics.clone(), stop));
+        wait::until_async("a seal is given up", PATIENCE, async || {
+            Ok((metrics.maintenance_errors.get() > 0).then_some(()))
+        })
+        .await
+        .expect("given up");
+        server.thaw().expect("thaw");
+        wait::until_async("the hits are sealed", PATIENCE, async || {
+            Ok((metrics.sealed.get() == 64).then_some(()))
+        })
+        .await
+        .expect("sealed");
+        shutdown.cancel();
+        maintenance.await.expect("maintenance");
+        store.close().await;
     }
 }

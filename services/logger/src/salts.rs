@@ -13,7 +13,7 @@ use watchkeeper_store::{Store, day_of, now_ms};
 
 use crate::enrich::keyed;
 
-/// Days held at most; hits of the past may need any.
+/// Days held at most, apart from those about today's; hits of the past may need any.
 const DAYS: usize = 4_096;
 
 /// Longest wait for salts: while the store is away, hits go to the spool and must not wait here.
@@ -58,7 +58,8 @@ impl Salts {
                 let now = now_ms();
                 held.retain(|_, salt| salt.expires_at > now);
                 if held.len() + salts.len() > DAYS {
-                    held.clear();
+                    // Not those that everybody needs, for somebody who sends hits of all times.
+                    held.retain(|day, _| day.abs_diff(today) <= 1);
                 }
                 held.extend(salts.into_iter().map(|(day, salt)| {
                     (day, Held { hash: keyed(&salt.bytes), expires_at: salt.expires_at })
@@ -73,5 +74,31 @@ impl Salts {
     pub(crate) fn of(&self, day: i64) -> Option<Hmac<Sha256>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.get(&day).filter(|held| held.expires_at > now_ms()).map(|held| held.hash.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use watchkeeper_store::Options;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hits_of_all_times_take_nobody_the_salts_of_now() {
+        let directory = TempDir::new().expect("temporary directory");
+        let store = Store::open(&Options::sqlite(directory.path().join("s.db"))).await.expect("open");
+        let salts = Salts::new(store.clone());
+        let today = day_of(now_ms());
+        salts.prepare([today]).await;
+        let held = |day: usize| {
+            let held = Held { hash: keyed(&[7; 32]), expires_at: i64::MAX };
+            (i64::try_from(day).expect("a day"), held)
+        };
+        salts.held.write().expect("lock").extend((0..DAYS).map(held));
+        salts.prepare([5_000]).await;
+        assert!(salts.of(5_000).is_some() && salts.of(0).is_none(), "those of the past make room");
+        assert!(salts.of(today).is_some() && salts.of(today + 1).is_some());
+        store.close().await;
     }
 }

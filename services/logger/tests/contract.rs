@@ -2,15 +2,20 @@
 
 mod common;
 
-use std::num::NonZeroU32;
+use std::{convert::Infallible, num::NonZeroU32};
 
 use axum::body::Body;
-use common::{Client, Fresh, START, batch, gzip, logger, row, stored, zstd};
+use bytes::Bytes;
+use common::{Client, Fresh, START, batch, enricher, gzip, logger, logger_with, row, stored, zstd};
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 use watchkeeper_logger::{Bounds, Signup, decode::api_analytics::FRAMEWORKS, health, router};
 use watchkeeper_runtime::http::finish;
 use watchkeeper_store::{Hit, Store, now_ms};
+use watchkeeper_testkit::mmdb::{self, map, text};
 
 on_both_stores! {
     both_names_take_a_batch_that_is_there_at_once
@@ -35,6 +40,7 @@ on_both_stores! {
     what_is_too_large_is_refused_before_and_after_decompression
     too_many_rows_are_refused_and_the_limit_itself_is_not
     a_small_post_that_would_become_gigabytes_is_refused
+    large_bodies_that_are_held_open_keep_no_small_post_out
     a_batch_over_too_many_days_is_refused
     many_rows_are_enriched_like_few
     posts_are_limited_per_key_and_failed_ones_count
@@ -530,6 +536,36 @@ async fn a_small_post_that_would_become_gigabytes_is_refused(fresh: Fresh) {
     client.call("POST", LOG, &[("content-encoding", "gzip")], small).await.blames(413, "requests");
 }
 
+async fn large_bodies_that_are_held_open_keep_no_small_post_out(fresh: Fresh) {
+    const POSTS: usize = 12;
+    let client = client(&fresh.store).await;
+    let large = Bytes::from(vec![b' '; 31 << 20]);
+    let (held, mut holding) = mpsc::unbounded_channel();
+    let mut posts = JoinSet::new();
+    for _ in 0..POSTS {
+        let (client, large, held) = (client.clone(), large.clone(), held.clone());
+        // It tells when the first of it was taken, and never ends.
+        let rest = stream::once(async move {
+            held.send(()).expect("the test waits");
+            std::future::pending::<Result<Bytes, Infallible>>().await
+        });
+        let body = Body::from_stream(stream::iter([Ok::<_, Infallible>(large)]).chain(rest));
+        posts.spawn(async move { client.call("POST", LOG, &[], body).await.status });
+    }
+    let mut refused = 0;
+    for _ in 0..POSTS {
+        tokio::select! {
+            Some(()) = holding.recv() => {}
+            Some(status) = posts.join_next() => {
+                assert_eq!(status.expect("join"), 503);
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..POSTS).contains(&refused), "{refused} were refused: no room is left");
+    client.post(LOG, &batch(Uuid::new_v4(), &json!([row(0, "/")]))).await.says(201, LOGGED);
+}
+
 async fn a_batch_over_too_many_days_is_refused(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let key = Uuid::new_v4();
@@ -590,24 +626,30 @@ async fn a_closed_installation_takes_known_keys_only(fresh: Fresh) {
 }
 
 async fn the_stricter_privacy_level_decides_what_is_kept(fresh: Fresh) {
-    for (configured, asked, kept) in [
-        (0, json!(0), true),
-        (0, json!(null), true),
-        (0, json!(-1), true),
-        (0, json!(1), false),
-        (0, json!(2), false),
-        (0, json!(99), false),
-        (1, json!(0), false),
-        (2, json!(0), false),
-        (1, json!(2), false),
+    let directory = TempDir::new().expect("directory");
+    let file = directory.path().join("country.mmdb");
+    mmdb::write(&file, &map(&[("country", map(&[("iso_code", text("DE"))]))])).expect("write");
+    for (configured, asked, level) in [
+        (0, json!(0), 0),
+        (0, json!(null), 0),
+        (0, json!(-1), 0),
+        (0, json!(1), 1),
+        (0, json!(2), 2),
+        (0, json!(99), 2),
+        (1, json!(0), 1),
+        (2, json!(0), 2),
+        (1, json!(2), 2),
     ] {
-        let client = client_with(&fresh.store, Signup::Open, configured, Bounds::default()).await;
+        let enricher = enricher(&fresh.store, configured, Some(file.clone())).await;
+        let logger = logger_with(&fresh.store, Signup::Open, enricher, Bounds::default());
+        let client = Client(finish(router(logger)));
         let key = Uuid::new_v4();
         let mut body = batch(key, &json!([row(0, "/")]));
         body["privacy_level"] = asked.clone();
         client.post(LOG, &body).await.says(201, LOGGED);
         let hit = stored(&fresh.store, key).await.remove(0);
-        assert_eq!(hit.ip.is_some(), kept, "configured {configured}, asked {asked}");
+        let kept = (hit.ip.is_some(), hit.country.as_deref() == Some("DE"));
+        assert_eq!(kept, (level < 1, level < 2), "configured {configured}, asked {asked}");
         assert!(hit.visitor.is_some(), "visitors are counted at every level");
     }
 }

@@ -3,22 +3,28 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use axum::body::Body;
 use common::{Answer, Client, Fresh, SECRET, enricher, gzip, logger, processor, site_route, stored_views};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use uuid::Uuid;
 use watchkeeper_logger::{
     Bounds, Signup,
     site::{Processed, TrafficLog, import},
 };
 use watchkeeper_runtime::http::finish;
-use watchkeeper_store::{AddressFacts, DAY_MS, Lease, ProjectId, ProjectSettings, Store, now_ms};
+use watchkeeper_store::{AddressFacts, DAY_MS, Lease, Person, ProjectId, ProjectSettings, Store, now_ms};
 use watchkeeper_testkit::{
     dns::{Dns, Reply},
     mmdb::{self, list, map, text},
+    wait,
 };
 
 on_both_stores! {
@@ -34,6 +40,7 @@ on_both_stores! {
     a_stricter_privacy_level_keeps_no_address_in_store_or_log
     a_visitor_who_asks_not_to_be_tracked_is_nobody_in_store_and_log
     a_report_sent_again_under_its_idempotency_key_is_stored_and_logged_once
+    a_report_whose_client_does_not_wait_is_logged_once_it_is_stored
     a_deleted_project_starts_anew
     a_host_name_with_a_robots_word_makes_a_bot_and_no_name_does_not
     only_public_addresses_are_asked_for_and_each_once
@@ -41,6 +48,7 @@ on_both_stores! {
     a_city_file_tells_city_and_region_of_an_address
     processing_twice_changes_nothing_and_one_replica_at_a_time_does_it
     an_address_becomes_a_bots_by_a_later_view_and_stays_one
+    an_address_that_is_erased_while_dns_is_asked_about_it_stays_away
     old_days_go_only_when_their_views_were_processed
     every_format_of_log_is_imported_and_mistakes_are_told
     our_own_log_is_imported_as_it_was_written
@@ -282,6 +290,34 @@ async fn a_report_sent_again_under_its_idempotency_key_is_stored_and_logged_once
     assert_eq!(std::fs::read_to_string(&path).expect("read").lines().count(), 3);
 }
 
+/// Tells that a future can go on.
+#[derive(Default)]
+struct Wakes(Notify);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+async fn a_report_whose_client_does_not_wait_is_logged_once_it_is_stored(fresh: Fresh) {
+    let directory = TempDir::new().expect("directory");
+    let path = directory.path().join("traffic.csv");
+    let client = client_with(&fresh.store, 0, Some(TrafficLog::open(&path).expect("open"))).await;
+    let body = view("1.2.3.4", FIREFOX, "2023-11-14T22:13:20");
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut report = Box::pin(post(&client, &body));
+    // The answer is not taken any further as soon as the view is stored.
+    while stored_views(&fresh.store).await.is_empty() {
+        assert!(report.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        wakes.0.notified().await;
+    }
+    drop(report);
+    let logged = async || Ok((std::fs::read_to_string(&path)?.lines().count() == 1).then_some(()));
+    wait::until_async("it is logged", Duration::from_secs(20), logged).await.expect("logged");
+}
+
 async fn a_deleted_project_starts_anew(fresh: Fresh) {
     let client = client(&fresh.store).await;
     report(&client, &[view("1.2.3.4", FIREFOX, "2023-11-14T22:13:20")]).await;
@@ -402,6 +438,26 @@ async fn an_address_becomes_a_bots_by_a_later_view_and_stays_one(fresh: Fresh) {
         seen.push(facts(&fresh.store, "8.8.8.8").await.bot);
     }
     assert_eq!(seen, [Some(false), Some(true), Some(true)]);
+}
+
+async fn an_address_that_is_erased_while_dns_is_asked_about_it_stays_away(fresh: Fresh) {
+    let dns = Dns::start().expect("dns");
+    dns.say([8, 8, 8, 8], Reply::Silence);
+    let client = client(&fresh.store).await;
+    report_calm(&client, &["8.8.8.8", "10.0.0.1"]).await;
+    let processor = processor(&fresh.store, Some(&dns), None).await;
+    let process = processor.clone();
+    let processing = tokio::spawn(async move { process.process_all(|_| {}).await });
+    let asked = async || Ok((!dns.asked().is_empty()).then_some(()));
+    wait::until_async("DNS is asked", Duration::from_secs(20), asked).await.expect("asked");
+    let site = site(&fresh.store).await;
+    assert_eq!(fresh.store.erase(site, &Person::Ip("8.8.8.8".into())).await.expect("erase").hits, 1);
+    processing.await.expect("join").expect("process");
+    assert!(!fresh.store.address_facts(site).await.expect("facts").contains_key("8.8.8.8"));
+    // The others are learnt about by the next look.
+    processor.process_all(|_| {}).await.expect("process");
+    let known = fresh.store.address_facts(site).await.expect("facts");
+    assert_eq!(known.keys().collect::<Vec<_>>(), ["10.0.0.1"]);
 }
 
 async fn old_days_go_only_when_their_views_were_processed(fresh: Fresh) {

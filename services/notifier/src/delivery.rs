@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::notifications;
 use watchkeeper_store::{
     Store,
-    alerts::{Claim, Kind, Verdict},
+    alerts::{Claim, Kind, Notice, Verdict},
     now_ms,
 };
 
@@ -29,7 +29,7 @@ pub struct NotifierOptions {
     pub lease: Duration,
     /// First and longest pause between attempts.
     pub pauses: (Duration, Duration),
-    /// Age at which a notice is given up.
+    /// How long after its first attempt a notice is given up.
     pub give_up: Duration,
     /// Attempts at what is refused for good, should somebody mend it meanwhile.
     pub refusals: i64,
@@ -221,15 +221,18 @@ impl Delivery {
 
     fn judge(&self, claim: &Claim, failure: Failure) -> Verdict {
         let error = failure.error;
-        let attempts = claim.notices.iter().map(|notice| notice.attempts + 1).max().unwrap_or(1);
-        let oldest = claim.notices.iter().map(|notice| notice.created_at).min().unwrap_or_default();
-        let age = Duration::from_millis(u64::try_from(now_ms().saturating_sub(oldest)).unwrap_or_default());
+        // Of several in one message the one that was tried least decides: each has its time.
+        let attempts = claim.notices.iter().map(|notice| notice.attempts + 1).min().unwrap_or(1);
+        let now = now_ms();
+        let tried = |notice: &Notice| notice.tried_at.map_or(0, |first| now.saturating_sub(first));
+        let tried = claim.notices.iter().map(tried).min().unwrap_or_default();
+        let tried = Duration::from_millis(u64::try_from(tried).unwrap_or_default());
         let test = claim.notices.iter().any(|notice| notice.kind == Kind::Test);
         let refused = failure.permanent && attempts >= self.options.refusals;
         let (most, pause) = claim.channel.as_ref().map_or((None, None), |it| (it.attempts, it.pause));
         let (refused, late) = match most {
             Some(most) => (false, attempts >= i64::from(most)),
-            None => (refused, age >= self.options.give_up),
+            None => (refused, tried >= self.options.give_up),
         };
         // Somebody waits for the outcome of a test.
         if test || refused || late {

@@ -436,6 +436,28 @@ async fn what_fails_is_sent_again_under_the_same_key_until_it_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_tried_for_its_time_from_the_first_attempt_however_long_it_waited() {
+    let sink = HttpSink::start().unwrap();
+    sink.answer(Answer::status(503));
+    // It waits longer for others of its host than it is tried.
+    let give_up = Duration::from_millis(200);
+    let watch = Watch::start_with(webhook(&sink.url()), |options| options.give_up = give_up).await;
+    let id = watch.endpoint("cart").await;
+    watch.checked(&[id], false).await;
+    let dead = async || Ok((watch.notices(NoticeState::Dead).await == 1).then_some(()));
+    wait::until_async("the notice is given up", PATIENCE, dead).await.unwrap();
+    let tried = sink.taken().len();
+    assert!(tried > 1, "{tried}");
+    // Retried by hand, it has its time anew.
+    sink.answer_next(Answer::status(503));
+    sink.answer(Answer::status(200));
+    let notice = watch.store.notices(&NoticeFilter::default(), 1).await.unwrap().remove(0);
+    assert!(watch.store.retry_notice(notice.id).await.unwrap());
+    watch.all_sent(1).await;
+    assert_eq!(sink.taken().len(), tried + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_for_good_is_a_dead_letter_that_shows_no_secret() {
     let sink = HttpSink::start().unwrap();
     let refusal = Answer { body: "no hook s3cretpath here".into(), ..Answer::status(404) };

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row;
+use sqlx::{Any, Row, Transaction};
 
 use crate::{ProjectId, Result, Store, now_ms};
 
@@ -108,13 +108,42 @@ impl Store {
             .collect()
     }
 
-    /// Stores what was learnt about addresses of a project, all or nothing.
+    /// How often addresses of a project were erased. Whoever is about to learn from its hits asks before
+    /// reading them, and tells [`Store::put_addresses`].
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn put_addresses(&self, project: ProjectId, updates: &[AddressUpdate]) -> Result<()> {
+    pub async fn erasures(&self, project: ProjectId) -> Result<i64> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT erasures FROM projects WHERE id = $1")
+            .bind(project.0)
+            .fetch_optional(self.db.read())
+            .await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Stores what was learnt about addresses of a project, all or nothing; tells whether it did. It
+    /// does not when an address was erased since `erasures` was asked for, which may be one of these,
+    /// or when the project has gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_addresses(
+        &self,
+        project: ProjectId,
+        erasures: i64,
+        updates: &[AddressUpdate],
+    ) -> Result<bool> {
         let now = now_ms();
         let mut transaction = self.db.begin().await?;
+        // It changes nothing, and makes an erasure wait until what is stored here can be erased.
+        let same = sqlx::query("UPDATE projects SET erasures = erasures WHERE id = $1 AND erasures = $2")
+            .bind(project.0)
+            .bind(erasures)
+            .execute(&mut *transaction)
+            .await?;
+        if same.rows_affected() == 0 {
+            return Ok(false);
+        }
         for update in updates {
             let AddressFacts { host, city, region, bot } = &update.facts;
             sqlx::query(include_str!("../sql/addresses/put.sql"))
@@ -131,8 +160,20 @@ impl Store {
                 .await?;
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Makes what was learnt of a project's addresses until now, and is not stored yet, never be stored.
+pub(crate) async fn note_erasure(
+    transaction: &mut Transaction<'static, Any>,
+    project: ProjectId,
+) -> Result<()> {
+    sqlx::query("UPDATE projects SET erasures = erasures + 1 WHERE id = $1")
+        .bind(project.0)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 fn state(bot: Option<i64>, last_seen: Option<i64>, asked: bool) -> AddressState {

@@ -7,6 +7,9 @@ use crate::{ProjectId, Result, Store};
 /// Annotations that one answer holds at most.
 const MOST: i64 = 1_000;
 
+/// Annotations that a project has at most.
+pub const MOST_ANNOTATIONS: i64 = 10_000;
+
 /// What is noted about one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAnnotation {
@@ -28,17 +31,28 @@ pub struct Annotation {
 }
 
 impl Store {
-    /// Notes something; returns its number.
+    /// Notes something; returns its number, or `None` when the project has [`MOST_ANNOTATIONS`]. Several
+    /// at once may go beyond that by a few.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn annotate(&self, project: ProjectId, new: &NewAnnotation) -> Result<i64> {
+    pub async fn annotate(&self, project: ProjectId, new: &NewAnnotation) -> Result<Option<i64>> {
+        self.annotate_below(MOST_ANNOTATIONS, project, new).await
+    }
+
+    async fn annotate_below(
+        &self,
+        most: i64,
+        project: ProjectId,
+        new: &NewAnnotation,
+    ) -> Result<Option<i64>> {
         Ok(sqlx::query_scalar(include_str!("../sql/annotations/create.sql"))
             .bind(project.0)
             .bind(new.at)
             .bind(&new.text)
             .bind(new.url.as_deref())
-            .fetch_one(self.db.write())
+            .bind(most)
+            .fetch_optional(self.db.write())
             .await?)
     }
 
@@ -70,5 +84,34 @@ impl Store {
         let sql = "DELETE FROM annotations WHERE project_id = $1 AND id = $2";
         let done = sqlx::query(sql).bind(project.0).bind(id).execute(self.db.write()).await?;
         Ok(done.rows_affected() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, Fresh};
+
+    async fn a_project_has_so_many_annotations_and_no_more(Fresh { store, .. }: &Fresh) {
+        let note = NewAnnotation { at: 1, text: "n".into(), url: None };
+        let (one, other) = (ProjectId(1), ProjectId(2));
+        let annotate = async |project| store.annotate_below(2, project, &note).await.expect("annotate");
+        let first = annotate(one).await.expect("there is room");
+        assert!(annotate(one).await.is_some());
+        assert_eq!(annotate(one).await, None);
+        assert!(annotate(other).await.is_some(), "another project has room of its own");
+        assert!(store.delete_annotation(one, first).await.expect("delete"));
+        assert!(annotate(one).await.is_some());
+        assert_eq!(store.annotations(one, 0, 2).await.expect("list").len(), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_project_has_so_many_annotations_and_no_more_on_sqlite() {
+        a_project_has_so_many_annotations_and_no_more(&testing::sqlite().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_project_has_so_many_annotations_and_no_more_on_postgres() {
+        a_project_has_so_many_annotations_and_no_more(&testing::postgres().await).await;
     }
 }

@@ -85,6 +85,31 @@ impl std::fmt::Debug for Options {
     }
 }
 
+/// What a session with Postgres begins with: the server notices within half a minute, and not after two
+/// hours, that its client has vanished without a word, and ends a client that stays this long in a
+/// transaction without a word, since it may be frozen. So what either holds others get.
+macro_rules! session {
+    ($idle:literal) => {
+        concat!(
+            "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
+             SET idle_in_transaction_session_timeout = '",
+            $idle,
+            "'"
+        )
+    };
+}
+
+/// Of whatever shares connections. A seal is the longest to do something else meanwhile.
+const SESSION: &str = session!("5min");
+
+/// Of the connections that hits are written on: one that waits for a row holds up a whole group of them.
+pub(crate) const INGEST_SESSION: &str = session!("5s");
+
+/// How a snapshot begins. It holds nothing that others wait for, and an export may keep one while its
+/// client is waited for: ten minutes, and longer where what was read is more than is taken in them.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                        SET LOCAL idle_in_transaction_session_timeout = '30min'";
+
 /// Which dialect the database speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -109,7 +134,13 @@ impl Db {
         let pool = AnyPoolOptions::new().acquire_timeout(options.acquire_timeout);
         match &options.sqlite {
             None => {
-                let pool = pool.max_connections(options.max_connections).connect(&options.url).await?;
+                let pool = pool.max_connections(options.max_connections).after_connect(|connection, _| {
+                    Box::pin(async move {
+                        connection.execute(SESSION).await?;
+                        Ok(())
+                    })
+                });
+                let pool = pool.connect(&options.url).await?;
                 let postgres = Some(options.url.parse()?);
                 Ok(Self { dialect: Dialect::Postgres, file: None, postgres, read: pool.clone(), write: pool })
             }
@@ -151,9 +182,7 @@ impl Db {
     pub async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>> {
         Ok(match self.dialect {
             Dialect::Sqlite => self.read.begin_with("BEGIN DEFERRED").await?,
-            Dialect::Postgres => {
-                self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
-            }
+            Dialect::Postgres => self.read.begin_with(SNAPSHOT).await?,
         })
     }
 
@@ -179,4 +208,40 @@ pub(crate) async fn now(transaction: &mut Transaction<'static, Any>) -> Result<i
     })
     .fetch_one(&mut **transaction)
     .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, PgConnection};
+    use watchkeeper_testkit::postgres::Postgres;
+
+    use super::*;
+
+    const TIMES: &str = "SELECT current_setting('tcp_keepalives_idle') || ' ' || \
+                         current_setting('tcp_keepalives_interval') || ' ' || \
+                         current_setting('tcp_keepalives_count') || ' ' || \
+                         current_setting('idle_in_transaction_session_timeout')";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_does_not_wait_for_ever_for_a_client_that_vanished_or_is_frozen() {
+        let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
+        let db = Db::connect(&Options::postgres(&url, None).expect("options")).await.expect("connect");
+        let shared: String = sqlx::query_scalar(TIMES).fetch_one(db.write()).await.expect("settings");
+        assert_eq!(shared, "10 5 3 5min");
+
+        let mut snapshot = db.snapshot().await.expect("snapshot");
+        let reading: String = sqlx::query_scalar(TIMES).fetch_one(&mut *snapshot).await.expect("settings");
+        assert_eq!(reading, "10 5 3 30min");
+        let refused = sqlx::query("CREATE TABLE t (a BIGINT)").execute(&mut *snapshot).await;
+        assert!(refused.is_err(), "a snapshot is read only");
+        drop(snapshot);
+
+        let options = db.postgres().expect("options of Postgres");
+        let mut connection = PgConnection::connect_with(options).await.expect("connect");
+        connection.execute(INGEST_SESSION).await.expect("begin the session");
+        let writing: String = sqlx::query_scalar(TIMES).fetch_one(&mut connection).await.expect("settings");
+        assert_eq!(writing, "10 5 3 5s");
+        connection.close().await.expect("close");
+        db.close().await;
+    }
 }

@@ -35,6 +35,8 @@ mod site;
 pub mod standing;
 mod status_incidents;
 mod status_pages;
+#[cfg(test)]
+mod testing;
 mod words;
 
 use std::{
@@ -43,7 +45,7 @@ use std::{
 };
 
 pub use addresses::{AddressFacts, AddressState, AddressUpdate};
-pub use annotations::{Annotation, NewAnnotation};
+pub use annotations::{Annotation, MOST_ANNOTATIONS, NewAnnotation};
 pub use checkers::{Replica, SHARDS, View, shard_of};
 pub use checks::{
     Availability, Bucket, Check, Latency, Outage, PastTransition, PlannedCheck, Recording, Uptime,
@@ -62,7 +64,7 @@ pub use error::StoreError;
 pub use hit::{DAY_MS, Hit, day_of};
 pub use hits::{
     Appended, Arrivals, Batch, BatchId, Batches, ColumnValues, Day, Erased, HitColumns, HitFile, Identity,
-    Person, Snapshot, SpoolStatus, Stored, Texts,
+    Person, Sealed, Snapshot, SpoolStatus, Stored, Texts,
 };
 pub use lease::Lease;
 pub use managed::Change;

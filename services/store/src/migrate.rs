@@ -37,6 +37,8 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     migration!(10, "monitoring", "0010_monitoring.sql"),
     migration!(11, "heartbeats", "0011_heartbeats.sql"),
     migration!(12, "watch", "0012_watch.sql"),
+    migration!(13, "lasting", "0013_lasting.sql"),
+    migration!(14, "attempts", "0014_attempts.sql"),
 ];
 
 /// Brings the schema up to date. Postgres serialises replicas by an advisory

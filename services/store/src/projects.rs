@@ -1,12 +1,18 @@
 //! Projects: whoever holds the key may write, whoever knows the user id may read.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 use uuid::Uuid;
 
-use crate::{Result, Store, db::Dialect, endpoints, hits::seal, now_ms};
+use crate::{
+    Result, Store,
+    db::{Db, Dialect},
+    endpoints,
+    hits::seal,
+    now_ms,
+};
 
 /// Number of a project in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -220,17 +226,29 @@ impl Store {
     }
 
     /// Gives all that belongs to one project to another, and deletes the first.
-    /// Appends under way end before, and later ones are refused.
+    /// Appends under way end before, and later ones are refused; what waits in a
+    /// spool finds its way by what is noted.
     async fn absorb(&self, transaction: &mut Transaction<'static, Any>, from: i64, into: i64) -> Result<()> {
         for project in [from, into] {
             seal::wait_for_seals(transaction, self.db.dialect, ProjectId(project)).await?;
         }
         sqlx::query("DELETE FROM projects WHERE id = $1").bind(from).execute(&mut **transaction).await?;
+        // First of what endpoints have: whoever stores results meanwhile ends before, or finds another
+        // `seq` and reads the endpoint anew.
+        let seq = endpoints::next(transaction, "endpoints").await?;
+        sqlx::query("UPDATE endpoints SET project_id = $2, seq = $3 WHERE project_id = $1")
+            .bind(from)
+            .bind(into)
+            .bind(seq)
+            .execute(&mut **transaction)
+            .await?;
         for sql in [
             "UPDATE inbox SET project_id = $2 WHERE project_id = $1",
             "UPDATE segments SET project_id = $2 WHERE project_id = $1",
             "UPDATE checks SET project_id = $2 WHERE project_id = $1",
-            "UPDATE endpoints SET project_id = $2 WHERE project_id = $1",
+            "UPDATE check_segments SET project_id = $2 WHERE project_id = $1",
+            "UPDATE transitions SET project_id = $2 WHERE project_id = $1",
+            "UPDATE notices SET project_id = $2 WHERE project_id = $1",
             "UPDATE batches SET project_id = $2 WHERE project_id = $1 AND NOT EXISTS \
              (SELECT 1 FROM batches o WHERE o.project_id = $2 AND o.key = batches.key)",
             // Both may know of one address, and the days of both now have other numbers of hits.
@@ -241,6 +259,8 @@ impl Store {
             "UPDATE dashboards SET project_id = $2 WHERE project_id = $1 AND NOT EXISTS \
              (SELECT 1 FROM dashboards d WHERE d.project_id = $2)",
             "UPDATE annotations SET project_id = $2 WHERE project_id = $1",
+            // Of what the first had taken in itself.
+            "UPDATE absorbed SET into_id = $2 WHERE into_id = $1",
         ] {
             sqlx::query(sql).bind(from).bind(into).execute(&mut **transaction).await?;
         }
@@ -248,7 +268,12 @@ impl Store {
         {
             sqlx::query(sql).bind(from).execute(&mut **transaction).await?;
         }
-        endpoints::next(transaction, "endpoints").await?;
+        sqlx::query("INSERT INTO absorbed (project_id, into_id, at) VALUES ($1, $2, $3)")
+            .bind(from)
+            .bind(into)
+            .bind(now_ms())
+            .execute(&mut **transaction)
+            .await?;
         Ok(())
     }
 
@@ -313,6 +338,7 @@ impl Store {
             "DELETE FROM dashboards WHERE project_id = $1",
             "DELETE FROM shares WHERE project_id = $1",
             "DELETE FROM annotations WHERE project_id = $1",
+            "DELETE FROM absorbed WHERE into_id = $1",
         ] {
             sqlx::query(sql).bind(project.0).execute(&mut *transaction).await?;
         }
@@ -321,8 +347,14 @@ impl Store {
         Ok(())
     }
 
+    /// Notes of the projects that have hits that they have some at `now`, UTC milliseconds.
+    pub(crate) async fn note_projects_with_hits(&self, now: i64) -> Result<()> {
+        sqlx::query(include_str!("../sql/projects/note_hits.sql")).bind(now).execute(self.db.write()).await?;
+        Ok(())
+    }
+
     /// Drops the projects without a name that were made before `since` (UTC milliseconds) and hold
-    /// nothing, and that nobody has set or looked at from then on; returns how many.
+    /// nothing, and that nobody has set, filled or looked at from then on; returns how many.
     pub(crate) async fn drop_unused_projects(&self, since: i64) -> Result<u64> {
         // A hit that is being stored holds a lock of its project: whoever has this one finds it stored.
         let lock = if self.db.dialect == Dialect::Postgres { "FOR UPDATE" } else { "" };
@@ -424,6 +456,16 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// Which projects are gone because another has taken them in, and which that is.
+pub(crate) async fn absorbed(db: &Db) -> Result<HashMap<ProjectId, ProjectId>> {
+    sqlx::query("SELECT project_id, into_id FROM absorbed")
+        .fetch_all(db.read())
+        .await?
+        .iter()
+        .map(|row| Ok((ProjectId(row.try_get(0)?), ProjectId(row.try_get(1)?))))
+        .collect()
 }
 
 type AnyQuery<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;

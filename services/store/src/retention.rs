@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{DAY_MS, Result, Store, db::Dialect, hit::day_of, now_ms};
+use crate::{
+    DAY_MS, Result, Store,
+    db::{self, Dialect},
+    hit::day_of,
+    now_ms,
+};
 
 /// How long a batch that is sent again is known.
 const BATCHES: Duration = Duration::from_secs(24 * 3_600);
@@ -16,6 +21,10 @@ const NOTICES: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How long a project is kept that has no name and nothing in it, and that nobody looks at.
 const UNUSED: Duration = Duration::from_secs(180 * 24 * 3_600);
 
+/// How far the clocks of this process and of the database may be apart before neither is trusted alone,
+/// milliseconds.
+const APART: u64 = 3_600_000;
+
 /// How long data is kept; `None` keeps it for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
@@ -27,13 +36,21 @@ pub struct Retention {
 
 impl Store {
     /// Drops what is past its retention, of each project the shorter of the installation's and its
-    /// own; returns the rows dropped.
+    /// own; returns the rows dropped. Time is the database's, so that no replica whose clock is wrong
+    /// drops what is young.
     ///
     /// # Errors
     /// When the database fails; running it again continues.
     pub async fn expire(&self, retention: Retention) -> Result<u64> {
-        let before =
-            |age: Duration| now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        self.expire_by(retention, now_ms()).await
+    }
+
+    /// [`Store::expire`] by a process whose own clock says `local`.
+    async fn expire_by(&self, retention: Retention, local: i64) -> Result<u64> {
+        let now = self.agreed_now(local).await?;
+        let before = |age: Duration| ago(now, age);
+        // Before any of them goes.
+        self.note_projects_with_hits(now).await?;
         let mut dropped = 0;
         if let Some(age) = retention.hits {
             let day = day_of(before(age));
@@ -81,11 +98,17 @@ impl Store {
             .execute(self.db.write())
             .await?
             .rows_affected();
+        // What went out of the outbox after its endpoint was deleted. Dead letters stay: somebody may
+        // have to tell by hand what they say.
+        dropped += sqlx::query(include_str!("../sql/alerts/drop_of_gone.sql"))
+            .execute(self.db.write())
+            .await?
+            .rows_affected();
         dropped += self.drop_unused_projects(before(UNUSED)).await?;
-        dropped += self.forget_batches().await?;
-        dropped += self.forget_salts().await?;
+        dropped += self.forget_batches(now).await?;
+        dropped += self.forget_salts(now).await?;
         dropped += sqlx::query("DELETE FROM sessions WHERE expires_at < $1")
-            .bind(now_ms())
+            .bind(now)
             .execute(self.db.write())
             .await?
             .rows_affected();
@@ -102,20 +125,109 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Forgets what was noted of batches that nobody will send again, and of writers that are gone.
-    async fn forget_batches(&self) -> Result<u64> {
-        let ago = |age: Duration| now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    /// The database's time, UTC milliseconds. If it is far from what this process takes for the time,
+    /// the earlier of both: what is kept for too long can still be dropped later.
+    async fn agreed_now(&self, local: i64) -> Result<i64> {
+        let mut transaction = self.db.snapshot().await?;
+        let database = db::now(&mut transaction).await?;
+        if database.abs_diff(local) <= APART {
+            return Ok(database);
+        }
+        tracing::warn!(
+            database,
+            local,
+            "the clocks of the database and of this process are more than an hour apart; \
+             what is too old is judged by the earlier"
+        );
+        Ok(database.min(local))
+    }
+
+    /// Forgets what was noted of batches that nobody will send again, and of writers and projects that
+    /// are gone.
+    async fn forget_batches(&self, now: i64) -> Result<u64> {
         let forgotten = sqlx::query("DELETE FROM batches WHERE created_at < $1")
-            .bind(ago(BATCHES))
+            .bind(ago(now, BATCHES))
             .execute(self.db.write())
             .await?
             .rows_affected();
+        sqlx::query("DELETE FROM absorbed WHERE at < $1")
+            .bind(ago(now, WRITERS))
+            .execute(self.db.write())
+            .await?;
         if self.db.dialect == Dialect::Postgres {
             sqlx::query("DELETE FROM writers WHERE written_at < $1")
-                .bind(ago(WRITERS))
+                .bind(ago(now, WRITERS))
                 .execute(self.db.write())
                 .await?;
         }
         Ok(forgotten)
+    }
+}
+
+fn ago(now: i64, age: Duration) -> i64 {
+    now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        Hit, Identity,
+        testing::{self, Fresh},
+    };
+
+    const YEARS: i64 = 10 * 365 * DAY_MS;
+
+    /// A store with something young of each kind that expires.
+    async fn young(Fresh { store, .. }: &Fresh) -> Vec<i64> {
+        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        let hit = || vec![Hit { ts: now_ms() - DAY_MS, ..Hit::default() }];
+        store.append(project, hit()).await.expect("append");
+        store.seal_all().await.expect("seal");
+        let key = Identity::Key { key: b"k".to_vec(), payload: [7; 32] };
+        store.append_once(project, hit(), key).await.expect("append");
+        store.visitor_salts(&[day_of(now_ms())]).await.expect("salts");
+        store.start_session(b"one", now_ms() + DAY_MS).await.expect("start");
+        // Of use to nobody, and made just now.
+        store.register_key(Uuid::new_v4()).await.expect("register");
+        counts(store).await
+    }
+
+    async fn counts(store: &Store) -> Vec<i64> {
+        let mut counts = Vec::new();
+        for sql in [
+            "SELECT COUNT(*) FROM segments",
+            "SELECT COUNT(*) FROM inbox",
+            "SELECT COUNT(*) FROM batches",
+            "SELECT COUNT(*) FROM visitor_salts",
+            "SELECT COUNT(*) FROM sessions",
+            "SELECT COUNT(*) FROM projects",
+        ] {
+            counts.push(sqlx::query_scalar(sql).fetch_one(store.db.read()).await.expect("count"));
+        }
+        counts
+    }
+
+    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(fresh: Fresh) {
+        let before = young(&fresh).await;
+        assert!(before.iter().all(|count| *count > 0), "{before:?}");
+        let days = Some(Duration::from_secs(30 * 86_400));
+        let retention = Retention { hits: days, checks: days };
+        for local in [now_ms() + YEARS, now_ms() - YEARS, now_ms()] {
+            assert_eq!(fresh.store.expire_by(retention, local).await.expect("expire"), 0);
+            assert_eq!(counts(&fresh.store).await, before);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young_on_sqlite() {
+        a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(testing::sqlite().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young_on_postgres() {
+        a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(testing::postgres().await).await;
     }
 }

@@ -1,14 +1,14 @@
 //! Salts of visitor ids: a random one a UTC day, shared by all replicas, made at its first use and
 //! deleted two days after its day. Without it nobody can test whom an id stands for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use hmac::{Hmac, Mac};
 use rand::RngCore;
 use sha2::Sha256;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{DAY_MS, Result, Store, StoreError, now_ms};
+use crate::{DAY_MS, Result, Store, StoreError, db::Dialect, now_ms};
 
 /// How long a salt outlives its day, milliseconds.
 const KEEP: i64 = 2 * DAY_MS;
@@ -38,21 +38,17 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn visitor_salts(&self, days: &[i64]) -> Result<HashMap<i64, Salt>> {
-        let now = now_ms();
-        let mut salts = HashMap::new();
-        let mut missing = Vec::new();
-        for day in days {
-            let row = sqlx::query(include_str!("../sql/privacy/salt.sql")).bind(day).bind(now);
-            match row.fetch_optional(self.db.read()).await? {
-                Some(row) => drop(salts.insert(*day, salt(&row)?)),
-                None => missing.push(*day),
-            }
-        }
+        let (now, list) = (now_ms(), serde_json::to_string(days)?);
+        let sql = match self.db.dialect {
+            Dialect::Sqlite => include_str!("../sql/sqlite/salts.sql"),
+            Dialect::Postgres => include_str!("../sql/postgres/salts.sql"),
+        };
+        let salts = by_day(&sqlx::query(sql).bind(&list).bind(now).fetch_all(self.db.read()).await?)?;
+        // One order for all replicas, so that none waits for another that waits for it.
+        let missing: BTreeSet<i64> = days.iter().copied().filter(|day| !salts.contains_key(day)).collect();
         if missing.is_empty() {
             return Ok(salts);
         }
-        // One order for all replicas, so that none waits for another that waits for it.
-        missing.sort_unstable();
         let mut transaction = self.db.begin().await?;
         let old_key = old_key(&mut transaction, now).await?;
         for day in missing {
@@ -64,21 +60,21 @@ impl Store {
                 .bind(now)
                 .execute(&mut *transaction)
                 .await?;
-            let row = sqlx::query(include_str!("../sql/privacy/salt.sql")).bind(day).bind(now);
-            salts.insert(day, salt(&row.fetch_one(&mut *transaction).await?)?);
         }
+        // Another replica may have been quicker with some.
+        let salts = by_day(&sqlx::query(sql).bind(&list).bind(now).fetch_all(&mut *transaction).await?)?;
         transaction.commit().await?;
         Ok(salts)
     }
 
-    /// Deletes the salts whose time is over, and the old release's key with the last day it serves.
-    pub(crate) async fn forget_salts(&self) -> Result<u64> {
+    /// Deletes the salts whose time is over at `now`, and the old release's key with the last day it serves.
+    pub(crate) async fn forget_salts(&self, now: i64) -> Result<u64> {
         let mut forgotten = 0;
         for sql in [
             "DELETE FROM visitor_salts WHERE expires_at <= $1",
             "DELETE FROM settings WHERE name = 'visitor' AND COALESCE(expires_at, 0) <= $1",
         ] {
-            forgotten += sqlx::query(sql).bind(now_ms()).execute(self.db.write()).await?.rows_affected();
+            forgotten += sqlx::query(sql).bind(now).execute(self.db.write()).await?.rows_affected();
         }
         Ok(forgotten)
     }
@@ -115,8 +111,12 @@ fn old_salt(key: &[u8; 32], day: i64) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-fn salt(row: &sqlx::any::AnyRow) -> Result<Salt> {
-    Ok(Salt { bytes: bytes(row.try_get(0)?)?, expires_at: row.try_get(1)? })
+fn by_day(rows: &[AnyRow]) -> Result<HashMap<i64, Salt>> {
+    let salt = |row: &AnyRow| -> Result<(i64, Salt)> {
+        let salt = Salt { bytes: bytes(row.try_get(1)?)?, expires_at: row.try_get(2)? };
+        Ok((row.try_get(0)?, salt))
+    };
+    rows.iter().map(salt).collect()
 }
 
 fn bytes(kept: Vec<u8>) -> Result<[u8; 32]> {

@@ -8,7 +8,7 @@ use sqlx::Row;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::{ProjectId, Result, Store, hits::seal};
+use crate::{ProjectId, Result, Store, addresses, hits::seal};
 
 /// The project that the installation's secret opens unless another is named.
 pub const DEFAULT_SITE_PROJECT: &str = "site";
@@ -160,6 +160,7 @@ impl Store {
     pub async fn clear_site(&self, project: ProjectId) -> Result<()> {
         let mut transaction = self.db.begin().await?;
         seal::wait_for_seals(&mut transaction, self.db.dialect, project).await?;
+        addresses::note_erasure(&mut transaction, project).await?;
         for sql in [
             "DELETE FROM inbox WHERE project_id = $1",
             "DELETE FROM segments WHERE project_id = $1",

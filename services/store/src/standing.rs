@@ -49,6 +49,8 @@ pub struct Memory {
     /// When the condition changed, oldest first, UTC milliseconds; kept for as
     /// long as damping looks back.
     changes: Vec<i64>,
+    /// Whether there were too many of them; ends when none has come for that long.
+    flapping: bool,
 }
 
 /// Whether a change of condition is one of too many.
@@ -177,26 +179,32 @@ impl Memory {
         }
     }
 
-    /// Notes a change of condition and tells whether there are too many.
+    /// Notes a change of condition and tells whether there are too many. Once there
+    /// were, each further one is, until none has come for as long as damping looks back.
     fn flapping(&mut self, before: State, after: State, spec: &EndpointSpec, at: i64) -> Flapping {
-        let Some(flapping) = &spec.alerts.flapping else {
+        let alerts = &spec.alerts;
+        let Some(flapping) = &alerts.flapping else {
             self.changes.clear();
+            self.flapping = false;
             return Flapping::No;
         };
         let limit = usize::try_from(flapping.changes).unwrap_or(CHANGES).clamp(2, CHANGES);
         let within = i64::try_from(flapping.within.as_millis()).unwrap_or(i64::MAX);
         self.changes.retain(|change| at.saturating_sub(*change) < within);
-        // What becomes known for the first time has not changed.
-        if before != after && before != State::Unknown {
+        if self.changes.is_empty() {
+            self.flapping = false;
+        }
+        // What becomes known for the first time has not changed, nor has what nobody would be told of.
+        if before != State::Unknown && alerts.told_as(before) != alerts.told_as(after) {
             self.changes.push(at);
         }
         let excess = self.changes.len().saturating_sub(CHANGES);
         self.changes.drain(..excess);
-        match self.changes.len() {
-            count if count < limit => Flapping::No,
-            count if count == limit => Flapping::Begins,
-            _ => Flapping::GoesOn,
+        if self.flapping {
+            return Flapping::GoesOn;
         }
+        self.flapping = self.changes.len() >= limit;
+        if self.flapping { Flapping::Begins } else { Flapping::No }
     }
 }
 

@@ -154,21 +154,39 @@ fn maintenance_hides_the_condition_and_its_end_tells_it_at_once() {
     assert_eq!(states(&spec, "...xxxx"), "UUMMMMD");
 }
 
+/// How the transitions are marked that checks at these seconds cause, where three changes within ten seconds
+/// are too many.
+fn marks(alerts: AlertSpec, checks: &[(i64, char)]) -> Vec<Flapping> {
+    let flapping = FlappingSpec { changes: 3, within: Duration::from_secs(10) };
+    let spec = spec(AlertSpec { flapping: Some(flapping), ..alerts });
+    let mut standing = new();
+    checks
+        .iter()
+        .filter_map(|(second, result)| advance(&mut standing, &spec, &check(second * 1_000, *result)))
+        .map(|transition| transition.flapping)
+        .collect()
+}
+
 #[test]
 fn changes_that_come_too_often_are_marked_until_the_state_holds() {
-    let flapping = FlappingSpec { changes: 3, within: Duration::from_secs(10) };
-    let spec = spec(AlertSpec { flapping: Some(flapping), ..AlertSpec::default() });
-    let mut standing = new();
-    let mut marks = Vec::new();
-    let results = [(1, '.'), (2, 'x'), (3, '.'), (4, 'x'), (5, '.'), (30, 'x')];
-    for (second, result) in results {
-        marks.extend(
-            advance(&mut standing, &spec, &check(second * 1_000, result))
-                .map(|transition| transition.flapping),
-        );
-    }
     use Flapping::{Begins, GoesOn, No};
-    assert_eq!(marks, [No, No, No, Begins, GoesOn, No]);
+    let checks = [(1, '.'), (2, 'x'), (3, '.'), (4, 'x'), (5, '.'), (30, 'x')];
+    assert_eq!(marks(AlertSpec::default(), &checks), [No, No, No, Begins, GoesOn, No]);
+}
+
+#[test]
+fn flapping_begins_once_and_goes_on_until_no_change_comes_for_its_time() {
+    use Flapping::{Begins, GoesOn, No};
+    // Never more than three of them within the time, and only two in the end.
+    let checks = [(1, '.'), (5, 'x'), (9, '.'), (13, 'x'), (17, '.'), (21, 'x'), (30, '.'), (40, 'x')];
+    assert_eq!(marks(AlertSpec::default(), &checks), [No, No, No, Begins, GoesOn, GoesOn, GoesOn, No]);
+}
+
+#[test]
+fn changes_that_nobody_would_be_told_of_are_not_too_many() {
+    let alerts = AlertSpec { degraded: false, ..AlertSpec::default() };
+    let checks: Vec<(i64, char)> = (1..).zip(".d.d.dx".chars()).collect();
+    assert_eq!(marks(alerts, &checks), [Flapping::No; 7]);
 }
 
 #[test]

@@ -325,6 +325,18 @@ async fn a_project_takes_in_the_nameless_one_that_used_its_new_key_first(fresh: 
     let shop = store.project_by_key(old).await.expect("find").expect("is there").id;
     store.append(shop, vec![hit(0, "before")]).await.expect("append");
 
+    // A monitor with a past, sealed and not yet sealed.
+    let nameless = store.register_key(new).await.expect("register").id;
+    store.put_endpoint(&endpoint("monitor", nameless)).await.expect("put");
+    let monitor = store.endpoints_of(nameless).await.expect("endpoints")[0].id;
+    for (at, ok) in [(1, true), (2, false), (3, true)] {
+        let check = Check { project: nameless, endpoint: monitor, result: result(at, ok) };
+        store.record_checks(&[check]).await.expect("record");
+        if at == 2 {
+            store.seal_all_checks().await.expect("seal");
+        }
+    }
+
     // Clients use the new key before it is put, while it is put, and after it.
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut writers = tokio::task::JoinSet::new();
@@ -359,6 +371,17 @@ async fn a_project_takes_in_the_nameless_one_that_used_its_new_key_first(fresh: 
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
     assert_eq!(store.project_by_key(new).await.expect("find").map(|p| p.id), Some(shop));
     assert_eq!(store.stored().await.expect("stored").projects, 1);
+
+    let watched = store.endpoints_of(shop).await.expect("endpoints");
+    assert_eq!(watched.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>(), [monitor]);
+    let past = [result(1, true), result(2, false), result(3, true)];
+    assert_eq!(store.checks(shop, monitor, 0).await.expect("checks"), past);
+    let changes = store.transitions_between(shop, monitor, 0, 10).await.expect("transitions");
+    let changes: Vec<_> = changes.into_iter().map(|change| (change.at, change.to)).collect();
+    assert_eq!(changes, [(1, State::Up), (2, State::Down), (3, State::Up)]);
+    let check = Check { project: shop, endpoint: monitor, result: result(4, true) };
+    store.record_checks(&[check]).await.expect("record");
+    assert_eq!(store.checks(shop, monitor, 4).await.expect("checks"), [result(4, true)]);
 }
 
 async fn a_new_user_id_replaces_the_old(fresh: Fresh) {
@@ -594,17 +617,10 @@ async fn a_project_takes_in_what_another_knew_of_addresses_that_both_know(fresh:
     let named = store.project_by_key(old).await.expect("find").expect("project").id;
     // A client was quicker with the new key.
     let nameless = store.register_key(new).await.expect("register").id;
-    store
-        .put_addresses(named, &[learnt("1.1.1.1", None, false, 5), learnt("2.2.2.2", Some("two"), true, 5)])
-        .await
-        .expect("put");
-    store
-        .put_addresses(
-            nameless,
-            &[learnt("1.1.1.1", Some("one"), true, 9), learnt("3.3.3.3", None, false, 9)],
-        )
-        .await
-        .expect("put");
+    let known = [learnt("1.1.1.1", None, false, 5), learnt("2.2.2.2", Some("two"), true, 5)];
+    assert!(store.put_addresses(named, 0, &known).await.expect("put"));
+    let known = [learnt("1.1.1.1", Some("one"), true, 9), learnt("3.3.3.3", None, false, 9)];
+    assert!(store.put_addresses(nameless, 0, &known).await.expect("put"));
     store.note_site(nameless).await.expect("note");
     store.put_processed_day(named, 1, 1).await.expect("day");
     assert!(store.put_project("shop", new).await.expect("put"));
@@ -626,12 +642,11 @@ async fn what_is_known_of_addresses_goes_with_retention_and_project(fresh: Fresh
     let project = project(&store).await;
     let now = now_ms();
     let old = now - 40 * DAY_MS;
-    store
-        .put_addresses(project, &[learnt("1.1.1.1", None, true, old), learnt("2.2.2.2", None, true, now)])
-        .await
-        .expect("put");
+    let known = [learnt("1.1.1.1", None, true, old), learnt("2.2.2.2", None, true, now)];
+    assert!(store.put_addresses(project, 0, &known).await.expect("put"));
     // What is learnt later takes nothing away, and a bot stays one.
-    store.put_addresses(project, &[learnt("2.2.2.2", Some("host"), false, 0)]).await.expect("put");
+    let later = [learnt("2.2.2.2", Some("host"), false, 0)];
+    assert!(store.put_addresses(project, 0, &later).await.expect("put"));
     let facts = store.address_facts(project).await.expect("facts");
     assert_eq!((facts["2.2.2.2"].host.as_deref(), facts["2.2.2.2"].bot), (Some("host"), Some(true)));
     assert_eq!(store.address_states(project).await.expect("states")["2.2.2.2"].last_seen, now);
@@ -640,6 +655,7 @@ async fn what_is_known_of_addresses_goes_with_retention_and_project(fresh: Fresh
     let facts = store.address_facts(project).await.expect("facts");
     assert_eq!(facts.keys().collect::<Vec<_>>(), ["2.2.2.2"]);
     store.delete_project(project).await.expect("delete");
+    assert!(!store.put_addresses(project, 0, &later).await.expect("put"), "it was being learnt meanwhile");
     assert!(store.address_facts(project).await.expect("facts").is_empty());
 }
 

@@ -70,7 +70,7 @@ async fn settings_and_annotations_are_a_projects_own(fresh: Fresh) {
     assert_eq!(store.dashboard_settings(one).await.expect("get"), settings);
     assert_eq!(store.dashboard_settings(other).await.expect("get"), DashboardSettings::default());
     let note = |at, url: Option<&str>| NewAnnotation { at, text: "it's".into(), url: url.map(str::to_owned) };
-    let first = store.annotate(one, &note(10, None)).await.expect("annotate");
+    let first = store.annotate(one, &note(10, None)).await.expect("annotate").expect("there is room");
     store.annotate(one, &note(20, Some("https://a.example"))).await.expect("annotate");
     store.annotate(other, &note(15, None)).await.expect("annotate");
     let times = async |from, to| {

@@ -9,7 +9,10 @@ use common::{Fresh, execute, open};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
-use watchkeeper_store::{DAY_MS, Hit, Person, ProjectId, ProjectSettings, Retention, Store, day_of, now_ms};
+use watchkeeper_store::{
+    AddressFacts, AddressUpdate, DAY_MS, Hit, Person, ProjectId, ProjectSettings, Retention, Store, day_of,
+    now_ms,
+};
 
 on_both! {
     replicas_that_ask_at_once_have_one_random_salt_a_day
@@ -18,6 +21,7 @@ on_both! {
     a_project_drops_its_hits_sooner_than_the_others
     erasing_beside_writers_and_sealers_loses_nobody_elses_hits
     erasing_holds_no_writer_up
+    what_was_learnt_of_an_address_that_was_erased_meanwhile_is_not_stored
 }
 
 async fn replicas_that_ask_at_once_have_one_random_salt_a_day(fresh: Fresh) {
@@ -205,4 +209,28 @@ async fn erasing_holds_no_writer_up(fresh: Fresh) {
     let left = held(&store, project).await;
     assert_eq!(left.len(), 60_000 + written);
     assert!(left.iter().all(|hit| hit.user.as_deref() == Some("bob")));
+}
+
+async fn what_was_learnt_of_an_address_that_was_erased_meanwhile_is_not_stored(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (project, other) = (project(&store).await, project(&store).await);
+    let learnt = |ip: &str| AddressUpdate {
+        ip: ip.into(),
+        facts: AddressFacts { host: Some("dsl-1.example".into()), ..AddressFacts::default() },
+        asked: true,
+        last_seen: 5,
+    };
+    let put =
+        async |project, before, ip| store.put_addresses(project, before, &[learnt(ip)]).await.expect("put");
+    let erasures = async |project| store.erasures(project).await.expect("erasures");
+    let (before, elsewhere) = (erasures(project).await, erasures(other).await);
+    assert!(put(project, before, "1.1.1.1").await);
+    let erased = store.erase(project, &Person::Ip("1.1.1.1".into())).await.expect("erase");
+    assert_eq!(erased.addresses, 1);
+    assert!(!put(project, before, "1.1.1.1").await);
+    assert!(store.address_facts(project).await.expect("facts").is_empty());
+    assert!(put(other, elsewhere, "1.1.1.1").await, "another project erased nobody");
+    // Whoever reads the hits now finds nothing of who was erased.
+    assert!(put(project, erasures(project).await, "2.2.2.2").await);
+    assert_eq!(store.address_facts(project).await.expect("facts").len(), 1);
 }

@@ -13,6 +13,7 @@ on_both! {
     retention_drops_what_is_older_and_nothing_else
     what_was_noted_of_a_batch_is_forgotten_after_a_day
     a_project_that_is_of_use_to_nobody_is_forgotten_after_half_a_year
+    a_project_whose_hits_have_expired_is_kept_for_half_a_year_from_then
 }
 
 mod on_postgres_alone {
@@ -104,6 +105,22 @@ async fn a_project_that_is_of_use_to_nobody_is_forgotten_after_half_a_year(fresh
         left.push(store.project_by_id(project).await.expect("find").is_some());
     }
     assert_eq!(left, [false, true, true, true, true, true]);
+}
+
+async fn a_project_whose_hits_have_expired_is_kept_for_half_a_year_from_then(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let used = project(&store).await;
+    store.append(used, vec![hit(now_ms() - 5 * DAY_MS, "last week")]).await.expect("append");
+    store.seal_all().await.expect("seal");
+    execute(&fresh, &["UPDATE projects SET created_at = created_at - 15724800000"]).await;
+    let short = Retention { hits: Some(Duration::from_secs(3 * 86_400)), checks: None };
+    assert_eq!(store.expire(short).await.expect("expire"), 1, "its hits go");
+    assert!(paths(&store, used).await.is_empty());
+    assert_eq!(store.expire(short).await.expect("expire"), 0);
+    assert!(store.project_by_id(used).await.expect("find").is_some(), "its key was in use until now");
+    execute(&fresh, &["UPDATE projects SET hits_seen_at = hits_seen_at - 15724800000"]).await;
+    assert_eq!(store.expire(short).await.expect("expire"), 1);
+    assert!(store.project_by_id(used).await.expect("find").is_none());
 }
 
 async fn a_writer_that_is_gone_for_months_is_forgotten(fresh: Fresh) {

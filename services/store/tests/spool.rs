@@ -45,6 +45,16 @@ async fn times(store: &Store, project: ProjectId) -> Vec<i64> {
     times
 }
 
+/// A copy of the files is what a crash leaves; the process itself goes on holding its own.
+fn copy(spool: &Path) -> TempDir {
+    let left = TempDir::new().expect("directory");
+    for entry in std::fs::read_dir(spool).expect("spool") {
+        let from = entry.expect("entry").path();
+        std::fs::copy(&from, left.path().join(from.file_name().expect("name"))).expect("copy");
+    }
+    left
+}
+
 async fn replayed(store: &Store) {
     wait::until_async("the spool is empty", PATIENCE, async || {
         Ok(store.spool().is_some_and(|spool| spool.oldest.is_none() && spool.bytes == 0).then_some(()))
@@ -97,12 +107,7 @@ async fn what_was_spooled_before_a_crash_is_replayed_after_it_and_a_torn_end_is_
     let reused = store.append_once(project, vec![hit(9)], again(2)).await;
     assert!(matches!(reused, Err(StoreError::KeyReused)), "{reused:?}");
 
-    // A copy of the files is what a crash leaves; the process itself goes on holding its own.
-    let left = TempDir::new().expect("directory");
-    for entry in std::fs::read_dir(spool.path()).expect("spool") {
-        let from = entry.expect("entry").path();
-        std::fs::copy(&from, left.path().join(from.file_name().expect("name"))).expect("copy");
-    }
+    let left = copy(spool.path());
     store.close().await;
     let mut files: Vec<_> = std::fs::read_dir(left.path())
         .expect("spool")
@@ -153,6 +158,37 @@ async fn a_full_spool_refuses_and_keeps_what_it_has() {
     server.resume().expect("resume");
     replayed(&store).await;
     assert_eq!(times(&store, project).await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_project_that_another_takes_in_meanwhile_goes_to_that() {
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 10 << 20).await;
+    let (old, new, key) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+    store.put_project("shop", old).await.expect("put");
+    let shop = store.project_by_key(old).await.expect("find").expect("project").id;
+    let nameless = store.register_key(new).await.expect("register").id;
+    let deleted = store.register_key(key).await.expect("register").id;
+    let marked = || Identity::Key { key: b"k".to_vec(), payload: [1; 32] };
+    server.stop().expect("stop");
+    for project in [shop, nameless, deleted] {
+        store.append(project, vec![hit(1)]).await.expect("spooled");
+        store.append_once(project, vec![hit(2)], marked()).await.expect("spooled");
+    }
+    let left = copy(spool.path());
+    store.close().await;
+    server.resume().expect("resume");
+
+    let store = Store::open(&Options::postgres(&url, None).expect("options")).await.expect("open");
+    assert!(store.put_project("shop", new).await.expect("take in"));
+    store.delete_project(deleted).await.expect("delete");
+    store.close().await;
+    let store = open(&url, left.path(), 10 << 20).await;
+    replayed(&store).await;
+    // Of the batches under one key, the second is the first once more.
+    assert_eq!(times(&store, shop).await, [1, 1, 2]);
+    assert!(times(&store, nameless).await.is_empty() && times(&store, deleted).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use ipnet::IpNet;
 use url::Url;
 use watchkeeper_analytics::DEFAULT_CACHE_BYTES;
@@ -48,6 +48,9 @@ pub enum Command {
     /// Store what a file holds
     Import(ImportArgs),
     /// Print everything that a project holds of one person, as JSON
+    ///
+    /// Of more than 100,000 hits or 64 MiB it prints nothing and says so. `watchkeeper export` gives all of
+    /// them, with --filters '[["is", "user", ["ann"]]]' or the same of "ip".
     Person(PersonArgs),
     /// Erase one person from a project, and print how many hits went
     Erase(PersonArgs),
@@ -55,6 +58,11 @@ pub enum Command {
     Notify(NotifyArgs),
     /// Jobs of a website that reports its views as site-analytics' do, on the store itself
     Site(SiteCommand),
+}
+
+/// Whether an option of every command was set, by its flag or its variable, and has not its default.
+pub fn is_given(matches: &ArgMatches, option: &str) -> bool {
+    matches.value_source(option).is_some_and(|source| source != ValueSource::DefaultValue)
 }
 
 /// Which store is worked on.
@@ -361,10 +369,10 @@ pub struct IngestArgs {
     #[arg(long, env = "WATCHKEEPER_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
     /// How long hits are kept, such as 90d [default: for ever]
-    #[arg(long, env = "WATCHKEEPER_RETENTION_HITS", value_parser = durations::parse)]
+    #[arg(long, env = "WATCHKEEPER_RETENTION_HITS", value_parser = retention)]
     pub retention_hits: Option<Duration>,
     /// How long results of checks are kept, such as 90d [default: for ever]
-    #[arg(long, env = "WATCHKEEPER_RETENTION_CHECKS", value_parser = durations::parse)]
+    #[arg(long, env = "WATCHKEEPER_RETENTION_CHECKS", value_parser = retention)]
     pub retention_checks: Option<Duration>,
     /// Posts a minute that one API key may make
     #[arg(long, env = "WATCHKEEPER_POSTS_PER_MINUTE", default_value_t = Bounds::default().posts_per_minute)]
@@ -401,6 +409,13 @@ impl IngestArgs {
     pub fn retention(&self) -> Retention {
         Retention { hits: self.retention_hits, checks: self.retention_checks }
     }
+}
+
+/// Elsewhere nothing often means no limit; here it would delete all there is.
+fn retention(text: &str) -> Result<Duration, String> {
+    let time = durations::parse(text).map_err(|error| error.to_string())?;
+    let kept = (!time.is_zero()).then_some(time);
+    kept.ok_or_else(|| "data must be kept longer than nothing; leave it out to keep all for ever".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -510,5 +525,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn to_keep_data_for_no_time_is_refused() {
+        for flag in ["--retention-hits", "--retention-checks"] {
+            let refused = Cli::try_parse_from(["watchkeeper", "local", flag, "0d"]);
+            let refusal = refused.expect_err("a refusal").to_string();
+            assert!(refusal.contains(flag) && refusal.contains("longer than nothing"), "{refusal}");
+        }
+        assert_eq!(retention("12h"), Ok(Duration::from_secs(12 * 3_600)));
     }
 }

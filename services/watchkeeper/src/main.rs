@@ -14,8 +14,8 @@ mod site;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use cli::{Cli, Command, ImportKind};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use cli::{Cli, Command, ImportKind, is_given};
 use monitoring::Monitoring;
 use watchkeeper_runtime::{shutdown, telemetry};
 
@@ -24,8 +24,9 @@ use watchkeeper_runtime::{shutdown, telemetry};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut cli: Cli) -> anyhow::Result<()> {
+fn run(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     let monitoring = match &cli.command {
         Command::Local(args) => {
             args.monitoring.monitoring_config.as_deref().map(Monitoring::load).transpose()?
@@ -42,7 +43,7 @@ fn run(mut cli: Cli) -> anyhow::Result<()> {
         _ => None,
     };
     if let Some(monitoring) = &monitoring {
-        monitoring.adapt_logs(&mut cli.log);
+        monitoring.adapt_logs(&mut cli.log, |option| is_given(matches, option));
     }
     telemetry::init(&cli.log).map_err(anyhow::Error::msg)?;
     // Two providers are linked in; without a default, rustls would panic at the first handshake.

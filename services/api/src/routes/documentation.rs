@@ -1,11 +1,12 @@
-//! `/openapi.json` and `/docs`: every JSON route, described in one document that is put together
+//! `/openapi.json`, `/docs` and `/redoc`: every JSON route, described in one document that is put together
 //! from one part an area, and Swagger UI out of this binary: it loads nothing from elsewhere.
 
 use axum::{
     Router,
     extract::{Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{Redirect, Response},
+    routing::get,
 };
 use http::{
     HeaderValue,
@@ -132,7 +133,10 @@ pub(super) fn router(api: &Api) -> Router<Api> {
     // Swagger UI would ask its maker's server whether the document is valid.
     let config = Config::new(["/openapi.json"]).validator_url("none");
     let ui = SwaggerUi::new("/docs").url("/openapi.json", document(&api.options.documents)).config(config);
-    Router::from(ui).layer(middleware::from_fn_with_state(api.clone(), guard))
+    Router::from(ui)
+        // FastAPI's other page; one viewer is enough to carry along.
+        .route("/redoc", get(|| async { Redirect::to("/docs/") }))
+        .layer(middleware::from_fn_with_state(api.clone(), guard))
 }
 
 /// Asks for the administrator where the documentation is protected, and keeps the page to itself.

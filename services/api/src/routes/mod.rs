@@ -15,12 +15,12 @@ mod v1;
 pub(crate) use documentation::ErrorView;
 pub use exchange::import::protect;
 
-use axum::{Router, http::StatusCode};
+use axum::{Router, http::StatusCode, middleware};
 use watchkeeper_analytics::AskError;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::StoreError;
 
-use crate::Api;
+use crate::{Api, auth};
 
 /// Why a text is refused that no database keeps.
 pub(crate) const NO_NUL: &str = "A text must not have the character U+0000.";
@@ -38,6 +38,8 @@ pub fn router(api: Api) -> Router {
         .merge(site_analytics::router())
         .merge(overview::router())
         .merge(documentation::router(&api))
+        .layer(middleware::from_fn_with_state(api.clone(), auth::slow_down))
+        .layer(middleware::from_fn(monitoring::identify))
         .with_state(api)
 }
 

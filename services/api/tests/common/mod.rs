@@ -34,11 +34,17 @@ pub async fn client_with(store: &Store, options: ApiOptions) -> Client {
 
 /// The same with a logger of one's own.
 pub fn client_of(store: &Store, options: ApiOptions, logger: Logger) -> Client {
-    let api = Api::new(Analytics::new(store.clone()), options, || {});
+    client_asking(Analytics::new(store.clone()), options, logger)
+}
+
+/// The same with an engine of one's own.
+pub fn client_asking(analytics: Analytics, options: ApiOptions, logger: Logger) -> Client {
+    let store = analytics.store().clone();
+    let api = Api::new(analytics, options, || {});
     let routes = watchkeeper_logger::router(logger.clone())
-        .merge(site_route(store, logger, None))
+        .merge(site_route(&store, logger, None))
         .merge(watchkeeper_api::router(api));
-    Client(finish(routes.merge(health(store.clone()))))
+    Client(finish(routes.merge(health(store))))
 }
 
 pub async fn client(store: &Store) -> Client {

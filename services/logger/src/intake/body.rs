@@ -1,18 +1,16 @@
-//! Reading bodies within bounds: each has a size, and all of them together have
-//! a room whose shares they take as they grow.
+//! Reading bodies within bounds: each has a size, a large one must keep coming, and all of them
+//! together have rooms whose shares they take as they grow.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::SemaphorePermit;
-use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::StoreError;
+use tokio::time::{Instant, timeout};
+use watchkeeper_runtime::{error::ApiError, patience::Patience};
 
-use super::{Logger, Refused};
-
-/// Bodies that are held at once, KiB over all requests.
-pub(super) const ROOM_KIB: usize = 256 * 1_024;
+use super::{Logger, Refused, room::Share};
 
 /// Values that a row may have on average: clients send ten.
 const VALUES_PER_ROW: usize = 64;
@@ -23,46 +21,35 @@ const ROWS_PER_KIB: usize = 4;
 /// Hits that take a KiB beside the bytes of their texts.
 const HITS_PER_KIB: usize = 2;
 
+/// Bytes from which a body must keep coming, since others may need the room that it holds.
+const LARGE: usize = 1 << 20;
+
+/// Longest silence in a body that is large.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Bytes a second, after decompression, at which it must come in the long run.
+const PACE: u32 = 64 << 10;
+
 /// A body in memory, with its share of the room for all bodies.
 pub(crate) struct Held<'a> {
     pub bytes: Bytes,
-    room: SemaphorePermit<'a>,
+    share: Share<'a>,
 }
 
 impl Logger {
     /// Reads a body. Its share of the room for all bodies grows with it: a length
     /// claimed beforehand says nothing about what a compressed body holds.
     pub(crate) async fn body(&self, body: Body) -> Result<Held<'_>, Refused> {
-        let mut body = Limited::new(body, self.bounds().body);
-        let mut room = self.room(1)?;
-        let mut whole = Bytes::new();
-        let mut parts = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| self.unreadable(&*error))?;
-            let Ok(data) = frame.into_data() else { continue };
-            // Most bodies come in one piece, which needs no copy.
-            if whole.is_empty() && parts.is_empty() {
-                whole = data;
-            } else {
-                if parts.is_empty() {
-                    parts.extend_from_slice(&std::mem::take(&mut whole));
-                }
-                parts.extend_from_slice(&data);
-            }
-            let length = whole.len() + parts.len();
-            let missing = (length / 1_024 + 1).saturating_sub(room.num_permits());
-            if missing > 0 {
-                room.merge(self.room(missing)?);
-            }
-        }
-        let bytes = if parts.is_empty() { whole } else { parts.freeze() };
-        Ok(Held { bytes, room })
+        let mut share = self.inner.rooms.share();
+        let patience = Patience::new(SILENCE, PACE);
+        let bytes = read(body, self.bounds().body, &mut share, patience).await?;
+        Ok(Held { bytes, share })
     }
 
     /// Takes room for the rows that a JSON body may become, and refuses one that has
     /// far more values than the rows it may have: a few compressed bytes could
     /// otherwise become gigabytes.
-    pub(crate) fn weigh<'a>(&'a self, body: &mut Held<'a>, field: &str) -> Result<(), Refused> {
+    pub(crate) fn weigh(&self, body: &mut Held<'_>, field: &str) -> Result<(), Refused> {
         let (mut values, mut objects) = (0, 0);
         for byte in &body.bytes {
             values += usize::from(matches!(byte, b',' | b'[' | b'{'));
@@ -72,36 +59,97 @@ impl Logger {
             let message = "The body has too many values; send the batch in parts.";
             return Err(Refused::too_large(message.into(), field));
         }
-        body.room.merge(self.room(objects / ROWS_PER_KIB + 1)?);
-        Ok(())
+        Ok(body.share.grow(objects / ROWS_PER_KIB + body.bytes.len() / 1_024 + 1)?)
     }
 
-    /// Takes room for rows, and refuses a batch with too many; `field` names them in the request.
-    pub(crate) fn check_rows<'a>(
-        &'a self,
-        body: &mut Held<'a>,
-        rows: usize,
-        field: &str,
-    ) -> Result<(), Refused> {
+    /// Takes room for the hits that rows become, and refuses a batch with too many; `field` names them
+    /// in the request.
+    pub(crate) fn check_rows(&self, body: &mut Held<'_>, rows: usize, field: &str) -> Result<(), Refused> {
         let limit = self.bounds().rows;
         if rows > limit {
             let message = format!("A batch may have {limit} requests; this has {rows}. Send it in parts.");
             return Err(Refused::too_large(message, field));
         }
-        body.room.merge(self.room(rows / HITS_PER_KIB + 1)?);
-        Ok(())
+        Ok(body.share.grow(rows / HITS_PER_KIB + body.bytes.len() / 1_024 + 1)?)
     }
+}
 
-    fn room(&self, kib: usize) -> Result<SemaphorePermit<'_>, Refused> {
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        self.inner.bodies.try_acquire_many(kib).map_err(|_| Refused::from(StoreError::Overloaded))
-    }
-
-    fn unreadable(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Refused {
-        if error.is::<LengthLimitError>() {
-            let message = format!("The body may have {} bytes; send the batch in parts.", self.bounds().body);
-            return Refused::new("too_large", ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+/// Reads a body of `most` bytes at most.
+async fn read(
+    body: Body,
+    most: usize,
+    share: &mut Share<'_>,
+    mut patience: Patience,
+) -> Result<Bytes, Refused> {
+    let mut body = Limited::new(body, most);
+    let (mut whole, mut parts) = (Bytes::new(), BytesMut::new());
+    share.grow(1)?;
+    loop {
+        let length = whole.len() + parts.len();
+        let asked = Instant::now();
+        let frame = match length {
+            // It holds little, however slowly it comes.
+            0..LARGE => body.frame().await,
+            _ => timeout(patience.left(), body.frame()).await.map_err(|_| slow())?,
+        };
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|error| unreadable(&*error, most))?.into_data() else { continue };
+        if length >= LARGE {
+            patience.took(data.len(), asked.elapsed());
         }
-        Refused::new("body", ApiError::bad_request(format!("Invalid request data.\n{error}")))
+        share.grow(((length + data.len()) / 1_024 + 1).saturating_sub(share.kib()))?;
+        // Most bodies come in one piece, which needs no copy.
+        if length == 0 {
+            whole = data;
+        } else {
+            if parts.is_empty() {
+                parts.extend_from_slice(&std::mem::take(&mut whole));
+            }
+            parts.extend_from_slice(&data);
+        }
+    }
+    Ok(if parts.is_empty() { whole } else { parts.freeze() })
+}
+
+fn slow() -> Refused {
+    let message = format!(
+        "A body of more than {LARGE} bytes must come faster than {PACE} bytes a second, without a pause of \
+         {SILENCE:?}; send the batch in parts."
+    );
+    Refused::new("body", ApiError::new(StatusCode::REQUEST_TIMEOUT, message))
+}
+
+fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static), most: usize) -> Refused {
+    if error.is::<LengthLimitError>() {
+        let message = format!("The body may have {most} bytes; send the batch in parts.");
+        return Refused::new("too_large", ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    }
+    Refused::new("body", ApiError::bad_request(format!("Invalid request data.\n{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt, stream};
+
+    use super::*;
+    use crate::intake::room::Rooms;
+
+    /// A body that stops coming after so many bytes.
+    fn stopping(bytes: usize) -> Body {
+        let sent = stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b' '; bytes]))]);
+        Body::from_stream(sent.chain(stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn a_large_body_that_stops_coming_is_refused_and_a_small_one_is_waited_for() {
+        let rooms = Rooms::new(0);
+        let patience = Patience::new(Duration::from_millis(50), PACE);
+        let refused = read(stopping(LARGE), usize::MAX, &mut rooms.share(), patience.clone()).await;
+        assert_eq!(refused.expect_err("too slow").error.status, StatusCode::REQUEST_TIMEOUT);
+        let mut share = rooms.share();
+        let small = read(stopping(LARGE - 1), usize::MAX, &mut share, patience);
+        assert!(timeout(Duration::from_millis(200), small).await.is_err(), "it may still come");
     }
 }

@@ -10,6 +10,7 @@ mod body;
 mod bounds;
 pub(crate) mod idempotency;
 mod refused;
+mod room;
 
 use std::{
     collections::HashSet,
@@ -22,7 +23,6 @@ use std::{
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::StatusCode;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::{Appended, Hit, Identity, ProjectId, Store, StoreError, day_of};
@@ -36,6 +36,7 @@ use crate::{
 
 pub use bounds::Bounds;
 pub(crate) use refused::Refused;
+use room::Rooms;
 
 /// Posts after which the rate limiter forgets the keys that have been quiet, so
 /// that keys which a stranger makes up do not pile up in it.
@@ -61,7 +62,7 @@ struct Inner {
     bounds: Bounds,
     posts: DefaultKeyedRateLimiter<Uuid>,
     limited: AtomicUsize,
-    bodies: Semaphore,
+    rooms: Rooms,
     metrics: LoggerMetrics,
 }
 
@@ -83,7 +84,7 @@ impl Logger {
                 bounds,
                 posts: RateLimiter::keyed(Quota::per_minute(bounds.posts_per_minute)),
                 limited: AtomicUsize::new(0),
-                bodies: Semaphore::new(body::ROOM_KIB),
+                rooms: Rooms::new(bounds.body),
                 metrics,
             }),
         }

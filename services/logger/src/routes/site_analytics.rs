@@ -12,8 +12,8 @@ use http::{HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts};
 use sha2::{Digest, Sha256};
 use tower_http::decompression::RequestDecompressionLayer;
 use uuid::Uuid;
-use watchkeeper_runtime::error::unauthorized_site;
-use watchkeeper_store::{Appended, Hit, ProjectId, SiteAccess, Store, StoreError, day_of, now_ms};
+use watchkeeper_runtime::error::{ApiError, unauthorized_site};
+use watchkeeper_store::{Appended, Hit, Identity, ProjectId, SiteAccess, Store, StoreError, day_of, now_ms};
 
 use crate::{
     decode::site_analytics::{Refusal, View, decode},
@@ -82,7 +82,7 @@ impl From<StoreError> for Rejected {
 
 async fn report(State((logger, site)): State<(Logger, Site)>, request: Request) -> Response {
     let refused = |reason: &str| logger.metrics().refused.with_label_values(&[reason]).inc();
-    match accept(&logger, &site.inner, request).await {
+    match accept(&logger, site.inner, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(Rejected::Unauthorized) => {
             refused("unauthorized");
@@ -96,7 +96,7 @@ async fn report(State((logger, site)): State<(Logger, Site)>, request: Request) 
     }
 }
 
-async fn accept(logger: &Logger, site: &Inner, request: Request) -> Result<(), Rejected> {
+async fn accept(logger: &Logger, site: Arc<Inner>, request: Request) -> Result<(), Rejected> {
     let (head, body) = request.into_parts();
     let presented = head.headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     let project = site.project(presented).await?.ok_or(Rejected::Unauthorized)?;
@@ -106,14 +106,29 @@ async fn accept(logger: &Logger, site: &Inner, request: Request) -> Result<(), R
     let asked = head.uri.query().unwrap_or_default();
     let identity = idempotency::identity(&head.headers, &[asked.as_bytes(), &body.bytes])?;
     let views = decode(&query(&head), &body.bytes).map_err(Rejected::Report)?;
-    let hits = hits(logger, project, &views).await;
+    // On a task of its own: what is stored is logged too when its client does not wait for it, and sends
+    // it again, which is then neither stored nor logged.
+    let kept = keep(logger.clone(), site, presented.to_vec(), project, views, identity);
+    tokio::spawn(kept).await.map_err(|error| Refused::new("internal", ApiError::internal(&error)))?
+}
+
+/// Stores the views of whoever has presented this, and logs them.
+async fn keep(
+    logger: Logger,
+    site: Arc<Inner>,
+    presented: Vec<u8>,
+    project: ProjectId,
+    views: Vec<View>,
+    identity: Option<Identity>,
+) -> Result<(), Rejected> {
+    let hits = hits(&logger, project, &views).await;
     let logged = site.log.as_ref().map(|log| (log, hits.clone()));
     let appended = match logger.append(project, LABEL, hits, identity.clone()).await {
         Err(refused) if refused.reason == "no_project" => {
             // It was deleted just now; whoever still may write starts a new one.
-            site.projects.forget(&digest(presented));
-            let project = site.project(presented).await?.ok_or(Rejected::Unauthorized)?;
-            logger.append(project, LABEL, self::hits(logger, project, &views).await, identity).await?
+            site.projects.forget(&digest(&presented));
+            let project = site.project(&presented).await?.ok_or(Rejected::Unauthorized)?;
+            logger.append(project, LABEL, self::hits(&logger, project, &views).await, identity).await?
         }
         done => done?,
     };

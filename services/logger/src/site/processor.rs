@@ -154,11 +154,12 @@ impl Processor {
         let mut states =
             if days.is_empty() { HashMap::new() } else { self.store.address_states(project).await? };
         for day in days {
+            let erasures = self.store.erasures(project).await?;
             let (rows, evidence) = self.look_at(project, day.day).await?;
             let news: Vec<(String, Evidence)> =
                 evidence.into_iter().filter(|(ip, evidence)| is_news(states.get(ip), evidence)).collect();
             for chunk in news.chunks(CHUNK) {
-                let Some(learnt) = self.learn(project, lease, chunk, &mut states).await? else {
+                let Some(learnt) = self.learn(project, lease, erasures, chunk, &mut states).await? else {
                     return Ok(done);
                 };
                 done.addresses += learnt;
@@ -190,6 +191,7 @@ impl Processor {
             return Ok(0);
         }
         let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
+        let erasures = self.store.erasures(project).await?;
         let waiting = self.store.unasked_addresses(project, now_ms() - ASK_AGAIN, limit).await?;
         let states: HashMap<String, AddressState> = waiting.into_iter().collect();
         let asked: Vec<(String, Evidence)> = states
@@ -199,14 +201,17 @@ impl Processor {
         if asked.is_empty() {
             return Ok(0);
         }
-        Ok(self.learn(project, lease, &asked, &mut states.clone()).await?.unwrap_or_default())
+        Ok(self.learn(project, lease, erasures, &asked, &mut states.clone()).await?.unwrap_or_default())
     }
 
-    /// Learns about a few addresses and stores it; `None` if another replica has taken over.
+    /// Learns about a few addresses and stores it; `None` if another replica has taken over, or somebody
+    /// was erased since there were `erasures`, before these addresses were read: one may be theirs. The
+    /// next run looks again.
     async fn learn(
         &self,
         project: ProjectId,
         lease: &Lease,
+        erasures: i64,
         addresses: &[(String, Evidence)],
         states: &mut HashMap<String, AddressState>,
     ) -> Result<Option<usize>> {
@@ -219,7 +224,9 @@ impl Processor {
             .map(|(ip, evidence)| self.facts(ip, *evidence, states.get(ip).copied()))
             .collect();
         let updates: Vec<AddressUpdate> = stream::iter(facts).buffered(ASKED_AT_ONCE).collect().await;
-        self.store.put_addresses(project, &updates).await?;
+        if !self.store.put_addresses(project, erasures, &updates).await? {
+            return Ok(None);
+        }
         self.metrics.addresses.inc_by(updates.len() as u64);
         for AddressUpdate { ip, facts, asked, last_seen } in &updates {
             let before = states.get(ip);

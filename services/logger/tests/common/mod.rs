@@ -85,7 +85,11 @@ pub async fn processor(store: &Store, dns: Option<&Dns>, geoip: Option<PathBuf>)
 
 /// A logger over `store`.
 pub async fn logger(store: &Store, signup: Signup, privacy_level: u8, bounds: Bounds) -> Logger {
-    let enricher = enricher(store, privacy_level, None).await;
+    logger_with(store, signup, enricher(store, privacy_level, None).await, bounds)
+}
+
+/// A logger whose hits gain what `enricher` has.
+pub fn logger_with(store: &Store, signup: Signup, enricher: Enricher, bounds: Bounds) -> Logger {
     let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
     Logger::new(store.clone(), signup, enricher, bounds, metrics)
 }

@@ -15,6 +15,7 @@ use super::{
     Channel, Details, Hold, Kind, Notice, channel,
     enqueue::{insert, tell},
     notice::COLUMNS,
+    parents::waits_for_parent,
     plan::{Told, ms, reminder},
 };
 use crate::{
@@ -190,7 +191,8 @@ impl Store {
         let token = Uuid::new_v4().to_string();
         let ids: Vec<String> = notices.iter().map(|notice| notice.id.to_string()).collect();
         let sql = format!(
-            "UPDATE notices SET state = 'sending', claim = $1, delivery = $2, due_at = $3, attempts = attempts + 1 \
+            "UPDATE notices SET state = 'sending', claim = $1, delivery = $2, due_at = $3, \
+                    attempts = attempts + 1, tried_at = COALESCE(tried_at, $4) \
              WHERE id IN ({})",
             ids.join(",")
         );
@@ -199,6 +201,7 @@ impl Store {
             .bind(&token)
             .bind(&delivery)
             .bind(now.saturating_add(ms(lease)))
+            .bind(now)
             .execute(&mut **transaction)
             .await?;
         Ok(Claim { delivery, channel, notices, uncertain, token })
@@ -264,7 +267,7 @@ async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, n
             Hold::Maintenance,
             maintenance::ends_at(&endpoint.spec.maintenance, now).unwrap_or(now).max(now + LOOK_AGAIN),
         )),
-        Some(endpoint) if !recovery && waits_for_parent(transaction, endpoint, notice, now).await? => {
+        Some(endpoint) if !recovery && waits_for_parent(transaction, endpoint, notice.at, now).await? => {
             Some((Hold::Dependency, now + LOOK_AGAIN))
         }
         _ => channel
@@ -278,9 +281,18 @@ async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, n
     if let Some(endpoint) = &endpoint {
         told(transaction, notice, endpoint, now).await?;
     }
-    if notice.kind == Kind::Reminder && waits_behind_another(transaction, notice).await? {
-        drop_one(transaction, notice, "an earlier notice still waits to be sent", now).await?;
-        return Ok(false);
+    if notice.kind == Kind::Reminder {
+        let vain = match channel {
+            None => Some("its channel is not there"),
+            Some(_) if waits_behind_another(transaction, notice).await? => {
+                Some("an earlier notice still waits to be sent")
+            }
+            Some(_) => None,
+        };
+        if let Some(reason) = vain {
+            drop_one(transaction, notice, reason, now).await?;
+            return Ok(false);
+        }
     }
     let wait = channel.filter(|_| groups(notice.kind)).map_or(0, |channel| ms(channel.group_wait));
     hold_on(transaction, notice.id, None, now.saturating_add(wait)).await?;
@@ -332,44 +344,6 @@ async fn waits_behind_another(transaction: &mut Transaction<'static, Any>, notic
         .fetch_optional(&mut **transaction)
         .await?;
     Ok(earlier.is_some())
-}
-
-/// Whether what the endpoint depends on is down or being maintained, or may turn
-/// out to be: it was not checked since, or its own bad checks are not yet enough.
-async fn waits_for_parent(
-    transaction: &mut Transaction<'static, Any>,
-    endpoint: &Endpoint,
-    notice: &Notice,
-    now: i64,
-) -> Result<bool> {
-    for name in &endpoint.spec.depends_on {
-        // A name alone is one of the same namespace.
-        let name = if name.contains('/') { name.clone() } else { format!("{}/{name}", endpoint.namespace) };
-        for parent in endpoints::called(transaction, &name).await? {
-            if parent.id != endpoint.id && parent_decides(&parent, endpoint, notice.at, now) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-fn parent_decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, now: i64) -> bool {
-    // A parent that nobody checks decides nothing.
-    let patience = |of: &Endpoint| 2 * ms(of.spec.interval) + ms(of.spec.timeout);
-    match parent.status.state {
-        State::Down | State::Maintenance => true,
-        State::Unknown | State::Suspended => false,
-        State::Up | State::Degraded => {
-            let checked = |of: &Endpoint| of.status.last_check.as_ref().map_or(0, |check| check.at);
-            let failing = parent.status.last_check.as_ref().is_some_and(|check| !check.ok);
-            let unasked = checked(parent) < at && now < at.saturating_add(patience(parent));
-            // What came up again after its parent shows it by its own next check.
-            let since = parent.status.since;
-            let follows = checked(endpoint) <= since && now < since.saturating_add(patience(endpoint));
-            failing || unasked || follows
-        }
-    }
 }
 
 async fn hold_on(

@@ -6,6 +6,7 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::{
     Details, Hold, NoticeState, channel,
+    parents::waits_for_parent,
     plan::{Planned, Subject, Tales, Told, plan},
 };
 use crate::{Endpoint, Flapping, Result, State, Transition, db, endpoints};
@@ -34,6 +35,7 @@ pub async fn enqueue(transaction: &mut Transaction<'static, Any>, transitions: &
         .into_iter()
         .map(|endpoint| (endpoint.id, endpoint))
         .collect();
+    let firsts = firsts(transaction, &ids).await?;
     let mut tales = tales(transaction, &ids).await?;
     let before = tales.clone();
     // Held notices of an earlier transition of the same endpoint in this batch come to nothing.
@@ -45,15 +47,21 @@ pub async fn enqueue(transaction: &mut Transaction<'static, Any>, transitions: &
         if transition.to != State::Maintenance {
             written.retain(|(notice, of)| of.endpoint != transition.endpoint || notice.hold.is_none());
         }
+        // Its parents were to be looked at since it changed before.
+        let shadowed = transition.flapping != Flapping::No
+            && waits_for_parent(transaction, endpoint, transition.from_since, now).await?;
         let tales = tales.entry(transition.endpoint).or_default();
-        let subject = Subject { origin: endpoint.origin, spec: &endpoint.spec };
+        let subject = Subject { origin: endpoint.origin, spec: &endpoint.spec, shadowed };
         let planned = plan(&subject, transition, &channels, tales, now);
         written.extend(planned.into_iter().map(|notice| (notice, transition)));
     }
     for (notice, transition) in &written {
         if let Some(endpoint) = endpoints.get(&transition.endpoint) {
-            insert(transaction, notice, endpoint, &Details::of(endpoint, transition), transition.at, now)
-                .await?;
+            let mut details = Details::of(endpoint, transition);
+            if let Some(first) = firsts.get(&(endpoint.id, notice.channel.clone(), notice.episode)) {
+                details = details.named_as(first);
+            }
+            insert(transaction, notice, endpoint, &details, transition.at, now).await?;
         }
     }
     for (endpoint, tales) in &tales {
@@ -109,6 +117,20 @@ impl Details {
             message: transition.message.clone(),
             status: check.and_then(|check| check.status),
             duration_us: check.map(|check| check.duration_us),
+        }
+    }
+
+    /// Under the names of the first notice of its trouble, by which channels know that it
+    /// is the same, whatever the endpoint is called by now.
+    fn named_as(self, first: &Self) -> Self {
+        Self {
+            namespace: first.namespace.clone(),
+            name: first.name.clone(),
+            display_name: first.display_name.clone(),
+            group: first.group.clone(),
+            target: first.target.clone(),
+            labels: first.labels.clone(),
+            ..self
         }
     }
 }
@@ -180,6 +202,30 @@ async fn tales(
     Ok(tales)
 }
 
+/// What the first notice of each trouble that is not over told, by endpoint, channel and episode.
+async fn firsts(
+    transaction: &mut Transaction<'static, Any>,
+    endpoints: &BTreeSet<i64>,
+) -> Result<HashMap<(i64, String, i64), Details>> {
+    let sql = format!(
+        "SELECT n.endpoint_id, n.channel, n.episode, n.details FROM notices n WHERE n.id IN \
+         (SELECT MIN(f.id) FROM alerts a JOIN notices f \
+          ON f.endpoint_id = a.endpoint_id AND f.channel = a.channel AND f.episode = a.episode \
+          WHERE a.told <> 'Up' AND a.endpoint_id IN ({}) GROUP BY a.endpoint_id, a.channel)",
+        list(endpoints)
+    );
+    // Only numbers of this program make up the statement.
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut **transaction).await?;
+    let mut firsts: HashMap<(i64, String, i64), Details> = HashMap::new();
+    for row in &rows {
+        // One that is damaged holds up no other.
+        if let Ok(details) = serde_json::from_str(&row.try_get::<String, _>(3)?) {
+            firsts.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), details);
+        }
+    }
+    Ok(firsts)
+}
+
 fn list(numbers: &BTreeSet<i64>) -> String {
     numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
@@ -221,7 +267,7 @@ pub(super) async fn insert(
         .bind(notice.kind.as_str())
         .bind(notice.condition.as_str())
         .bind(notice.episode)
-        .bind(root(endpoint.spec.probe.target()))
+        .bind(root(&details.target))
         .bind(at)
         .bind(serde_json::to_string(details)?)
         .bind(state.as_str())

@@ -11,6 +11,7 @@ mod channel;
 mod claim;
 mod enqueue;
 mod notice;
+mod parents;
 mod plan;
 mod read;
 

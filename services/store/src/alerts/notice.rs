@@ -131,11 +131,13 @@ pub struct Notice {
     pub created_at: i64,
     /// When it was sent, given up or dropped, UTC milliseconds.
     pub finished_at: Option<i64>,
+    /// When it was tried first, UTC milliseconds.
+    pub tried_at: Option<i64>,
 }
 
 /// Columns in the order that [`Notice`] is read.
-pub(super) const COLUMNS: &str = "id, endpoint_id, channel, kind, condition, episode, at, details, state, hold, \
-                                  due_at, attempts, delivery, error, created_at, finished_at";
+pub(super) const COLUMNS: &str = "id, endpoint_id, channel, kind, condition, episode, at, details, state, \
+                                  hold, due_at, attempts, delivery, error, created_at, finished_at, tried_at";
 
 impl TryFrom<&AnyRow> for Notice {
     type Error = StoreError;
@@ -161,6 +163,7 @@ impl TryFrom<&AnyRow> for Notice {
             error: row.try_get(13)?,
             created_at: row.try_get(14)?,
             finished_at: row.try_get(15)?,
+            tried_at: row.try_get(16)?,
         })
     }
 }

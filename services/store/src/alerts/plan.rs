@@ -8,7 +8,7 @@ use crate::{AlertSpec, EndpointSpec, Flapping, Origin, State, Transition, mainte
 /// What a channel was told of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Told {
-    /// The condition; `Up` where it was told nothing.
+    /// The condition; `Up` where it was told nothing, `Unknown` where it was told that it changes too often.
     pub condition: State,
     /// Number of the transition that began the trouble.
     pub episode: i64,
@@ -19,6 +19,13 @@ pub(super) struct Told {
 impl Default for Told {
     fn default() -> Self {
         Self { condition: State::Up, episode: 0, trouble_at: None }
+    }
+}
+
+impl Told {
+    /// The episode that a notice of this transition belongs to.
+    fn episode_at(&self, transition: &Transition) -> i64 {
+        if self.condition == State::Up { transition.seq } else { self.episode }
     }
 }
 
@@ -44,14 +51,15 @@ pub(super) struct Planned {
 pub(super) struct Subject<'a> {
     pub origin: Origin,
     pub spec: &'a EndpointSpec,
+    /// Whether it flaps in the shadow of what it depends on, which is down or may turn out to be.
+    pub shadowed: bool,
 }
 
 /// The state that readers of this endpoint's notices care about, if the
 /// transition makes one known.
 fn effective(alerts: &AlertSpec, to: State) -> Option<State> {
     match to {
-        State::Degraded if !alerts.degraded => Some(State::Up),
-        State::Up | State::Degraded | State::Down => Some(to),
+        State::Up | State::Degraded | State::Down => Some(alerts.told_as(to)),
         // Nobody watches it any more, so nothing is wrong with it.
         State::Suspended => Some(State::Up),
         State::Unknown | State::Maintenance => None,
@@ -75,52 +83,49 @@ pub(super) fn plan(
     // Those that only an escalation can have told are not escalated to twice in one trouble.
     let escalated: BTreeSet<String> = tales
         .iter()
-        .filter(|(name, told)| told.condition == State::Down && !own.contains(*name))
+        .filter(|(name, told)| told.condition != State::Up && !own.contains(*name))
         .map(|(name, _)| name.clone())
         .collect();
+    let flaps = alerts.flapping.is_some() && transition.flapping != Flapping::No;
+    let recovery = condition == State::Up;
     let mut planned = Vec::new();
     // Those that were told of the trouble are told of its end, whoever they are by now.
     let informed = tales.iter().filter(|(_, told)| told.condition != State::Up).map(|(name, _)| name.clone());
     let all: BTreeSet<String> = own.iter().cloned().chain(informed).collect();
     for name in all {
-        let told = tales.get(&name).copied().unwrap_or_default();
-        let Some(channel) = channels.iter().find(|channel| channel.name == name) else {
-            if condition != State::Up && own.contains(&name) {
-                planned.push(Planned {
-                    channel: name.clone(),
-                    kind: kind(condition),
-                    condition,
-                    episode: transition.seq,
-                    ordinal: 0,
-                    hold: None,
-                    due_at: now,
-                    dead: Some(format!("there is no channel `{name}` in this installation; add it")),
-                });
-            }
-            continue;
-        };
+        let mut told = tales.get(&name).copied().unwrap_or_default();
+        // One that is not there is owed the same, so that nothing is missing once it is back.
+        let channel = channels.iter().find(|channel| channel.name == name);
+        let missing =
+            channel.is_none().then(|| format!("there is no channel `{name}` in this installation; add it"));
         if told.condition == condition {
-            if condition != State::Up {
+            if !recovery {
                 planned.extend(reminder(alerts, &name, condition, told.episode, transition.seq, now));
             }
             continue;
         }
-        let episode = if told.condition == State::Up { transition.seq } else { told.episode };
-        let recovery = condition == State::Up;
-        if recovery && !alerts.send_recovery.unwrap_or(channel.send_recovery) {
-            tales.insert(name, Told { condition, ..told });
+        if recovery && !alerts.send_recovery.unwrap_or(channel.is_none_or(|channel| channel.send_recovery)) {
+            // What flaps goes on flapping for it, or it would be told so again at the next change.
+            if !flaps || told.condition != State::Unknown {
+                tales.insert(name, Told { condition, ..told });
+            }
             continue;
         }
-        if transition.flapping == Flapping::Begins {
+        let episode = told.episode_at(transition);
+        let quiet = channel.is_some_and(|channel| maintenance::ends_at(&channel.quiet_hours, now).is_some());
+        // Where it cannot be told now, the next change tells it, if one comes.
+        if flaps && told.condition != State::Unknown && !quiet && !subject.shadowed {
+            told = Told { condition: State::Unknown, episode, trouble_at: Some(now) };
+            tales.insert(name.clone(), told);
             planned.push(Planned {
                 channel: name.clone(),
                 kind: Kind::Flapping,
-                condition: told.condition,
+                condition: State::Unknown,
                 episode,
                 ordinal: transition.seq,
                 hold: None,
                 due_at: now,
-                dead: None,
+                dead: missing.clone(),
             });
         }
         let held = hold(subject, transition, channel, condition, told, now);
@@ -131,6 +136,7 @@ pub(super) fn plan(
                 planned.extend(reminder(alerts, &name, condition, episode, transition.seq, now));
             }
         }
+        let wait = channel.map_or(0, |channel| ms(channel.group_wait));
         planned.push(Planned {
             channel: name,
             kind: kind(condition),
@@ -138,8 +144,9 @@ pub(super) fn plan(
             episode,
             ordinal: transition.seq,
             hold: held.map(|(hold, _)| hold),
-            due_at: held.map_or(now.saturating_add(ms(channel.group_wait)), |(_, due)| due),
-            dead: None,
+            due_at: held.map_or(now.saturating_add(wait), |(_, due)| due),
+            // What is held may go out after all: whoever sends it looks again.
+            dead: missing.filter(|_| held.is_none()),
         });
     }
     if condition == State::Down {
@@ -172,7 +179,7 @@ fn kind(condition: State) -> Kind {
 fn hold(
     subject: &Subject<'_>,
     transition: &Transition,
-    channel: &Channel,
+    channel: Option<&Channel>,
     condition: State,
     told: Told,
     now: i64,
@@ -184,7 +191,7 @@ fn hold(
         return Some((Hold::Flapping, now.saturating_add(ms(flapping.within))));
     }
     if condition != State::Up {
-        let cooldown = ms(alerts.cooldown.unwrap_or(channel.cooldown));
+        let cooldown = alerts.cooldown.or(channel.map(|channel| channel.cooldown)).map_or(0, ms);
         let cool = told.trouble_at.map_or(now, |at| at.saturating_add(cooldown));
         // What gets worse is told at once.
         if told.condition == State::Up && cool > now {
@@ -194,7 +201,7 @@ fn hold(
             return Some((Hold::Dependency, now));
         }
     }
-    maintenance::ends_at(&channel.quiet_hours, now).map(|end| (Hold::Quiet, end))
+    maintenance::ends_at(&channel?.quiet_hours, now).map(|end| (Hold::Quiet, end))
 }
 
 /// The first repetition of a notice that goes out now.
@@ -236,7 +243,7 @@ fn escalations(
                 channel: channel.clone(),
                 kind: Kind::Escalation,
                 condition: State::Down,
-                episode: if told.condition == State::Up { transition.seq } else { told.episode },
+                episode: told.episode_at(transition),
                 // Apart from those of other transitions, so that each may be written once.
                 ordinal: transition.seq.saturating_mul(64).saturating_add(step),
                 hold: Some(Hold::Escalation),

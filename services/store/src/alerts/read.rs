@@ -28,7 +28,7 @@ pub struct Queue {
     pub held: i64,
     /// Notices that their channel refused for too long.
     pub dead: i64,
-    /// Age of the oldest to be sent now, milliseconds.
+    /// How long the oldest to be sent now could have been sent already, milliseconds.
     pub oldest_ms: i64,
 }
 

@@ -8,7 +8,8 @@ use watchkeeper_testkit::postgres::Postgres;
 use super::*;
 use crate::{
     AlertSpec, EndpointSpec, Escalation, Flapping, FlappingSpec, HttpProbe, LastCheck, MaintenanceWindow,
-    NewEndpoint, Options, Origin, Probe, ProjectId, State, Store, Transition, endpoints::next, now_ms,
+    NewEndpoint, Options, Origin, Probe, ProjectId, Retention, State, Store, Transition, endpoints::next,
+    now_ms,
 };
 
 /// A store, and what must live as long as it.
@@ -26,12 +27,19 @@ async fn postgres() -> Fresh {
     Fresh(Store::open(&options).await.expect("open"), None)
 }
 
+/// Runs each behaviour on each database as a test of its own.
 macro_rules! outbox {
     ($($name:ident)*) => {
         mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(&super::sqlite().await.0).await; })* }
         mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(&super::postgres().await.0).await; })* }
     };
 }
+
+mod attempts;
+mod dependencies;
+mod edits;
+mod flapping;
+mod missing;
 
 outbox! {
     a_transition_is_told_once_to_each_default_channel
@@ -41,6 +49,7 @@ outbox! {
     a_claim_that_ended_is_taken_over_under_the_same_identity
     many_senders_take_each_notice_once
     a_cooldown_holds_a_notice_and_tells_what_lasts
+    a_cooldown_is_as_long_as_the_endpoint_or_else_its_channel_says
     a_child_is_not_told_of_while_its_parent_is_down
     a_child_waits_until_its_parent_was_looked_at
     reminders_follow_each_other_until_the_recovery
@@ -50,6 +59,7 @@ outbox! {
     maintenance_keeps_trouble_told_and_reminders_back
     a_suspended_endpoint_ends_its_trouble
     a_deleted_endpoint_ends_its_trouble
+    the_notices_of_a_deleted_endpoint_go_once_they_are_told
     in_quiet_hours_the_trouble_of_what_is_not_watched_any_more_ends_after_them
     a_channel_of_single_requests_gets_few_notices_at_once
     a_monitor_of_a_stranger_disturbs_nobody
@@ -333,6 +343,26 @@ async fn a_cooldown_holds_a_notice_and_tells_what_lasts(store: &Store) {
     assert_eq!(kinds(store, "ops").await, [Kind::Recovery]);
 }
 
+async fn a_cooldown_is_as_long_as_the_endpoint_or_else_its_channel_says(store: &Store) {
+    let cool = Channel { cooldown: Duration::from_secs(300), ..channel("ops") };
+    store.put_channels(&[cool]).await.expect("channels");
+    let shop = endpoint(store, "shop", "http://shop.example/", |_| {}).await;
+    let blog = endpoint(store, "blog", "http://blog.example/", |spec| {
+        spec.alerts.cooldown = Some(Duration::from_secs(60));
+    })
+    .await;
+    for (endpoint, uid, cooldown) in [(shop, "uid-shop", 300_000), (blog, "uid-blog", 60_000)] {
+        for state in [State::Down, State::Up, State::Down] {
+            becomes(store, endpoint, state).await;
+        }
+        let filter = NoticeFilter { endpoint: Some(uid.into()), ..NoticeFilter::default() };
+        let notices = store.notices(&filter, 10).await.expect("notices");
+        let [held, _, told] = notices.as_slice() else { panic!("{notices:?}") };
+        assert_eq!((told.kind, held.kind, held.hold), (Kind::Down, Kind::Down, Some(Hold::Cooldown)));
+        assert_eq!(held.due_at - told.created_at, cooldown, "{uid}");
+    }
+}
+
 async fn a_child_is_not_told_of_while_its_parent_is_down(store: &Store) {
     store.put_channels(&[channel("ops")]).await.expect("channels");
     let parent = endpoint(store, "router", "http://router.example/", |_| {}).await;
@@ -522,6 +552,29 @@ async fn a_deleted_endpoint_ends_its_trouble(store: &Store) {
     assert!(store.delete_endpoint("uid-shop").await.expect("delete"));
     time_passes(store).await;
     assert_eq!(kinds(store, "ops").await, [Kind::Recovery]);
+}
+
+async fn the_notices_of_a_deleted_endpoint_go_once_they_are_told(store: &Store) {
+    store.put_channels(&[channel("ops")]).await.expect("channels");
+    for name in ["gone", "stays"] {
+        let id = endpoint(store, name, &format!("http://{name}.example/"), |_| {}).await;
+        becomes(store, id, State::Down).await;
+    }
+    assert_eq!(kinds(store, "ops").await, [Kind::Down, Kind::Down]);
+    assert!(store.delete_endpoint("uid-gone").await.expect("delete"));
+    let logged = async || {
+        let notices = store.notices(&NoticeFilter::default(), 10).await.expect("notices");
+        notices.into_iter().map(|notice| (notice.details.name, notice.kind, notice.state)).collect::<Vec<_>>()
+    };
+    let stays = ("stays".to_owned(), Kind::Down, NoticeState::Sent);
+    let end = |state| ("gone".to_owned(), Kind::Recovery, state);
+    assert_eq!(logged().await, [end(NoticeState::Waiting), stays.clone()]);
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(logged().await, [end(NoticeState::Waiting), stays.clone()], "it is still to be told");
+    assert_eq!(kinds(store, "ops").await, [Kind::Recovery]);
+    assert_eq!(logged().await, [end(NoticeState::Sent), stays.clone()]);
+    store.expire(Retention::default()).await.expect("expire");
+    assert_eq!(logged().await, [stays]);
 }
 
 async fn in_quiet_hours_the_trouble_of_what_is_not_watched_any_more_ends_after_them(store: &Store) {

@@ -5,7 +5,10 @@ use std::collections::HashSet;
 
 use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
-    file::properties::{EnabledStatistics, WriterProperties},
+    file::{
+        metadata::KeyValue,
+        properties::{EnabledStatistics, WriterProperties},
+    },
     schema::types::ColumnPath,
 };
 
@@ -59,13 +62,14 @@ pub(super) fn inbox(hits: usize) -> WriterProperties {
 
 /// Small. Texts repeat, and so do their codes; times grow, so that their
 /// differences are small numbers; what is different in every row is better off
-/// without codes.
-pub(super) fn segment(spread: &Spread, level: i32) -> WriterProperties {
+/// without codes. `notes` are what the file says of itself.
+pub(super) fn segment(spread: &Spread, level: i32, notes: Option<Vec<KeyValue>>) -> WriterProperties {
     let column = |name: &str| ColumnPath::from(name);
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default()))
         .set_dictionary_page_size_limit(DICTIONARY)
         .set_data_page_row_count_limit(PAGE)
+        .set_key_value_metadata(notes)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_dictionary_enabled(column("ts"), false)
         .set_column_encoding(column("ts"), Encoding::DELTA_BINARY_PACKED);

@@ -11,9 +11,12 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use parquet::arrow::{
-    ArrowWriter, ProjectionMask,
-    arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+use parquet::{
+    arrow::{
+        ArrowWriter, ProjectionMask,
+        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    },
+    file::metadata::{KeyValue, ParquetMetaData},
 };
 
 use crate::{Hit, Result, StoreError};
@@ -78,6 +81,33 @@ pub(crate) const COLUMNS: &[(&str, Column)] = &[
     text!(log),
 ];
 
+/// Hits that are read at once, at most.
+const PIECE: usize = 8_192;
+
+/// Bytes of texts that are read at once, at most: a few bytes of a file may stand for long texts in
+/// every hit, and a merge reads eight files at a time.
+const PIECE_TEXT: usize = 8 << 20;
+
+/// Hits that are read at once where it is not known how long their texts are.
+const PIECE_OF_UNKNOWN: usize = 1_024;
+
+/// What a segment's file calls the bytes of texts that the longest of its hits has.
+const LONGEST: &str = "watchkeeper.longest_hit";
+
+/// Bytes of a hit's texts.
+pub(crate) fn text_bytes(hit: &Hit) -> usize {
+    let length = |column: &Column| match column {
+        Column::Text(get, _) => get(hit).map_or(0, str::len),
+        Column::Integer(..) | Column::Flag(..) => 0,
+    };
+    COLUMNS.iter().map(|(_, column)| length(column)).sum()
+}
+
+/// Hits that may be held at once when the longest has so many bytes of texts.
+pub(crate) fn at_once(longest: Option<usize>) -> usize {
+    longest.map_or(PIECE_OF_UNKNOWN, |longest| (PIECE_TEXT / longest.max(1)).clamp(1, PIECE))
+}
+
 /// Writes hits in their order.
 pub(crate) fn encode(hits: &[Hit], purpose: Purpose) -> Result<Vec<u8>> {
     let mut fields = Vec::new();
@@ -94,7 +124,10 @@ pub(crate) fn encode(hits: &[Hit], purpose: Purpose) -> Result<Vec<u8>> {
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
     let properties = match purpose {
         Purpose::Inbox => layout::inbox(hits.len()),
-        Purpose::Segment => layout::segment(&layout::Spread::of(hits), layout::QUICK),
+        Purpose::Segment => {
+            let longest = hits.iter().map(text_bytes).max().unwrap_or_default();
+            layout::segment(&layout::Spread::of(hits), layout::QUICK, note(Some(longest)))
+        }
     };
     let mut writer = ArrowWriter::try_new(Vec::with_capacity(4_096), schema, Some(properties))?;
     writer.write(&batch)?;
@@ -109,13 +142,13 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// For hits that know nothing but what is `named`.
-    pub fn new(named: &BTreeSet<&str>, spread: &layout::Spread) -> Result<Self> {
+    /// For hits that know nothing but what is `named`, the longest of which has so many bytes of texts.
+    pub fn new(named: &BTreeSet<&str>, spread: &layout::Spread, longest: Option<usize>) -> Result<Self> {
         let wanted = || COLUMNS.iter().filter(|(name, _)| named.contains(name) || *name == "ts");
         let fields: Vec<_> =
             wanted().map(|(name, column)| Field::new(*name, column.data_type(), *name != "ts")).collect();
         let schema = Arc::new(Schema::new(fields));
-        let properties = layout::segment(spread, layout::THOROUGH);
+        let properties = layout::segment(spread, layout::THOROUGH, note(longest));
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
         Ok(Self { columns: wanted().map(|(_, column)| column).collect(), schema, writer })
     }
@@ -151,20 +184,46 @@ pub(crate) fn decode_each(
     Ok(())
 }
 
+/// What a file says of its longest hit.
+fn note(longest: Option<usize>) -> Option<Vec<KeyValue>> {
+    longest.map(|bytes| vec![KeyValue::new(LONGEST.to_owned(), bytes.to_string())])
+}
+
+fn noted(metadata: &ParquetMetaData) -> Option<usize> {
+    let notes = metadata.file_metadata().key_value_metadata()?;
+    notes.iter().find(|note| note.key == LONGEST)?.value.as_ref()?.parse().ok()
+}
+
 /// Reads a file a piece at a time.
 pub(crate) struct Reader {
     batches: ParquetRecordBatchReader,
+    longest: Option<usize>,
+    unpacked: u64,
 }
 
 impl Reader {
     /// Every column, or only those named.
     pub fn open(data: Bytes, wanted: Option<&[&str]>) -> Result<Self> {
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new(data)?.with_batch_size(8_192);
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new(data)?;
+        let longest = noted(builder.metadata());
+        let pages = builder.metadata().row_groups().iter().map(|group| group.total_byte_size());
+        let unpacked = pages.map(|bytes| u64::try_from(bytes).unwrap_or_default()).sum::<u64>();
+        builder = builder.with_batch_size(at_once(longest));
         if let Some(wanted) = wanted {
             let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().copied());
             builder = builder.with_projection(mask);
         }
-        Ok(Self { batches: builder.build()? })
+        Ok(Self { batches: builder.build()?, longest, unpacked })
+    }
+
+    /// Bytes of texts that the longest hit has, if the file says it.
+    pub fn longest(&self) -> Option<usize> {
+        self.longest
+    }
+
+    /// Bytes of the file's pages, unpacked. Each text of a dictionary counts once.
+    pub fn unpacked(&self) -> u64 {
+        self.unpacked
     }
 
     /// The columns that the file has.
@@ -280,6 +339,20 @@ mod tests {
         fn junk_is_an_error_and_never_a_panic(junk in vec(any::<u8>(), 0..500)) {
             prop_assert!(decode(junk).is_err());
         }
+    }
+
+    #[test]
+    fn the_longer_the_texts_the_fewer_hits_are_read_at_once() {
+        let pieces = |length: usize, hits: usize, purpose| {
+            let hit = Hit { path: Some("x".repeat(length)), ..Hit::default() };
+            let data = encode(&vec![hit; hits], purpose).expect("encode");
+            let mut reader = Reader::open(data.into(), None).expect("open");
+            std::iter::from_fn(|| reader.next().expect("read")).map(|hits| hits.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(10, 3_000, Purpose::Segment), [3_000]);
+        assert_eq!(pieces(8 << 10, 3_000, Purpose::Segment), [1_024, 1_024, 952]);
+        assert_eq!(pieces(80 << 10, 300, Purpose::Segment), [102, 102, 96]);
+        assert_eq!(pieces(10, 3_000, Purpose::Inbox), [1_024, 1_024, 952], "a batch does not say it");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::State;
+
 /// Who is told of transitions, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,6 +50,16 @@ impl Default for AlertSpec {
     }
 }
 
+impl AlertSpec {
+    /// A condition as whoever is told of it sees it.
+    pub(crate) fn told_as(&self, condition: State) -> State {
+        match condition {
+            State::Degraded if !self.degraded => State::Up,
+            other => other,
+        }
+    }
+}
+
 /// Further channels for an endpoint that stays down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escalation {
@@ -57,8 +69,8 @@ pub struct Escalation {
     pub channels: Vec<String>,
 }
 
-/// When changes come too often: from then on a change is told only once the
-/// state has held for `within`.
+/// When changes come too often: from then on, until none has come for `within`, a
+/// change is told only once the state has held for that long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlappingSpec {
     /// Number of changes, 2 to 64.

@@ -7,12 +7,16 @@ use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction};
 
 use super::{Endpoint, NewEndpoint, Probe, select};
-use crate::{Check, LastCheck, Result, Store};
+use crate::{Check, LastCheck, Result, Store, db};
+
+/// How far ahead of the database's clock the newest call may be before it is taken for one of a clock that
+/// was wrong, milliseconds.
+const AHEAD: i64 = 60_000;
 
 /// A call of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// When it came, UTC milliseconds.
+    /// When it came by the database's clock, UTC milliseconds.
     pub at: i64,
     /// Whether it said that all is well.
     pub ok: bool,
@@ -20,7 +24,8 @@ pub struct Heartbeat {
 
 impl Store {
     /// Stores a call that names its endpoints by `token`, as a check of each;
-    /// tells how many there are. What is stored survives this process.
+    /// tells how many there are. What is stored survives this process. Its time is the
+    /// database's, whatever `result.at` is: clocks of replicas may differ.
     ///
     /// # Errors
     /// When the database fails; the call can then be repeated.
@@ -29,17 +34,20 @@ impl Store {
         let mut snapshot = self.db.snapshot().await?;
         let condition = "id IN (SELECT endpoint_id FROM heartbeats WHERE token_hash = $1)";
         let endpoints: Vec<Endpoint> = select(&mut snapshot, condition, &hash).await?;
+        let now = db::now(&mut snapshot).await?;
         drop(snapshot);
         if endpoints.is_empty() {
             return Ok(0);
         }
         // First the call itself: a check without it would be followed by a false miss.
-        sqlx::query(include_str!("../../sql/heartbeats/push.sql"))
+        let times: Vec<i64> = sqlx::query_scalar(include_str!("../../sql/heartbeats/push.sql"))
             .bind(&hash)
-            .bind(result.at)
+            .bind(now)
+            .bind(now.saturating_add(AHEAD))
             .bind(i64::from(result.ok))
-            .execute(self.db.write())
+            .fetch_all(self.db.write())
             .await?;
+        let result = LastCheck { at: times.into_iter().max().unwrap_or(now), ..result.clone() };
         let checks: Vec<Check> = endpoints
             .iter()
             .filter(|endpoint| !endpoint.spec.suspended)

@@ -295,7 +295,7 @@ impl Store {
         Ok(AddOutcome::Added)
     }
 
-    /// Deletes an endpoint and its checks; tells whether it was there.
+    /// Deletes an endpoint, its checks and its notices; tells whether it was there.
     ///
     /// # Errors
     /// When the database fails.
@@ -305,10 +305,13 @@ impl Store {
         for endpoint in select(&mut transaction, "uid = $1", uid).await? {
             let seq = next(&mut transaction, "transitions").await?;
             crate::alerts::close(&mut transaction, &endpoint, seq, "It is not watched any more.").await?;
-            sqlx::query("DELETE FROM alerts WHERE endpoint_id = $1")
-                .bind(endpoint.id)
-                .execute(&mut *transaction)
-                .await?;
+            for sql in [
+                "DELETE FROM alerts WHERE endpoint_id = $1",
+                // What is still to be told, such as the end of its trouble, goes once it is.
+                "DELETE FROM notices WHERE endpoint_id = $1 AND state NOT IN ('waiting', 'sending')",
+            ] {
+                sqlx::query(sql).bind(endpoint.id).execute(&mut *transaction).await?;
+            }
         }
         heartbeats::forget(&mut transaction, uid).await?;
         // Those that are not sealed yet go when they would be.
@@ -385,16 +388,7 @@ pub(crate) async fn put(
     seq: i64,
     new: &NewEndpoint,
 ) -> Result<PutOutcome> {
-    let existing = select(transaction, "uid = $1", &new.uid).await?.into_iter().next();
-    let now = now_ms();
-    let (state, since, last_check) = match &existing {
-        Some(old) if old.spec.suspended == new.spec.suspended => {
-            let status = &old.status;
-            (status.state, status.since, status.last_check.as_ref())
-        }
-        _ if new.spec.suspended => (State::Suspended, now, None),
-        _ => (State::Unknown, now, None),
-    };
+    let existing = find(transaction, &new.uid).await?;
     let outcome = match &existing {
         Some(old)
             if old.spec == new.spec
@@ -409,10 +403,43 @@ pub(crate) async fn put(
         Some(_) => PutOutcome::Updated,
         None => PutOutcome::Created,
     };
-    let transition = match &existing {
-        Some(old) if old.status.state == state => old.transition,
-        _ => next(transaction, "transitions").await?,
-    };
+    match existing {
+        Some(old) if old.spec.suspended == new.spec.suspended => change(transaction, seq, new).await?,
+        _ => begin(transaction, seq, new).await?,
+    }
+    heartbeats::follow(transaction, new).await?;
+    Ok(outcome)
+}
+
+async fn find(transaction: &mut Transaction<'static, Any>, uid: &str) -> Result<Option<Endpoint>> {
+    Ok(select(transaction, "uid = $1", uid).await?.into_iter().next())
+}
+
+/// Changes what is wanted of an endpoint. Its state is left alone where it stands: a
+/// recorder may be moving it.
+async fn change(transaction: &mut Transaction<'static, Any>, seq: i64, new: &NewEndpoint) -> Result<()> {
+    sqlx::query(include_str!("../../sql/endpoints/change.sql"))
+        .bind(&new.uid)
+        .bind(new.origin.as_str())
+        .bind(new.project.0)
+        .bind(&new.namespace)
+        .bind(&new.name)
+        .bind(serde_json::to_string(&new.spec)?)
+        .bind(new.generation)
+        .bind(seq)
+        .bind(now_ms())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Stores an endpoint that is new, or that is suspended or watched again: nothing is known of it any
+/// more, and trouble that was told of it is over.
+async fn begin(transaction: &mut Transaction<'static, Any>, seq: i64, new: &NewEndpoint) -> Result<()> {
+    let transition = next(transaction, "transitions").await?;
+    // Read now that no recorder can move it.
+    let before = find(transaction, &new.uid).await?;
+    let state = if new.spec.suspended { State::Suspended } else { State::Unknown };
     sqlx::query(include_str!("../../sql/endpoints/put.sql"))
         .bind(&new.uid)
         .bind(new.origin.as_str())
@@ -424,18 +451,14 @@ pub(crate) async fn put(
         .bind(seq)
         .bind(transition)
         .bind(state.as_str())
-        .bind(since)
-        .bind(last_check.map(serde_json::to_string).transpose()?)
-        .bind(existing.as_ref().map_or(now, |old| old.created_at))
-        .bind(now)
+        .bind(now_ms())
         .execute(&mut **transaction)
         .await?;
-    heartbeats::follow(transaction, new).await?;
-    if let Some(old) = existing.filter(|old| old.status.state != state) {
+    if let Some(old) = before.filter(|old| old.status.state != state) {
         let reason = if new.spec.suspended { "Its checks are suspended." } else { "Its checks begin anew." };
         crate::alerts::close(transaction, &old, transition, reason).await?;
     }
-    Ok(outcome)
+    Ok(())
 }
 
 pub(crate) async fn select<'q, T>(

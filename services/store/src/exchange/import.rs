@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Format, parquet, read};
 use crate::{
     Hit, Identity, ProjectId, Store, StoreError,
-    codec::{COLUMNS, Column},
+    codec::{COLUMNS, Column, text_bytes},
 };
 
 /// Hits that are stored at once, at most.
@@ -227,15 +227,6 @@ fn note(digest: &mut Sha256, hit: &Hit) {
         }
     }
     digest.update([0]);
-}
-
-/// What the texts of a hit take.
-fn text_bytes(hit: &Hit) -> usize {
-    let length = |column: &Column| match column {
-        Column::Text(get, _) => get(hit).map_or(0, str::len),
-        Column::Integer(..) | Column::Flag(..) => 0,
-    };
-    COLUMNS.iter().map(|(_, column)| length(column)).sum()
 }
 
 /// A name of a stranger's, short enough to be repeated.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::{Any, Row, Transaction};
 
 use super::{ingest::Part, merge::Merged, seal};
-use crate::{Hit, ProjectId, Result, Store, StoreError, codec};
+use crate::{Hit, ProjectId, Result, Store, StoreError, addresses, codec};
 
 /// Whom hits are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,14 +92,23 @@ impl Store {
             }
         }
         if let Person::Ip(ip) = person {
-            erased.addresses = sqlx::query("DELETE FROM addresses WHERE project_id = $1 AND ip = $2")
-                .bind(project.0)
-                .bind(ip)
-                .execute(self.db.write())
-                .await?
-                .rows_affected();
+            erased.addresses = self.forget_address(project, ip).await?;
         }
         Ok(erased)
+    }
+
+    /// Deletes what is known of an address, and has whoever has read hits of it before store nothing
+    /// that they learn.
+    async fn forget_address(&self, project: ProjectId, ip: &str) -> Result<u64> {
+        let mut transaction = self.db.begin().await?;
+        addresses::note_erasure(&mut transaction, project).await?;
+        let deleted = sqlx::query("DELETE FROM addresses WHERE project_id = $1 AND ip = $2")
+            .bind(project.0)
+            .bind(ip)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(deleted.rows_affected())
     }
 
     /// Writes one file anew if it holds hits of the person. It gets a new number, so that nobody takes

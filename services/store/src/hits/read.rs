@@ -173,7 +173,7 @@ impl Snapshot {
 }
 
 /// Decodes off the executor: a day can be megabytes.
-pub(super) async fn decode(files: Vec<Vec<u8>>) -> Result<Vec<Hit>> {
+async fn decode(files: Vec<Vec<u8>>) -> Result<Vec<Hit>> {
     if files.is_empty() {
         return Ok(Vec::new());
     }

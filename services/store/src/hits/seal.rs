@@ -1,21 +1,17 @@
 //! Sealing: the inbox of a project becomes segments, a day each; segments of a
 //! day that have grown many become one of the next level.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
+pub(super) use super::pack::segment;
 use super::{
+    TEXT,
     merge::{self, Merged},
-    read::decode,
+    pack::{Enough, Packed, pack},
 };
-use crate::{
-    Hit, ProjectId, Result, Store,
-    background::background,
-    codec::{self, Purpose},
-    db::Dialect,
-    hit::day_of,
-};
+use crate::{ProjectId, Result, Store, background::background, db::Dialect};
 
 /// Unsealed batches of a project from which sealing pays.
 const BATCHES: i64 = 64;
@@ -23,130 +19,161 @@ const BATCHES: i64 = 64;
 /// Unsealed hits of a project from which sealing pays.
 const ROWS: i64 = 50_000;
 
-/// Batches that one seal takes at most, so that its transaction stays short.
+/// Bytes of a project's unsealed batches from which sealing pays.
+const BYTES: i64 = 32 << 20;
+
+/// Batches that one seal takes of a project at most, so that its transaction stays short.
 const BATCHES_PER_SEAL: i64 = 1_024;
 
-/// Hits that one seal takes at most beyond its first batch, which bounds its memory.
+/// Hits that one seal takes of a project at most beyond its first batch, which bounds its memory.
 const ROWS_PER_SEAL: i64 = 100_000;
+
+/// Bytes of batches from which it reads no further one.
+const BYTES_PER_SEAL: i64 = 32 << 20;
+
+/// What is enough of the batches that it has read: how many texts they have is known only then, and each
+/// day is a file of its own.
+const ENOUGH: Enough = Enough { text: TEXT, days: 400 };
 
 /// Hits from which a segment is large enough to stay as it is. The largest that
 /// is made has eight times as many: some 40 MB.
 const FULL: i64 = 250_000;
 
+/// Bytes from which it is however few hits it has; so many ordinary ones take less. What is made of eight
+/// stays far below the gigabyte that Postgres takes as one value.
+const FULL_BYTES: i64 = 8 << 20;
+
 /// Segments of one day and level that are merged into one of the next.
-const FAN_IN: usize = 8;
+const FAN_IN: i64 = 8;
+
+/// Unpacked bytes of segments that are still merged: as many are held meanwhile. Those of ordinary hits
+/// have some 80 MB.
+const UNPACKED: u64 = 128 << 20;
 
 /// First of the advisory lock keys, one a project.
 const LOCK_BASE: i64 = 0x57_4B_53_45_41_4C_00_00;
 
-/// What one seal took.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sealed {
-    hits: usize,
-    /// Whether there may be more at once.
-    more: bool,
+/// What a seal has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sealed {
+    /// Hits sealed.
+    pub hits: usize,
+    /// Whether a project may have had more than a seal takes: another one pays at once.
+    pub more: bool,
 }
 
 impl Store {
-    /// Seals every project whose inbox has grown enough; returns the hits sealed.
-    /// Any number of replicas may do this at once.
+    /// Seals every project whose inbox has grown enough, a portion of each, so that none waits for
+    /// another that writes as fast as this seals. Any number of replicas may do this at once.
     ///
     /// # Errors
     /// When the database fails; what was sealed before stays sealed.
-    pub async fn seal(&self) -> Result<usize> {
-        self.seal_from(BATCHES, ROWS).await
+    pub async fn seal(&self) -> Result<Sealed> {
+        self.seal_from(BATCHES, ROWS, BYTES).await
     }
 
-    /// Seals every hit that has arrived, however few.
+    /// Seals every hit that has arrived, however few; returns how many. It does not wait for writers to
+    /// pause: what comes meanwhile may be left.
     ///
     /// # Errors
     /// As [`Store::seal`].
     pub async fn seal_all(&self) -> Result<usize> {
+        const LAST: &str = "SELECT COALESCE(MAX(id), 0) FROM inbox";
+        const FIRST: &str = "SELECT COALESCE(MIN(id), 0) FROM inbox";
+        let last: i64 = sqlx::query_scalar(LAST).fetch_one(self.db.read()).await?;
         let mut sealed = 0;
         loop {
-            match self.seal_from(1, 1).await? {
-                0 => return Ok(sealed),
-                more => sealed += more,
+            let hits = self.seal_from(1, 1, 1).await?.hits;
+            sealed += hits;
+            let first: i64 = sqlx::query_scalar(FIRST).fetch_one(self.db.read()).await?;
+            if hits == 0 || first == 0 || first > last {
+                return Ok(sealed);
             }
         }
     }
 
-    async fn seal_from(&self, batches: i64, rows: i64) -> Result<usize> {
+    async fn seal_from(&self, batches: i64, rows: i64, bytes: i64) -> Result<Sealed> {
         let projects: Vec<i64> = sqlx::query_scalar(include_str!("../../sql/hits/ripe.sql"))
             .bind(batches)
             .bind(rows)
+            .bind(bytes)
             .fetch_all(self.db.read())
             .await?;
-        let (mut sealed, mut failed) = (0, None);
+        let (mut sealed, mut failed) = (Sealed::default(), None);
         for project in projects {
-            // One project that cannot be sealed holds up no other.
-            loop {
-                match self.seal_project(ProjectId(project)).await {
-                    Ok(Sealed { hits, more }) => {
-                        sealed += hits;
-                        if !more {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(project, %error, "a project could not be sealed");
-                        failed = Some(error);
-                        break;
-                    }
+            match self.seal_project(ProjectId(project)).await {
+                Ok(Sealed { hits, more }) => {
+                    sealed.hits += hits;
+                    sealed.more |= more;
+                }
+                // One project that cannot be sealed holds up no other.
+                Err(error) => {
+                    tracing::warn!(project, %error, "a project could not be sealed");
+                    failed = Some(error);
                 }
             }
         }
         failed.map_or(Ok(sealed), Err)
     }
 
-    /// Seals what a project has in its inbox, up to a portion. Files are made before anything is written,
-    /// so that no other writer waits for that.
+    /// Seals a portion of what a project has in its inbox.
     async fn seal_project(&self, project: ProjectId) -> Result<Sealed> {
         let Some(turn) = self.turn(project).await? else { return Ok(Sealed::default()) };
-        let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
-            .bind(project.0)
-            .bind(BATCHES_PER_SEAL)
-            .bind(ROWS_PER_SEAL)
-            .fetch_all(self.db.read())
-            .await?;
-        let ids: Vec<i64> = column(&batches, 0)?;
-        let Some(last) = ids.last().copied() else { return Ok(Sealed::default()) };
-        let hits = decode(column(&batches, 1)?).await?;
-        drop(batches);
-        let portion = i64::try_from(ids.len()).is_ok_and(|count| count >= BATCHES_PER_SEAL);
-        let sealed = Sealed {
-            more: portion || i64::try_from(hits.len()).is_ok_and(|hits| hits >= ROWS_PER_SEAL),
-            hits: hits.len(),
-        };
-        let mut days: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
-        for hit in hits {
-            days.entry(day_of(hit.ts)).or_default().push(hit);
-        }
-        let mut segments = Vec::new();
-        for (day, hits) in days {
-            segments.push((day, background(move || segment(hits)).await?));
-        }
-
-        let mut transaction = self.db.begin().await?;
-        let taken = sqlx::query("DELETE FROM inbox WHERE project_id = $1 AND id <= $2")
-            .bind(project.0)
-            .bind(last)
-            .execute(&mut *transaction)
-            .await?;
-        if taken.rows_affected() != ids.len() as u64 {
-            // Somebody was erased meanwhile: what was read is no longer what is there.
+        let Some(portion) = self.portion(project).await? else { return Ok(Sealed::default()) };
+        let sealed = Sealed { hits: portion.hits, more: portion.full };
+        let days: BTreeSet<i64> = portion.segments.iter().map(|(day, _)| *day).collect();
+        if !self.replace(project, portion).await? {
             return Ok(Sealed::default());
         }
-        let days: Vec<i64> = segments.iter().map(|(day, _)| *day).collect();
-        for (day, segment) in segments {
-            insert(&mut transaction, project, day, 0, segment).await?;
-        }
-        transaction.commit().await?;
         for day in days {
             self.merge(project, day).await?;
         }
         turn.end().await?;
         Ok(sealed)
+    }
+
+    /// The oldest batches of a project and their segments, which are made before anything is written,
+    /// so that no other writer waits for that.
+    async fn portion(&self, project: ProjectId) -> Result<Option<Packed>> {
+        let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
+            .bind(project.0)
+            .bind(BATCHES_PER_SEAL)
+            .bind(ROWS_PER_SEAL)
+            .bind(BYTES_PER_SEAL)
+            .fetch_all(self.db.read())
+            .await?
+            .into_iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<Vec<(i64, Vec<u8>)>>>()?;
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let all = i64::try_from(batches.len()).is_ok_and(|count| count < BATCHES_PER_SEAL);
+        let mut packed = background(move || pack(batches, ENOUGH)).await?;
+        packed.full |= !all || i64::try_from(packed.hits).is_ok_and(|hits| hits >= ROWS_PER_SEAL);
+        Ok(Some(packed))
+    }
+
+    /// Puts the segments in the place of exactly those batches that they are made of. Does nothing and
+    /// says `false` when one is gone: somebody was erased meanwhile, and is still in the segments.
+    async fn replace(&self, project: ProjectId, portion: Packed) -> Result<bool> {
+        let mut transaction = self.db.begin().await?;
+        let taken = sqlx::query(match self.db.dialect {
+            Dialect::Sqlite => include_str!("../../sql/sqlite/take_unsealed.sql"),
+            Dialect::Postgres => include_str!("../../sql/postgres/take_unsealed.sql"),
+        })
+        .bind(project.0)
+        .bind(serde_json::to_string(&portion.batches)?)
+        .execute(&mut *transaction)
+        .await?;
+        if taken.rows_affected() != portion.batches.len() as u64 {
+            return Ok(false);
+        }
+        for (day, segment) in portion.segments {
+            insert(&mut transaction, project, day, 0, segment).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Makes one segment of many of the same day and level, level by level.
@@ -157,28 +184,34 @@ impl Store {
                 .bind(day)
                 .bind(level)
                 .bind(FULL)
+                .bind(FULL_BYTES)
+                .bind(FAN_IN)
+                .bind(FULL_BYTES * FAN_IN)
                 .fetch_all(self.db.read())
                 .await?;
-            if segments.len() < FAN_IN {
+            if segments.is_empty() {
                 break;
             }
             let ids: Vec<i64> = column(&segments, 0)?;
             let files: Vec<Vec<u8>> = column(&segments, 1)?;
             drop(segments);
-            let merged = background(move || merge::merge(files)).await?;
+            let merged = background(move || merge::merge(files, UNPACKED)).await?;
+            let sql = match merged {
+                Some(_) => "DELETE FROM segments WHERE project_id = $1 AND id = $2",
+                // They stay as they are, at a level that no merge comes to.
+                None => "UPDATE segments SET level = 99 WHERE project_id = $1 AND id = $2",
+            };
             let mut transaction = self.db.begin().await?;
             for id in ids {
-                let gone = sqlx::query("DELETE FROM segments WHERE project_id = $1 AND id = $2")
-                    .bind(project.0)
-                    .bind(id)
-                    .execute(&mut *transaction)
-                    .await?;
-                if gone.rows_affected() == 0 {
+                let found = sqlx::query(sql).bind(project.0).bind(id).execute(&mut *transaction).await?;
+                if found.rows_affected() == 0 {
                     // Its time was over, or somebody was erased, meanwhile.
                     return Ok(());
                 }
             }
-            insert(&mut transaction, project, day, level + 1, merged).await?;
+            if let Some(merged) = merged {
+                insert(&mut transaction, project, day, level + 1, merged).await?;
+            }
             transaction.commit().await?;
         }
         Ok(())
@@ -236,17 +269,6 @@ pub(crate) async fn wait_for_seals(
     Ok(())
 }
 
-/// Hits of a day as a segment, sorted.
-pub(super) fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
-    hits.sort_by_key(|hit| hit.ts);
-    Ok(Merged {
-        rows: i64::try_from(hits.len()).unwrap_or(i64::MAX),
-        min_ts: hits.first().map_or(0, |hit| hit.ts),
-        max_ts: hits.last().map_or(0, |hit| hit.ts),
-        data: codec::encode(&hits, Purpose::Segment)?,
-    })
-}
-
 pub(super) async fn insert(
     transaction: &mut Transaction<'static, Any>,
     project: ProjectId,
@@ -267,4 +289,72 @@ pub(super) async fn insert(
         .execute(&mut **transaction)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        Hit,
+        testing::{self, Fresh},
+    };
+
+    async fn execute(store: &Store, sql: &str) {
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(store.db.write()).await.expect("execute");
+    }
+
+    async fn paths(store: &Store, project: ProjectId) -> Vec<String> {
+        let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+        let hits = snapshot.load(0).await.expect("load");
+        hits.into_iter().filter_map(|hit| hit.path).collect()
+    }
+
+    /// As when a transaction with a lower number commits after the batches were read, and a person is
+    /// erased from one of them.
+    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(fresh: Fresh) {
+        let store = &fresh.store;
+        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        let append = async |path: &str| {
+            let hit = Hit { ts: 1, path: Some(path.into()), ..Hit::default() };
+            store.append(project, vec![hit]).await.expect("append");
+        };
+        for path in ["late", "a", "b"] {
+            append(path).await;
+        }
+        // `late` has its number, and is not there yet.
+        execute(store, "CREATE TABLE apart AS SELECT * FROM inbox WHERE id = 1").await;
+        execute(store, "DELETE FROM inbox WHERE id = 1").await;
+        let portion = store.portion(project).await.expect("read").expect("a portion");
+        assert_eq!(portion.batches, [2, 3]);
+        let columns = "project_id, id, rows, min_ts, max_ts, data";
+        let overriding = if store.db.dialect == Dialect::Postgres { "OVERRIDING SYSTEM VALUE" } else { "" };
+        execute(store, &format!("INSERT INTO inbox ({columns}) {overriding} SELECT {columns} FROM apart"))
+            .await;
+        execute(store, "DELETE FROM inbox WHERE id = 2").await;
+        assert!(!store.replace(project, portion).await.expect("give way"), "`a` is gone");
+        assert_eq!(paths(store, project).await, ["late", "b"]);
+
+        let portion = store.portion(project).await.expect("read").expect("a portion");
+        append("c").await;
+        assert!(store.replace(project, portion).await.expect("replace"), "what came meanwhile stays");
+        let mut left = paths(store, project).await;
+        left.sort();
+        assert_eq!(left, ["b", "c", "late"]);
+        assert_eq!(store.seal_all().await.expect("seal"), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them_on_sqlite() {
+        let fresh = testing::sqlite().await;
+        a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(fresh).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them_on_postgres() {
+        let fresh = testing::postgres().await;
+        a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(fresh).await;
+    }
 }

@@ -16,6 +16,7 @@ use watchkeeper_logger::enrich::Enricher;
 use watchkeeper_runtime::secret::Secret;
 use watchkeeper_store::{NewEndpoint, Origin, ProjectId, ProjectSettings, Retention, Store, alerts::Channel};
 
+use super::unread::{Unread, unread};
 use crate::cli::{IngestArgs, LocalArgs, SignupArg};
 use crate::process::enricher_of;
 
@@ -29,6 +30,7 @@ const API_KEY: &str = "api-key";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub signup: SignupArg,
+    pub protect_docs: bool,
     pub privacy_level: u8,
     pub honor_gpc: bool,
     pub retention: Retention,
@@ -42,6 +44,7 @@ impl Settings {
     pub fn from_args(args: &LocalArgs) -> Self {
         Self {
             signup: args.access.signup,
+            protect_docs: args.docs.protect_docs,
             privacy_level: args.ingest.privacy.privacy_level,
             honor_gpc: args.ingest.honor_gpc,
             retention: args.ingest.retention(),
@@ -61,6 +64,7 @@ impl Settings {
             if spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open };
         Ok(Self {
             signup,
+            protect_docs: spec.access.protect_docs || fallback.protect_docs,
             privacy_level: u8::try_from(spec.privacy.level).unwrap_or(2).max(fallback.privacy_level),
             honor_gpc: spec.privacy.honor_gpc || fallback.honor_gpc,
             retention: Retention {
@@ -89,6 +93,8 @@ pub struct Desired {
     pub projects: Vec<NamedProject>,
     pub endpoints: Vec<NewEndpoint>,
     pub channels: Vec<Channel>,
+    /// What the instance says to no effect.
+    pub unread: Vec<Unread>,
 }
 
 type Secrets<'a> = BTreeMap<(&'a str, &'a str), &'a v1::Secret>;
@@ -152,7 +158,8 @@ impl Desired {
             return Err(errors);
         }
         channels.extend(settings.channels.iter().cloned());
-        Ok(Self { settings, projects, endpoints: wanted, channels })
+        let unread = instance.map_or_else(Vec::new, |instance| unread(&instance.spec));
+        Ok(Self { settings, projects, endpoints: wanted, channels, unread })
     }
 }
 
@@ -304,6 +311,7 @@ spec:
     fn fallback() -> Settings {
         Settings {
             signup: SignupArg::Open,
+            protect_docs: false,
             privacy_level: 0,
             honor_gpc: false,
             retention: Retention::default(),
@@ -330,6 +338,19 @@ spec:
         let Probe::Http(http) = &desired.endpoints[0].spec.probe else { panic!("not by HTTP") };
         assert_eq!(http.headers, [("Authorization".to_owned(), "Bearer x".to_owned())]);
         assert_eq!(desired.endpoints[0].uid, "manifest/default/front");
+    }
+
+    #[test]
+    fn the_documentation_is_protected_if_the_instance_or_the_command_line_says_so() {
+        let protected = INSTANCE.replacen("access: {", "access: {protectDocs: true, ", 1);
+        for (text, given, wanted) in
+            [(INSTANCE, false, false), (INSTANCE, true, true), (protected.as_str(), false, true)]
+        {
+            let given = Settings { protect_docs: given, ..fallback() };
+            let manifests = parse(text).expect("manifests");
+            let desired = Desired::derive(manifests.iter(), &given).expect("desired");
+            assert_eq!(desired.settings.protect_docs, wanted, "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod data;
 mod desired;
 mod files;
 mod reload;
+mod unread;
 
 use std::{
     io::Write,
@@ -65,6 +66,7 @@ pub async fn run(
     }
     let desired = Desired::derive(files.manifests(), &fallback)
         .map_err(|errors| anyhow::anyhow!("the manifests have mistakes:\n  {}", errors.join("\n  ")))?;
+    unread::tell(&desired.unread);
 
     let postgres = match postgres_from_env(args.database_ca.as_deref())? {
         None => given.map(|given| given.database(args.database_ca.as_deref())).transpose()?.flatten(),
@@ -101,11 +103,7 @@ pub async fn run(
         monitoring: given.map(Monitoring::options).unwrap_or_default(),
         args,
     });
-    if matches!(local.monitoring.access, MonitoringAccess::Everybody) && !listen.ip().is_loopback() {
-        tracing::warn!(
-            "api.auth is off and {listen} is open to the network: whoever reaches it may watch what they like"
-        );
-    }
+    warn_of_strangers(&local.monitoring, listen);
 
     reload::apply(&local.process.store, &data, &desired).await.context("cannot apply the manifests")?;
     if let Some(monitoring) = given {
@@ -153,6 +151,23 @@ pub async fn run(
     Ok(())
 }
 
+/// Warns of an interface that asks nobody for a key and that others than this machine's programs reach.
+fn warn_of_strangers(options: &MonitoringOptions, listen: SocketAddr) {
+    if !matches!(options.access, MonitoringAccess::Everybody) {
+        return;
+    }
+    if !listen.ip().is_loopback() {
+        tracing::warn!(
+            "api.auth is off and {listen} is open to the network: whoever reaches it may watch what they like"
+        );
+    }
+    if options.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|origin| origin == "*")) {
+        tracing::warn!(
+            "api.auth is off and api.cors has every origin: any page in a browser may watch what it likes"
+        );
+    }
+}
+
 /// What lives as long as the process.
 struct Local {
     args: LocalArgs,
@@ -181,7 +196,7 @@ impl Local {
         let changes = self.changes.clone();
         let options = ApiOptions {
             privacy_level: settings.privacy_level,
-            protect_docs: self.args.docs.protect_docs,
+            protect_docs: settings.protect_docs,
             documents: vec![watchkeeper_logger::openapi()],
             site: self.access.clone(),
             visit_idle: self.args.site.visit_idle(),

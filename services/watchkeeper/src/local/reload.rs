@@ -13,6 +13,7 @@ use super::{
     data::DataDirectory,
     desired::{Desired, Settings},
     files::Files,
+    unread,
 };
 
 /// Quiet time after a change before the files are read: editors write in steps.
@@ -150,6 +151,7 @@ impl Follow {
             return Outcome::StoreAway;
         }
         tracing::info!(endpoints = desired.endpoints.len(), "manifests applied");
+        unread::tell(&desired.unread);
         self.changes.notify();
         self.settings.send_if_modified(|settings| {
             let changed = *settings != desired.settings;

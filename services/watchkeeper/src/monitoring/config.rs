@@ -219,15 +219,15 @@ impl Default for Prometheus {
 pub struct Api {
     pub host: Option<String>,
     pub port: i64,
-    #[serde(deserialize_with = "or_default")]
-    pub cors: Cors,
+    /// What the file itself says of pages of other sites.
+    pub cors: Option<Cors>,
     #[serde(deserialize_with = "or_default")]
     pub auth: Auth,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Self { host: None, port: 8000, cors: Cors::default(), auth: Auth::default() }
+        Self { host: None, port: 8000, cors: None, auth: Auth::default() }
     }
 }
 
@@ -426,7 +426,7 @@ mod tests {
             let config = read.config;
             assert_eq!((config.api.port, config.monitoring.max_concurrent_checks), (8000, 20));
             assert!(config.notifications.enabled && config.notifications.send_recovery);
-            assert!(!config.api.auth.enabled && config.api.cors.enabled);
+            assert!(!config.api.auth.enabled && config.api.cors.is_none());
         }
     }
 

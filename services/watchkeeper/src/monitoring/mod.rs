@@ -56,14 +56,14 @@ impl Monitoring {
         Ok(Self { config, endpoints })
     }
 
-    /// Logs as the file wants where the command line says nothing.
-    pub fn adapt_logs(&self, args: &mut LogArgs) {
-        if args.log == "info"
+    /// Logs as the file wants, but for the options that are `given` by a flag or a variable.
+    pub fn adapt_logs(&self, args: &mut LogArgs, given: impl Fn(&str) -> bool) {
+        if !given("log")
             && let Some(level) = self.config.level()
         {
             level.clone_into(&mut args.log);
         }
-        if self.config.logging.format == "json" {
+        if !given("log_format") && self.config.logging.format == "json" {
             args.log_format = LogFormat::Json;
         }
     }
@@ -125,6 +125,9 @@ impl Monitoring {
     /// How the interface behaves.
     pub fn options(&self) -> MonitoringOptions {
         let (auth, cors) = (&self.config.api.auth, &self.config.api.cors);
+        // Upstream lets every page in by default. Where nobody is asked for a key, any page that somebody
+        // opens could then use an interface that is their machine's alone.
+        let usual = auth.enabled.then(config::Cors::default);
         let access = match auth.enabled {
             false => MonitoringAccess::Everybody,
             true => MonitoringAccess::Key {
@@ -133,7 +136,7 @@ impl Monitoring {
                 key: auth.api_key.clone(),
             },
         };
-        let cors = cors.enabled.then(|| Cors {
+        let cors = cors.as_ref().or(usual.as_ref()).filter(|cors| cors.enabled).map(|cors| Cors {
             origins: cors.allow_origins.clone(),
             credentials: cors.allow_credentials,
             methods: cors.allow_methods.clone(),
@@ -172,5 +175,48 @@ impl Monitoring {
                 store.add_endpoint(&new, usize::MAX).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use super::*;
+    use crate::cli::{Cli, is_given};
+
+    fn monitoring(text: &str) -> Monitoring {
+        let Read { config, endpoints } = Config::read(text, |_| Ok(())).expect("a file");
+        Monitoring { config, endpoints }
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_let_in_where_a_key_is_asked_for_or_the_file_says_so() {
+        let origins = |text: &str| monitoring(text).options().cors.map(|cors| cors.origins);
+        let key = "auth: {enabled: true, api_key: s3cret}";
+        let every = Some(vec!["*".to_owned()]);
+        for open in ["", "api: {port: 8000}", "api: {cors: null}", "api: {cors: {enabled: false}}"] {
+            assert_eq!(origins(open), None, "{open}");
+        }
+        assert_eq!(origins(&format!("api: {{{key}}}")), every);
+        assert_eq!(origins("api: {cors: {enabled: true}}"), every);
+        assert_eq!(origins(&format!("api: {{cors: {{enabled: false}}, {key}}}")), None);
+        let named = origins("api: {cors: {allow_origins: ['https://status.example']}}");
+        assert_eq!(named, Some(vec!["https://status.example".to_owned()]));
+    }
+
+    #[test]
+    fn flags_of_logs_win_over_the_file_also_where_they_say_what_is_usual() {
+        let file = monitoring("logging: {level: ERROR, format: json}");
+        let logs = |flags: &[&str]| {
+            let line = ["watchkeeper", "local"].into_iter().chain(flags.iter().copied());
+            let matches = Cli::command().try_get_matches_from(line).expect("a command line");
+            let mut logs = Cli::from_arg_matches(&matches).expect("arguments").log;
+            file.adapt_logs(&mut logs, |option| is_given(&matches, option));
+            (logs.log, logs.log_format)
+        };
+        assert_eq!(logs(&[]), ("error".to_owned(), LogFormat::Json));
+        assert_eq!(logs(&["--log", "info"]), ("info".to_owned(), LogFormat::Json));
+        assert_eq!(logs(&["--log-format", "text"]), ("error".to_owned(), LogFormat::Text));
     }
 }

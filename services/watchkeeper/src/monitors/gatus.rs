@@ -128,6 +128,14 @@ fn one(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
         let name = text(dns, "query-name").unwrap_or_default().trim_end_matches('.');
         let kind = text(dns, "query-type").unwrap_or("A");
         draft.set("dns", json!({ "server": address, "name": name, "type": kind }));
+        if let Some(condition) = conditions.iter().find(|condition| condition.contains("[BODY]")) {
+            translation.note(
+                &told,
+                format!(
+                    "`{condition}`: [BODY] is all answers here, one a line; in Gatus the last, of MX its host"
+                ),
+            );
+        }
     } else {
         match scheme {
             "http" | "https" => {
@@ -137,7 +145,13 @@ fn one(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
                 }
                 draft.set("http", http);
             }
-            "tcp" => draft.set("tcp", json!({ "address": address })),
+            "tcp" => draft.set("tcp", tcp(endpoint, address, &told, translation)),
+            // The probe of TLS alone says nothing.
+            "tls" if says(endpoint).is_some() => {
+                let mut tcp = tcp(endpoint, address, &told, translation);
+                tcp["tls"] = if insecure { skip() } else { json!({}) };
+                draft.set("tcp", tcp);
+            }
             "tls" | "starttls" => {
                 let mut tls = json!({ "address": address });
                 if scheme == "starttls" {
@@ -154,6 +168,7 @@ fn one(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
                 if let Some(body) = text(endpoint, "body") {
                     socket["send"] = body.into();
                 }
+                set_headers(&headers(endpoint), &mut socket, &mut draft);
                 if insecure {
                     socket["tls"] = skip();
                 }
@@ -198,26 +213,48 @@ fn http(endpoint: &Value, url: &str, client: &Value, kept: &mut Vec<&str>, draft
     if client.get("ignore-redirect").and_then(Value::as_bool) == Some(true) {
         http["followRedirects"] = false.into();
     }
-    let mut headers: Vec<(&str, &str)> = endpoint
-        .get("headers")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
-        .collect();
+    let mut headers = headers(endpoint);
     if let Some(body) = text(endpoint, "body") {
         http["body"] = match graphql {
             true => json!({ "query": body }).to_string().into(),
             false => body.into(),
         };
         if graphql && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-            headers.push(("Content-Type", "application/json"));
+            headers.push(("Content-Type".into(), "application/json".into()));
         }
     }
-    if !headers.is_empty() {
-        http["headers"] = draft.headers(headers.into_iter());
-    }
+    set_headers(&headers, &mut http, draft);
     http
+}
+
+/// A TCP probe that sends what the endpoint does.
+fn tcp(endpoint: &Value, address: &str, told: &str, translation: &mut Translation) -> Value {
+    let Some(body) = says(endpoint) else { return json!({ "address": address }) };
+    if !body.ends_with("\r\n") {
+        translation.note(told, "its body ends with CR LF here");
+    }
+    // The probe adds that end itself.
+    let line = body.strip_suffix('\n').map_or(body, |line| line.strip_suffix('\r').unwrap_or(line));
+    json!({ "address": address, "conversation": [{ "send": line }] })
+}
+
+/// What an endpoint sends.
+fn says(endpoint: &Value) -> Option<&str> {
+    text(endpoint, "body").filter(|body| !body.is_empty())
+}
+
+/// Names and values of an endpoint's headers; a number is a text, too.
+fn headers(endpoint: &Value) -> Vec<(String, String)> {
+    let headers = endpoint.get("headers").and_then(Value::as_object).into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    headers.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+fn set_headers(headers: &[(String, String)], probe: &mut Value, draft: &mut Draft) {
+    if !headers.is_empty() {
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        probe["headers"] = draft.headers(pairs);
+    }
 }
 
 /// The status of `[STATUS] == 200`.
@@ -245,7 +282,8 @@ fn alerts(endpoint: &Value, alerting: &Value, told: &str, draft: &mut Draft, tra
         .filter(|alert| flag(alert, "enabled") != Some(false))
         .collect();
     if enabled.is_empty() {
-        return;
+        // Without a list, the installation's default channels would be told.
+        return draft.set("alerts", json!({ "channels": [] }));
     }
     let mut channels: Vec<String> =
         enabled.iter().filter_map(|alert| text(alert, "type")).map(slug).collect();

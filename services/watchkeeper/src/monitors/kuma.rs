@@ -84,12 +84,16 @@ fn one(
     // Kuma counts further checks before it tells, an own interval apart.
     let failures = number(monitor, "maxretries").unwrap_or(0) + 1;
     let mut alerts = json!({ "failureThreshold": failures.min(64) });
-    let ids = monitor.get("notificationIDList").and_then(Value::as_object);
-    let told_to: Vec<&String> =
-        ids.into_iter().flat_map(Map::keys).filter_map(|id| channels.get(id)).collect();
-    if !told_to.is_empty() {
-        alerts["channels"] = json!(told_to);
+    let ids = monitor.get("notificationIDList").and_then(Value::as_object).into_iter().flatten();
+    let mut told_to = Vec::new();
+    for (id, _) in ids.filter(|(_, chosen)| chosen.as_bool() != Some(false)) {
+        match channels.get(id) {
+            Some(channel) => told_to.push(channel),
+            None => translation.note(&told, format!("notification {id} is not in the backup")),
+        }
     }
+    // Also where it is empty: without a list, the installation's default channels would be told.
+    alerts["channels"] = json!(told_to);
     if let Some(resend) = number(monitor, "resendInterval").filter(|beats| *beats > 0) {
         alerts["reminder"] = format!("{}s", resend * interval).into();
     }

@@ -327,6 +327,75 @@ endpoints:
 }
 
 #[test]
+fn what_tells_nobody_there_tells_nobody_here() {
+    let (documents, _) = import(
+        "
+alerting: {slack: {webhook-url: 'https://a.example/'}}
+endpoints:
+  - {name: none, url: 'https://a.example/', conditions: ['[STATUS] == 200']}
+  - {name: off, url: 'https://a.example/', conditions: ['[STATUS] == 200'], alerts: [{type: slack, enabled: false}]}
+external-endpoints:
+  - {name: backup, token: 0123456789abcdef, heartbeat: {interval: 24h}}
+",
+    );
+    let alerts: Vec<_> = specs(&documents).into_iter().map(|spec| spec["alerts"].clone()).collect();
+    assert_eq!(alerts, vec![json!({ "channels": [] }); 3]);
+
+    let backup = json!({
+        "notificationList": [{ "id": 1, "name": "Ops" }],
+        "monitorList": [
+            { "type": "http", "name": "none", "url": "https://a.example/" },
+            { "type": "http", "name": "off", "url": "https://a.example/", "notificationIDList": { "1": false } },
+            { "type": "http", "name": "lost", "url": "https://a.example/", "notificationIDList": { "2": true } },
+        ],
+    });
+    let (documents, notes) = import(&backup.to_string());
+    let channels: Vec<_> =
+        specs(&documents).into_iter().map(|spec| spec["alerts"]["channels"].clone()).collect();
+    assert_eq!(channels, vec![json!([]); 3]);
+    assert!(notes.iter().any(|note| note == "lost: notification 2 is not in the backup"), "{notes:?}");
+}
+
+#[test]
+fn what_gatus_sends_over_tcp_tls_and_websockets_is_sent() {
+    let (documents, notes) = import(
+        r#"
+endpoints:
+  - {name: cache, url: 'tcp://a.example:6379', body: "PING\r\n", conditions: ['[BODY] == pat(*PONG*)']}
+  - {name: echo, url: 'tcp://a.example:7', body: hello, conditions: ['[BODY] == hello']}
+  - {name: safe, url: 'tls://a.example:6380', body: "PING\r\n", client: {insecure: true}, conditions: ['[CONNECTED] == true']}
+  - {name: feed, url: 'wss://a.example/feed', headers: {Authorization: Bearer s3cret, X-Version: 2}, conditions: ['[CONNECTED] == true']}
+"#,
+    );
+    assert_eq!(notes, ["echo: its body ends with CR LF here"]);
+    let all = specs(&documents);
+    let ping = json!([{ "send": "PING" }]);
+    assert_eq!(all[0]["tcp"], json!({ "address": "a.example:6379", "conversation": ping }));
+    assert_eq!(all[1]["tcp"]["conversation"], json!([{ "send": "hello" }]));
+    let tls = json!({ "skipVerification": true });
+    assert_eq!(all[2]["tcp"], json!({ "address": "a.example:6380", "conversation": ping, "tls": tls }));
+    let headers = &all[3]["websocket"]["headers"];
+    assert_eq!(headers[0]["valueFrom"]["secretKeyRef"]["name"], "feed-imported");
+    assert_eq!(headers[1], json!({ "name": "X-Version", "value": "2" }));
+}
+
+#[test]
+fn a_condition_on_the_answers_of_dns_is_told_to_mean_something_else() {
+    let (documents, notes) = import(
+        "
+endpoints:
+  - {name: zone, url: '9.9.9.9', dns: {query-name: a.example, query-type: MX}, conditions: ['[BODY] == mail.a.example.']}
+",
+    );
+    assert_eq!(specs(&documents).len(), 1);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].starts_with("zone: `[BODY] == mail.a.example.`: [BODY] is all answers here"),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn environment_variables_and_short_tokens_are_told() {
     let (documents, notes) = import(
         "

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use url::Url;
 use utoipa::{OpenApi, ToSchema};
 use watchkeeper_runtime::error::ApiError;
-use watchkeeper_store::{Annotation, NewAnnotation, now_ms};
+use watchkeeper_store::{Annotation, MOST_ANNOTATIONS, NewAnnotation, now_ms};
 
 use super::{
     access::Manager,
@@ -116,6 +116,11 @@ fn moment(text: &str) -> Result<i64, String> {
     moment.map_err(|_| format!("`{text}` is no RFC 3339 time such as 2026-01-31T12:00:00Z."))
 }
 
+/// What is said of one annotation too many.
+fn too_many() -> String {
+    format!("A project has {MOST_ANNOTATIONS} annotations at most; delete some first.")
+}
+
 fn same_site(headers: &HeaderMap) -> Result<(), ApiError> {
     if auth::from_another_site(headers) {
         return Err(ApiError::new(
@@ -126,7 +131,7 @@ fn same_site(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Marks a moment in a project's charts.
+/// Marks a moment in a project's charts. A project has 10,000 annotations at most.
 #[utoipa::path(
     post,
     path = "/api/v1/projects/{name}/annotations",
@@ -156,6 +161,7 @@ pub(super) async fn post(
         .map_err(|error| unprocessable("", format!("The body is malformed: {error}")))?;
     let note = note.judged(moment).map_err(|(field, message)| unprocessable(field, message))?;
     let id = api.store.annotate(project.id, &note).await.map_err(|error| store_error(&error))?;
+    let id = id.ok_or_else(|| unprocessable("text", too_many()))?;
     Ok((StatusCode::CREATED, Json(View::from(Annotation { id, note }))).into_response())
 }
 
@@ -246,7 +252,8 @@ pub(super) async fn note(
             .map_err(|_| format!("`{text}` is no date and time."))
     };
     let note = note.judged(clock).map_err(|(field, message)| wrong(&back, field, message))?;
-    api.store.annotate(look.project.id, &note).await.map_err(|error| PageError::store(&error))?;
+    let noted = api.store.annotate(look.project.id, &note).await;
+    noted.map_err(|error| PageError::store(&error))?.ok_or_else(|| wrong(&back, "text", too_many()))?;
     Ok(done(&format!("{back}#annotations")))
 }
 

@@ -13,8 +13,15 @@ use crate::period::{self, Range};
 /// Parameters that one URL may have.
 const PARAMETERS: usize = 64;
 
-/// Bytes that one value may have.
-const VALUE: usize = 1_024;
+/// Bytes that one value may have: what is kept of a path or a query, each of which is a link.
+const VALUE: usize = 2_048;
+
+/// Bytes that one value with wildcards may have. It is held against texts in as many steps as both have
+/// bytes, multiplied.
+const PATTERN: usize = 1_024;
+
+/// Bytes that all values with wildcards may have together.
+pub(super) const PATTERNS: usize = 4_096;
 
 /// Before the name of a filter that leaves out instead of keeping.
 const NOT: &str = "not-";
@@ -129,6 +136,7 @@ impl Filters {
     pub fn parse(query: &str) -> Result<Self, BadFilter> {
         let bad = |field: &str, message: String| BadFilter { field: field.to_owned(), message };
         let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut patterns = 0;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let name = canonical(&name);
             let plain = name.strip_prefix(NOT).unwrap_or(&name);
@@ -136,8 +144,10 @@ impl Filters {
             if !single && name != "hide" && find(plain).is_none() {
                 continue;
             }
-            if value.len() > VALUE {
-                return Err(bad(&name, format!("`{name}` is longer than {VALUE} bytes; shorten it.")));
+            let is_pattern = name == "hide" || value.contains('*');
+            let most = if is_pattern { PATTERN } else { VALUE };
+            if value.len() > most {
+                return Err(bad(&name, format!("`{name}` is longer than {most} bytes; shorten it.")));
             }
             let value = value.trim().to_owned();
             // A form sends its empty fields too; only a filter can be for what is empty.
@@ -152,9 +162,18 @@ impl Filters {
             if single {
                 pairs.retain(|(other, _)| *other != name);
             }
-            if !pairs.contains(&(name.clone(), value.clone())) {
-                pairs.push((name, value));
+            if pairs.contains(&(name.clone(), value.clone())) {
+                continue;
             }
+            if is_pattern {
+                patterns += value.len();
+            }
+            if patterns > PATTERNS {
+                let message =
+                    format!("Values with `*` have more than {PATTERNS} bytes together; shorten them.");
+                return Err(bad(&name, message));
+            }
+            pairs.push((name, value));
             if pairs.len() > PARAMETERS {
                 return Err(bad("", format!("A page may have {PARAMETERS} filters; take some away.")));
             }
@@ -327,14 +346,12 @@ impl Filters {
 
     /// Only what chooses hits, without period, zone and tabs.
     pub fn only_filters(&self) -> Self {
-        let keep = |name: &str| name == "bots" || name == "notfound" || !SINGLE.contains(&name);
-        Self { pairs: self.pairs.iter().filter(|(name, _)| keep(name)).cloned().collect() }
+        Self { pairs: self.pairs.iter().filter(|(name, _)| chooses(name)).cloned().collect() }
     }
 
     /// Without any filter, in the same period and zone.
     pub fn cleared(&self) -> Self {
-        let keep = |name: &str| SINGLE.contains(&name) && name != "bots" && name != "notfound";
-        Self { pairs: self.pairs.iter().filter(|(name, _)| keep(name)).cloned().collect() }
+        Self { pairs: self.pairs.iter().filter(|(name, _)| !chooses(name)).cloned().collect() }
     }
 
     /// All parameters but these, for a form's hidden fields.
@@ -352,6 +369,13 @@ impl Filters {
         // The serializer puts an ampersand after what it finds.
         encoded.replacen("?&", "?", 1)
     }
+}
+
+/// Whether a parameter chooses hits, by any of its spellings.
+pub(super) fn chooses(name: &str) -> bool {
+    let name = canonical(name);
+    let switch = matches!(name.as_str(), "hide" | "bots" | "notfound");
+    switch || find(name.strip_prefix(NOT).unwrap_or(&name)).is_some()
 }
 
 /// The filter of a parameter.
@@ -478,7 +502,21 @@ mod tests {
         ] {
             assert_eq!(Filters::parse(query).expect_err(query).field, field, "{query}");
         }
-        assert_eq!(Filters::parse(&format!("path={}", "a".repeat(1_025))).expect_err("long").field, "path");
+        let long = |start: &str, bytes: usize| format!("{start}{}", "a".repeat(bytes));
+        assert_eq!(parse(&long("path=", 2_048)).chips().len(), 1);
+        for (query, field) in [
+            (long("path=", 2_049), "path"),
+            (long("path=*", 1_024), "path"),
+            (long("hide=", 1_025), "hide"),
+            (
+                ["path=*", "not-route=*", "hide=", "hide=b", "hide=c"].map(|it| long(it, 900)).join("&"),
+                "hide",
+            ),
+        ] {
+            assert_eq!(Filters::parse(&query).expect_err(field).field, field);
+        }
+        let twice = ["hide=", "hide=", "hide=", "hide=", "hide="].map(|it| long(it, 1_000)).join("&");
+        assert_eq!(parse(&twice).chips().len(), 1);
         let many: String = (0..65).map(|n| format!("path=/{n}&")).collect();
         assert!(Filters::parse(&many).expect_err("many").message.contains("64"));
     }

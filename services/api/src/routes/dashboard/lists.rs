@@ -23,6 +23,8 @@ pub(super) struct List {
     pub rows: Vec<ListRow>,
     /// Rows that there are.
     pub groups: usize,
+    /// Whether there are too many to be counted; then there are none here.
+    pub too_long: bool,
     /// Where all rows stand, and their CSV.
     pub all: String,
     pub csv: String,
@@ -160,10 +162,16 @@ impl Links<'_> {
             heads: self.heads(listing),
             rows,
             groups: table.groups,
+            too_long: false,
             all: format!("{}/table/{}{query}", self.base, listing.id),
             csv: format!("{}/table/{}.csv{query}", self.base, listing.id),
             chart: None,
         }
+    }
+
+    /// The card of a listing that has too many rows to be counted.
+    pub fn too_long(&self, listing: &'static Listing) -> List {
+        List { too_long: true, ..self.list(listing, &Table::default()) }
     }
 
     fn heads(&self, listing: &Listing) -> Vec<Head> {

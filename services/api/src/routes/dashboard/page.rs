@@ -90,7 +90,8 @@ struct Activity {
     strips: Vec<(usize, String)>,
     ticks: Vec<(f64, String)>,
     titles: Vec<String>,
-    starts: String,
+    /// Where buckets begin and the last one ends, Unix seconds, and the page that a time is added to.
+    edges: String,
     zoom: String,
     marks: Vec<Mark>,
     summary: String,
@@ -159,10 +160,9 @@ pub(super) async fn page(
         wanted.push(("users", 10));
     }
     let shown: Shown = wanted.iter().filter_map(|(id, rows)| Some((listing(id)?, *rows))).collect();
-    let (question, places) = panels::page(&scope, &shown);
     let before = match scope.before() {
         Some((from, to)) => {
-            let totals = Question { from, to, panels: vec![Panel::by([], TOTALS)], ..question.clone() };
+            let totals = Question { from, to, ..scope.question() }.panel(Panel::by([], TOTALS));
             ask(&api, &look, &totals).await?.tables.into_iter().next()
         }
         None => None,
@@ -170,9 +170,13 @@ pub(super) async fn page(
     let before = before.and_then(|table| table.rows.into_iter().next()).map(|row| row.metrics);
     let annotations = api.store.annotations(look.project.id, scope.period.from, scope.period.to).await;
     let annotations = annotations.map_err(|error| PageError::store(&error))?;
-    let panels = Panels::new(ask(&api, &look, &question).await?, places);
+    let panels = fill(&api, &look, &scope, &shown).await?;
     let links = Links { base: &look.base, scope: &scope };
-    let list = |id: &str| listing(id).map(|it| links.list(it, panels.list(id))).unwrap_or_default();
+    let list = |id: &'static str| match (listing(id), panels.list(id)) {
+        (Some(listing), Some(table)) => links.list(listing, table),
+        (Some(listing), None) => links.too_long(listing),
+        (None, _) => List::default(),
+    };
     let with_tabs = |id, parameter: &str, card: &'static str, title, tabs: &[(&str, &'static str)]| List {
         tabs: links.tabs(parameter, card, tabs),
         title,
@@ -199,6 +203,34 @@ pub(super) async fn page(
         empty: totals.first().copied().flatten().unwrap_or_default() == 0.0,
     };
     render(&page)
+}
+
+/// Asks for all of a page at once. Where that is too much, listings are asked for one by one, so that one
+/// that is too long to be counted takes nothing but itself from the page.
+async fn fill(api: &Api, look: &Look, scope: &Scope<'_>, shown: &Shown) -> Result<Panels, PageError> {
+    let too_much = |error: &PageError| error.status == StatusCode::UNPROCESSABLE_ENTITY;
+    let ((question, places), parts) = (panels::page(scope), panels::parts(scope, shown));
+    let mut all = question.clone();
+    all.panels.extend(parts.iter().map(|(_, panel)| panel.clone()));
+    match ask(api, look, &all).await {
+        Ok(Answer { mut tables }) => {
+            let of_parts = tables.split_off(question.panels.len().min(tables.len()));
+            let mut panels = Panels::new(tables, places);
+            parts.iter().zip(of_parts).for_each(|((part, _), table)| panels.add(*part, table));
+            return Ok(panels);
+        }
+        Err(error) if too_much(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let mut panels = Panels::new(ask(api, look, &question).await?.tables, places);
+    for (part, panel) in parts {
+        match ask(api, look, &scope.question().panel(panel)).await {
+            Ok(answer) => answer.tables.into_iter().for_each(|table| panels.add(part, table)),
+            Err(error) if too_much(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(panels)
 }
 
 /// The range and the rest of what a page is asked within.
@@ -431,6 +463,8 @@ fn activity(panels: &Panels, scope: &Scope<'_>, links: &Links<'_>, annotations: 
         format!(", most of them {}: {}", format::bucket(starts[index], zone, bucket), format::count(most))
     });
     let query = scope.filters.query();
+    // The last bucket ends with the period; the second that it ends in is whole.
+    let edges = starts.iter().map(|start| start / 1_000).chain([(scope.period.to + 999) / 1_000]);
     Activity {
         width,
         top: format::compact(top),
@@ -444,8 +478,8 @@ fn activity(panels: &Panels, scope: &Scope<'_>, links: &Links<'_>, annotations: 
         strips: (0..5).map(|class| (class, charts::strip(&classes, class))).collect(),
         ticks: charts::ticks(&labels, 7),
         titles: titles.collect(),
-        starts: starts.iter().map(|start| (start / 1_000).to_string()).collect::<Vec<_>>().join(" "),
-        zoom: links.to(&scope.filters.between("FROM", "TO")),
+        edges: edges.map(|edge| edge.to_string()).collect::<Vec<_>>().join(" "),
+        zoom: links.to(&scope.filters.set("period", None)),
         marks: marks.collect(),
         summary: format!("{} requests{most}", format::count(total)),
         all: format!("{}/table/activity{query}", links.base),
@@ -555,7 +589,8 @@ fn errors(mut list: List, panels: &Panels, scope: &Scope<'_>) -> List {
     let place = TOTALS.iter().position(|it| *it == Metric::Errors).unwrap_or_default();
     let all = panels.totals().get(place).copied().flatten().filter(|all| *all > 0.0);
     list.heads.insert(1, Head { text: "Share".into(), href: None, current: false });
-    for (row, answer) in list.rows.iter_mut().zip(&panels.list("errors").rows) {
+    let answers = panels.list("errors").map(|table| table.rows.as_slice()).unwrap_or_default();
+    for (row, answer) in list.rows.iter_mut().zip(answers) {
         let path = sparks.get(&answer.key).cloned().unwrap_or_default();
         row.chart = RowChart::Spark(path, starts.len().max(1));
         let share = answer.metrics.first().copied().flatten().zip(all).map(|(hits, all)| hits / all);

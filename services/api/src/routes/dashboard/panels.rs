@@ -1,9 +1,9 @@
-//! What a page asks: listings by their names, and the one question of all its panels.
+//! What a page asks: listings by their names, and the question of all its panels.
 
 use std::sync::LazyLock;
 
 use watchkeeper_analytics::{
-    Answer, Bucket, Column, Comparison, Condition, Dimension, Field, Metric, Order, Panel, Question, Table,
+    Bucket, Column, Comparison, Condition, Dimension, Field, Metric, Order, Panel, Question, Table,
 };
 use watchkeeper_store::DashboardSettings;
 
@@ -270,22 +270,29 @@ pub(super) fn classes() -> impl Iterator<Item = Panel> {
     })
 }
 
-/// Where each panel of the page stands in its question.
+/// Where each panel of every page stands in its question.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     activity: usize,
     server_errors: usize,
     classes: usize,
     heat: usize,
-    trend: usize,
-    lists: Vec<(&'static str, usize)>,
 }
 
 /// The listings of a page: which, and how many rows of each.
 pub(super) type Shown = Vec<(&'static Listing, usize)>;
 
-/// The question of a whole page.
-pub(super) fn page(scope: &Scope<'_>, shown: &Shown) -> (Question, Places) {
+/// A panel that is as long as hits have values, which may be too long to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The rows of a listing.
+    List(&'static str),
+    /// The course of the errors.
+    Trend,
+}
+
+/// The question of what every page has.
+pub(super) fn page(scope: &Scope<'_>) -> (Question, Places) {
     let mut question = scope.question().panel(Panel::by([], TOTALS));
     let mut add = |panel: Panel| {
         question.panels.push(panel);
@@ -307,31 +314,46 @@ pub(super) fn page(scope: &Scope<'_>, shown: &Shown) -> (Question, Places) {
             places.classes = place;
         }
     }
-    for (listing, rows) in shown {
-        places.lists.push((listing.id, add(scope.panel(listing).top(*rows))));
-        if listing.only == Only::Errors {
-            let mut dimensions = listing.dimensions.to_vec();
-            dimensions.push(Dimension::Time(scope.spark()));
-            places.trend = add(Panel { dimensions, ..Panel { metrics: vec![Hits], ..scope.panel(listing) } });
-        }
-    }
     (question, places)
 }
 
-/// The answer of a page, by panel.
+/// The panels of the listings that a page shows.
+pub(super) fn parts(scope: &Scope<'_>, shown: &Shown) -> Vec<(Part, Panel)> {
+    let mut parts = Vec::new();
+    for (listing, rows) in shown {
+        parts.push((Part::List(listing.id), scope.panel(listing).top(*rows)));
+        if listing.only == Only::Errors {
+            let mut dimensions = listing.dimensions.to_vec();
+            dimensions.push(Dimension::Time(scope.spark()));
+            parts.push((Part::Trend, Panel { dimensions, metrics: vec![Hits], ..scope.panel(listing) }));
+        }
+    }
+    parts
+}
+
+/// A table without a row, for what was not asked or could not be answered.
+static NONE: LazyLock<Table> = LazyLock::new(Table::default);
+
+/// The answers of a page, by panel.
 pub(super) struct Panels {
-    answer: Answer,
+    tables: Vec<Table>,
     places: Places,
+    parts: Vec<(Part, Table)>,
 }
 
 impl Panels {
-    pub fn new(answer: Answer, places: Places) -> Self {
-        Self { answer, places }
+    /// The answer of what every page has, without a listing yet.
+    pub fn new(tables: Vec<Table>, places: Places) -> Self {
+        Self { tables, places, parts: Vec::new() }
+    }
+
+    /// Adds the table of a part.
+    pub fn add(&mut self, part: Part, table: Table) {
+        self.parts.push((part, table));
     }
 
     fn table(&self, place: usize) -> &Table {
-        static NONE: LazyLock<Table> = LazyLock::new(Table::default);
-        self.answer.tables.get(place).unwrap_or(&NONE)
+        self.tables.get(place).unwrap_or(&NONE)
     }
 
     /// The table of the whole page's numbers.
@@ -361,12 +383,16 @@ impl Panels {
         (0..EDGES.len()).map(|index| self.table(self.places.classes + index).number()).collect()
     }
 
-    pub fn trend(&self) -> &Table {
-        self.table(self.places.trend)
+    fn part(&self, part: Part) -> Option<&Table> {
+        self.parts.iter().find(|(it, _)| *it == part).map(|(_, table)| table)
     }
 
-    pub fn list(&self, id: &str) -> &Table {
-        let place = self.places.lists.iter().find(|(it, _)| *it == id);
-        self.table(place.map_or(usize::MAX, |(_, place)| *place))
+    pub fn trend(&self) -> &Table {
+        self.part(Part::Trend).unwrap_or(&NONE)
+    }
+
+    /// The rows of a listing; none at all where there are too many to be counted.
+    pub fn list(&self, id: &'static str) -> Option<&Table> {
+        self.part(Part::List(id))
     }
 }

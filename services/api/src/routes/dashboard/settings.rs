@@ -10,7 +10,7 @@ use watchkeeper_store::{Annotation, DashboardSettings, Reach, Share, now_ms};
 
 use super::{
     access::{Look, Manager, render},
-    filters::{Chip, Filters},
+    filters::{Chip, Filters, PATTERNS},
     format,
     forms::{self, Fields, check, done, wrong},
     shell::{PageError, Shell, percent_encoded},
@@ -123,8 +123,12 @@ pub(super) async fn save(
         .filter(|line| !line.is_empty())
         .map(str::to_owned)
         .collect();
-    if hidden.len() > HIDDEN || hidden.iter().any(|path| path.len() > 1_024) {
-        return Err(wrong(&back, "hidden", format!("At most {HIDDEN} paths of 1024 bytes may be hidden.")));
+    let patterns: usize = hidden.iter().filter(|path| path.contains('*')).map(String::len).sum();
+    if hidden.len() > HIDDEN || hidden.iter().any(|path| path.len() > 1_024) || patterns > PATTERNS {
+        let message = format!(
+            "At most {HIDDEN} paths of 1024 bytes may be hidden, those with `*` of {PATTERNS} bytes together."
+        );
+        return Err(wrong(&back, "hidden", message));
     }
     let zone = fields.get("zone");
     if !zone.is_empty() {

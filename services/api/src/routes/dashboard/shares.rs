@@ -6,12 +6,13 @@ use axum::{
 };
 use http::{HeaderMap, header::HOST};
 use std::collections::HashMap;
+use url::form_urlencoded;
 use uuid::Uuid;
 use watchkeeper_store::{NewShare, Reach, StoreError};
 
 use super::{
     access::Manager,
-    filters::Filters,
+    filters::{self, Filters},
     forms::{Fields, check, done, wrong},
     settings,
     shell::{PageError, percent_encoded},
@@ -36,16 +37,20 @@ pub(super) async fn create(
     if title.is_empty() || title.len() > 100 {
         return Err(wrong(&back, "title", "A share has a title of 1 to 100 bytes."));
     }
-    let filter = Filters::parse(fields.get("filter")).map_err(|bad| wrong(&back, "filter", bad.message))?;
-    let filter = filter.only_filters().query().trim_start_matches('?').to_owned();
+    let filter = limit(fields.get("filter")).map_err(|message| wrong(&back, "filter", message))?;
+    let filter = filter.query().trim_start_matches('?').to_owned();
     if api.store.shares(look.project.id).await.map_err(store)?.len() >= MOST {
         return Err(wrong(&back, "title", format!("A project has at most {MOST} shares; revoke one first.")));
     }
+    let password = fields.raw("password");
     let reach = match fields.get("reach") {
+        "public" | "secret" if !password.is_empty() => {
+            let message = "Only a secret link and a password ask for one; choose them, or leave it out.";
+            return Err(wrong(&back, "password", message));
+        }
         "public" => Reach::Public { slug: slug(title) },
         "secret" => Reach::Secret,
         "password" => {
-            let password = fields.raw("password");
             if !(8..=256).contains(&password.len()) {
                 return Err(wrong(&back, "password", "A password has 8 to 256 bytes."));
             }
@@ -93,6 +98,31 @@ pub(super) async fn revoke(
     Ok(done(&format!("{}/settings#shares", look.base)))
 }
 
+/// Reads what a share is limited to: a page's address, or the query of one.
+///
+/// # Errors
+/// Says which parameter chooses no hits. One that is passed over would leave the share without a limit that
+/// its maker believes in.
+fn limit(text: &str) -> Result<Filters, String> {
+    let is_address = ["?", "/", "http://", "https://"].iter().any(|start| text.starts_with(start));
+    let query = match text.split_once('?') {
+        Some((_, query)) if is_address => query.split('#').next().unwrap_or_default(),
+        _ => text,
+    };
+    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    if let Some(other) = names.find(|name| !filters::chooses(name)) {
+        return Err(format!(
+            "`{other}` is no filter, and filters alone limit a share: all else its readers choose. Take it out, \
+             or mend its name."
+        ));
+    }
+    let limit = Filters::parse(query).map_err(|bad| bad.message)?;
+    if limit.query().is_empty() && !text.is_empty() {
+        return Err("There is no filter in it. Leave it empty to share everything.".into());
+    }
+    Ok(limit)
+}
+
 /// The address of a path as whoever asked would write it.
 pub(super) fn absolute(headers: &HeaderMap, path: &str) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -125,6 +155,38 @@ pub(super) fn slug(title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_an_address_or_a_query_of_filters_alone() {
+        for text in [
+            "path=/v1/*",
+            "?path=/v1/*",
+            "/p/shop?path=%2Fv1%2F*#usage",
+            "https://watchkeeper.example/p/shop?path=/v1/*",
+        ] {
+            assert_eq!(limit(text).expect(text).query(), "?path=%2Fv1%2F*", "{text}");
+        }
+        assert_eq!(limit("path=/a?b=c").expect("a query in a path").query(), "?path=%2Fa%3Fb%3Dc");
+        assert_eq!(
+            limit("not-ip=1.2.3.4&bots=0").expect("spellings").query(),
+            "?not-ipAddress=1.2.3.4&bots=0"
+        );
+        assert_eq!(limit("").expect("no limit"), Filters::default());
+        for (text, told) in [
+            ("paths=/v1/*", "`paths`"),
+            ("?path=/v1/*&period=7d", "`period`"),
+            ("from=2026-01-01&to=2026-01-02", "`from`"),
+            ("path=/a&query-strings=1", "`query-strings`"),
+            ("watchkeeper.example/p/shop?path=/v1/*", "`watchkeeper.example/p/shop?path`"),
+            ("https://watchkeeper.example/p/shop", "`https://watchkeeper.example/p/shop`"),
+            ("https://watchkeeper.example/p/shop?", "no filter"),
+            ("bots=", "no filter"),
+            ("hour=99", "`hour`"),
+        ] {
+            let error = limit(text).expect_err(text);
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn a_title_becomes_a_word() {

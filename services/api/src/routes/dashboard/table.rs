@@ -25,7 +25,7 @@ use crate::{Api, times::rfc3339};
 /// Rows of a page.
 const PAGE: usize = 100;
 
-/// Rows of a CSV at most.
+/// Rows of a CSV at most, which is in memory whole.
 const CSV: usize = 100_000;
 
 #[derive(Template)]
@@ -78,6 +78,7 @@ pub(super) async fn table(
     let question = scope.question().panel(panel);
     let table = ask(&api, &look, &question).await?.tables.into_iter().next().unwrap_or_default();
     if whole {
+        check(&table).map_err(|error| PageError { back: Some(look.base.clone()), ..error })?;
         return csv_of(&shown, &table);
     }
     page(&look, &scope, &shown, &table, offset)
@@ -151,6 +152,19 @@ fn page(
     })
 }
 
+/// Refuses a table whose CSV would not have all its rows.
+fn check(table: &Table) -> Result<(), PageError> {
+    if table.groups <= CSV {
+        return Ok(());
+    }
+    let message = format!(
+        "It has {} rows, and a CSV has {CSV} at most. Choose fewer by a filter or a shorter period, or ask for \
+         each request as CSV.",
+        table.groups
+    );
+    Err(PageError::new(StatusCode::UNPROCESSABLE_ENTITY, "That is too much for one file", message))
+}
+
 /// A listing as CSV, with the names of the query interface above its columns.
 fn csv_of(shown: &Shown, table: &Table) -> Result<Response, PageError> {
     let heads = shown.dimensions.iter().map(ToString::to_string);
@@ -215,6 +229,15 @@ mod tests {
             assert_eq!(plain(hostile), format!("'{hostile}"));
         }
         assert_eq!(plain("/a=1"), "/a=1");
+    }
+
+    #[test]
+    fn a_csv_has_all_rows_or_is_refused() {
+        let of = |groups| check(&Table { groups, ..Table::default() });
+        assert!(of(CSV).is_ok());
+        let refused = of(CSV + 1).expect_err("too many");
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refused.message.contains("100001 rows"), "{}", refused.message);
     }
 
     #[test]

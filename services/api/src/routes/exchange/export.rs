@@ -34,7 +34,6 @@ use crate::{
             node::{Node, Object},
             request,
         },
-        store_error,
     },
 };
 
@@ -60,7 +59,7 @@ struct Wanted {
     params(
         ("project" = Option<String>, Query, description = "Name, id or user id; not needed with the project's API key"),
         ("format" = String, Query, description = "csv, ndjson or parquet", example = "csv"),
-        ("date_range" = Option<String>, Query, description = "A named range; everything without a range"),
+        ("date_range" = Option<String>, Query, description = "A named range; `all`, or no range, is everything"),
         ("from" = Option<String>, Query, description = "ISO date, or time; instead of date_range"),
         ("to" = Option<String>, Query, description = "ISO date, which counts whole, or time, which is excluded"),
         ("timezone" = Option<String>, Query, description = "IANA name; UTC without one"),
@@ -128,13 +127,18 @@ async fn export(api: &Api, headers: &HeaderMap, body: Value) -> Result<Response,
     let named = named.map(|node| node.text()).transpose()?;
     let project = auth::project(api, headers, named, Need::Read).await?;
     let wanted = aside(move || Wanted::read(&Node::root(&body).object(&FIELDS)?)).await?;
-    // From now, and not from when there is room.
-    let first = api.store.first_hit(project.id).await.map_err(|e| store_error(&e))?;
-    let period = wanted.range.at(now_ms(), &wanted.zone, first).map_err(|error| {
-        ApiError::new(http::StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).field("date_range")
-    })?;
-    let selection =
-        Selection { from: period.from, to: period.to, zone: period.zone, condition: wanted.condition };
+    let (from, to) = match wanted.range {
+        // Also what a client's clock, which is ahead, has dated after now.
+        Range::All => (i64::MIN, i64::MAX),
+        // From now, and not from when there is room.
+        range => {
+            let period = range.at(now_ms(), &wanted.zone, None).map_err(|error| {
+                ApiError::new(http::StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).field("date_range")
+            })?;
+            (period.from, period.to)
+        }
+    };
+    let selection = Selection { from, to, zone: wanted.zone, condition: wanted.condition };
     stream(api, &project, wanted.format, selection).await
 }
 
@@ -181,6 +185,9 @@ enum Broken {
     Client(#[from] Unread),
 }
 
+/// What an export goes through its hits with: how they are written, where to, and whether they were.
+type Writing = (HitWriter, Producer, Result<(), Broken>);
+
 /// Writes the selection into the pipe.
 async fn write(
     store: &watchkeeper_store::Store,
@@ -189,15 +196,17 @@ async fn write(
     selection: &Selection,
     producer: &Producer,
 ) -> Result<(), Broken> {
-    let state = (HitWriter::new(format)?, producer.clone(), Ok::<(), Broken>(()));
+    let state: Writing = (HitWriter::new(format)?, producer.clone(), Ok(()));
+    let wanted = |(_, producer, _): &Writing| producer.wanted().is_ok();
     let (writer, mut producer, done) =
-        select(store, project, selection, state, |(writer, producer, done), hits| {
+        select(store, project, selection, state, wanted, |(writer, producer, done), hits| {
             let bytes = writer.write(hits).map_err(Broken::from);
             *done = bytes.and_then(|bytes| Ok(producer.give_blocking(bytes)?));
             done.is_ok()
         })
         .await?;
     done?;
+    producer.wanted()?;
     Ok(producer.give(writer.finish()?.into()).await?)
 }
 

@@ -18,10 +18,17 @@ const CHUNKS: usize = 4;
 /// Bytes of a chunk at most.
 const CHUNK: usize = 64 << 10;
 
-/// How long a client is waited for in all, and the bytes a second that a longer export is taken with:
-/// nobody holds a database's snapshot and the place of another export for long by reading slowly.
-/// That a client takes nothing at all is ended by the server before.
-const PATIENCE: (Duration, u32) = (Duration::from_secs(600), 1 << 20);
+/// Bytes a second that a longer export is taken with.
+const RATE: u32 = 1 << 20;
+
+/// How long a client is waited for in all, beyond [`RATE`]: nobody holds a database's snapshot and the
+/// place of another export for long by reading slowly. That a client takes nothing at all is ended by
+/// the server before.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long an export takes at most, beyond [`RATE`]: neither does anybody by a filter that is slow and
+/// finds little.
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// What a body says when it breaks off.
 type Broken = std::io::Error;
@@ -35,6 +42,9 @@ pub(super) enum Unread {
     /// It was waited for too long.
     #[error("the client took it too slowly")]
     Slow,
+    /// Its hits took too long to find.
+    #[error("it took too long")]
+    Late,
 }
 
 /// The producing end.
@@ -42,6 +52,9 @@ pub(super) enum Unread {
 pub(super) struct Producer {
     chunks: mpsc::Sender<Result<Bytes, Broken>>,
     patience: Patience,
+    start: Instant,
+    longest: Duration,
+    given: u64,
     runtime: tokio::runtime::Handle,
 }
 
@@ -50,12 +63,13 @@ pub(super) struct Chunks(mpsc::Receiver<Result<Bytes, Broken>>);
 
 /// A pipe to a client. To be made on the runtime.
 pub(super) fn to_client() -> (Producer, Chunks) {
-    with_patience(Patience::new(PATIENCE.0, PATIENCE.1))
+    within(Patience::new(PATIENCE, RATE), LONGEST)
 }
 
-fn with_patience(patience: Patience) -> (Producer, Chunks) {
+fn within(patience: Patience, longest: Duration) -> (Producer, Chunks) {
     let (chunks, received) = mpsc::channel(CHUNKS);
-    (Producer { chunks, patience, runtime: tokio::runtime::Handle::current() }, Chunks(received))
+    let (start, runtime) = (Instant::now(), tokio::runtime::Handle::current());
+    (Producer { chunks, patience, start, longest, given: 0, runtime }, Chunks(received))
 }
 
 impl Producer {
@@ -73,8 +87,18 @@ impl Producer {
             let sent = tokio::time::timeout(self.patience.left(), self.chunks.send(Ok(chunk))).await;
             sent.map_err(|_| Unread::Slow)?.map_err(|_| Unread::Gone)?;
             self.patience.took(length, start.elapsed());
+            self.given += u64::try_from(length).unwrap_or_default();
         }
-        if self.chunks.is_closed() { Err(Unread::Gone) } else { Ok(()) }
+        self.wanted()
+    }
+
+    /// Whether the client is to get more, for who has nothing to give for long.
+    pub fn wanted(&self) -> Result<(), Unread> {
+        if self.chunks.is_closed() {
+            return Err(Unread::Gone);
+        }
+        let due = Duration::from_secs(self.given / u64::from(RATE));
+        if self.start.elapsed() >= self.longest + due { Err(Unread::Late) } else { Ok(()) }
     }
 
     /// Ends the answer so that its client sees that it is not whole.
@@ -140,7 +164,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_nothing_gets_no_more_and_sees_that_it_is_not_whole() {
-        let (mut producer, mut chunks) = with_patience(Patience::new(Duration::from_millis(20), 1 << 30));
+        let patience = Patience::new(Duration::from_millis(20), 1 << 30);
+        let (mut producer, mut chunks) = within(patience, LONGEST);
         let much = Bytes::from(vec![0; CHUNK * (CHUNKS + 1)]);
         assert_eq!(producer.give(much).await, Err(Unread::Slow));
         let (_, rest) = tokio::join!(producer.break_off(), async {
@@ -151,6 +176,15 @@ mod tests {
             rest
         });
         assert_eq!(rest, [true, true, true, true, false]);
+    }
+
+    #[tokio::test]
+    async fn an_export_ends_in_time_and_what_is_taken_of_it_brings_it_more() {
+        let (mut producer, chunks) = within(Patience::new(PATIENCE, RATE), Duration::ZERO);
+        assert_eq!(producer.wanted(), Err(Unread::Late));
+        let much = Bytes::from(vec![0; CHUNK * 160]);
+        let (gave, taken) = tokio::join!(async move { producer.give(much).await }, chunks.count());
+        assert_eq!((gave, taken), (Ok(()), 160), "ten megabytes bring ten seconds");
     }
 
     #[tokio::test]

@@ -6,8 +6,12 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use http::{HeaderMap, HeaderName, request::Parts};
 use watchkeeper_runtime::secret::Secret;
 
-use super::problem::Problem;
+use super::{cors, problem::Problem};
 use crate::{Api, auth, peer::Peer};
+
+/// What a page is told that may not use an interface which asks nobody for a key.
+const STRANGER: &str =
+    "A page of another site may use this only where api.cors of the configuration file names it";
 
 /// Who may use the monitoring interface.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +20,8 @@ pub enum MonitoringAccess {
     /// the overview is open to everybody, reading is, too.
     #[default]
     Administrator,
-    /// Everybody, as upstream has it unless `api.auth` is enabled.
+    /// Everybody, as upstream has it unless `api.auth` is enabled, but for pages of other sites that no
+    /// [`Cors`](super::Cors) lets in: they would use what their reader's browser reaches.
     Everybody,
     /// Whoever sends this key in this header, and the administrator.
     Key {
@@ -36,9 +41,16 @@ pub(super) enum Wish {
 
 /// Judges the credentials in the headers.
 pub(super) async fn judge(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<(), Problem> {
-    let access = &api.options.monitoring.access;
-    let header = match access {
-        MonitoringAccess::Everybody => return Ok(()),
+    let options = &api.options.monitoring;
+    let mut missing = "API key missing";
+    let header = match &options.access {
+        MonitoringAccess::Everybody => {
+            if !cors::is_from_a_stranger(headers, options.cors.as_ref()) {
+                return Ok(());
+            }
+            missing = STRANGER;
+            HeaderName::from_static("x-api-key")
+        }
         MonitoringAccess::Administrator => {
             if wish == Wish::Read && api.options.auth.open_overview {
                 return Ok(());
@@ -57,7 +69,7 @@ pub(super) async fn judge(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<
         return Ok(());
     }
     let presented = headers.contains_key(header) || headers.contains_key(http::header::AUTHORIZATION);
-    Err(Problem::unauthorized(if presented { "Invalid API key" } else { "API key missing" }))
+    Err(Problem::unauthorized(if presented { "Invalid API key" } else { missing }))
 }
 
 /// Somebody who may ask for this, and has not asked for it `PER_MINUTE` times in this minute.

@@ -2,6 +2,7 @@
 //! paths, shapes and statuses.
 
 mod access;
+mod cors;
 mod definition;
 mod endpoints;
 mod fields;
@@ -21,14 +22,15 @@ use axum::{
     middleware,
     routing::{get, post, put},
 };
-use http::{HeaderName, HeaderValue, Method};
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
+use watchkeeper_runtime::http::not_found;
 use watchkeeper_store::AlertSpec;
 
 pub use access::MonitoringAccess;
+pub use cors::Cors;
 pub use definition::MonitoringEndpoint;
 pub use problem::FieldProblem;
+pub(super) use request_id::identify;
 pub(super) use root::about;
 
 use crate::Api;
@@ -42,19 +44,6 @@ pub struct MonitoringOptions {
     pub alerts: AlertSpec,
     /// Which pages of other sites may use it; none without.
     pub cors: Option<Cors>,
-}
-
-/// What browsers let pages of other sites do; `*` in a list means everything.
-#[derive(Debug, Clone)]
-pub struct Cors {
-    /// Origins, such as `https://status.example`.
-    pub origins: Vec<String>,
-    /// Whether they may send cookies.
-    pub credentials: bool,
-    /// Methods that they may use.
-    pub methods: Vec<String>,
-    /// Headers that they may send.
-    pub headers: Vec<String>,
 }
 
 /// What the interface remembers while the process lives.
@@ -106,33 +95,9 @@ pub(super) fn router(api: &Api) -> Router<Api> {
         .route("/health/ssl", get(health::certificates))
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(request_id::tell));
-    match api.options.monitoring.cors.as_ref().map(layer) {
-        Some(cors) => router.layer(cors),
+    match api.options.monitoring.cors.as_ref().map(Cors::layer) {
+        // A preflight is of no method that a route has, and is answered where that is.
+        Some(cors) => router.method_not_allowed_fallback(not_found).layer(cors),
         None => router,
     }
-}
-
-fn layer(cors: &Cors) -> CorsLayer {
-    let every = |list: &[String]| list.iter().any(|one| one == "*");
-    let origins = if every(&cors.origins) {
-        // Browsers take no `*` together with cookies, so the origin that asks is named.
-        if cors.credentials { AllowOrigin::mirror_request() } else { AllowOrigin::any() }
-    } else {
-        AllowOrigin::list(cors.origins.iter().filter_map(|origin| origin.parse::<HeaderValue>().ok()))
-    };
-    let methods = if every(&cors.methods) {
-        AllowMethods::mirror_request()
-    } else {
-        AllowMethods::list(cors.methods.iter().filter_map(|method| method.parse::<Method>().ok()))
-    };
-    let headers = if every(&cors.headers) {
-        AllowHeaders::mirror_request()
-    } else {
-        AllowHeaders::list(cors.headers.iter().filter_map(|header| header.parse::<HeaderName>().ok()))
-    };
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_credentials(cors.credentials)
-        .allow_methods(methods)
-        .allow_headers(headers)
 }

@@ -24,6 +24,10 @@ const PATTERN: usize = 512;
 /// Patterns in one request: values of `matches`, `like` and `glob`, which cost more than others.
 const PATTERNS: usize = 50;
 
+/// Bytes of all values of `like` and `glob` in one request: each is walked along every text in as many
+/// steps as both have characters, multiplied.
+const WILDCARDS: usize = 4 << 10;
+
 /// Memory that the compiled expressions of one request may take together, bytes.
 const EXPRESSIONS: usize = 8 << 20;
 
@@ -37,12 +41,19 @@ pub(crate) struct Budget {
     tests: usize,
     values: usize,
     patterns: usize,
+    wildcards: usize,
     expressions: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { tests: TESTS, values: VALUES, patterns: PATTERNS, expressions: EXPRESSIONS }
+        Self {
+            tests: TESTS,
+            values: VALUES,
+            patterns: PATTERNS,
+            wildcards: WILDCARDS,
+            expressions: EXPRESSIONS,
+        }
     }
 }
 
@@ -179,9 +190,9 @@ fn text_test(
             Test::Is(values)
         }
         "contains" => Test::Contains(texts(values, VALUE)?),
-        "glob" => Test::Glob(patterns(values, budget)?),
+        "glob" => Test::Glob(wildcards(values, budget)?),
         "like" => {
-            let mut patterns = patterns(values, budget)?;
+            let mut patterns = wildcards(values, budget)?;
             match patterns.pop() {
                 Some(pattern) if patterns.is_empty() => Test::Like(pattern),
                 last => return Ok(Tested::Any(patterns.into_iter().chain(last).map(Test::Like).collect())),
@@ -215,6 +226,18 @@ fn patterns(values: &[Node<'_>], budget: &mut Budget) -> Result<Vec<String>, Api
     }
     budget.patterns -= values.len();
     texts(values, PATTERN)
+}
+
+fn wildcards(values: &[Node<'_>], budget: &mut Budget) -> Result<Vec<String>, ApiError> {
+    let patterns = patterns(values, budget)?;
+    for (pattern, value) in patterns.iter().zip(values) {
+        budget.wildcards = budget.wildcards.checked_sub(pattern.len()).ok_or_else(|| {
+            value.fail(format!(
+                "A request may have {WILDCARDS} bytes in its values of like and glob together."
+            ))
+        })?;
+    }
+    Ok(patterns)
 }
 
 impl Budget {

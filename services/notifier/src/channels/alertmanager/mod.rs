@@ -60,9 +60,8 @@ fn alerts(message: &Message, now: Timestamp) -> Vec<Value> {
             let names: &[&str] = match message.kind {
                 Kind::Test => &[TEST],
                 Kind::Flapping => &[FLAPPING],
-                // Whatever of these fires no more is over.
-                Kind::Recovery => &[DOWN, DEGRADED, FLAPPING],
-                _ => &[DOWN, DEGRADED],
+                // Whatever of these fires no more is over: what has a state to tell flaps no more.
+                _ => &[DOWN, DEGRADED, FLAPPING],
             };
             names.iter().map(|name| alert(&one, item, name, fires(name), now)).collect::<Vec<_>>()
         })

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::oneshot;
-
-use super::{Appended, Batch, Mark, Outcome};
+use super::{Batch, Mark, Outcome, Sender};
 use crate::{
     Hit, ProjectId, Result, StoreError,
     codec::{self, Purpose},
@@ -56,13 +54,13 @@ impl Part {
 }
 
 /// Those who wait for each part.
-pub(super) struct Answers(Vec<Vec<oneshot::Sender<Result<Appended>>>>);
+pub(super) struct Answers(Vec<Vec<Sender>>);
 
 impl Answers {
     /// Tells each what became of its part.
     pub fn each(self, outcomes: &[Outcome]) {
         for (waiting, outcome) in self.0.into_iter().zip(outcomes) {
-            for done in waiting {
+            for Sender { done, .. } in waiting {
                 // The client may have gone away; its hits are stored all the same.
                 let _ = done.send((*outcome).into());
             }
@@ -71,7 +69,7 @@ impl Answers {
 
     /// Tells all of them why nothing was written.
     pub fn all(self, error: &StoreError) {
-        for done in self.0.into_iter().flatten() {
+        for Sender { done, .. } in self.0.into_iter().flatten() {
             let _ = done.send(Err(match error {
                 StoreError::SpoolFull => StoreError::SpoolFull,
                 other => StoreError::Unwritten(other.to_string()),
@@ -91,19 +89,19 @@ struct Gathered {
 pub(super) async fn make(batches: Vec<Batch>) -> (Result<Group>, Answers) {
     let count = u32::try_from(batches.len()).unwrap_or(u32::MAX);
     let mut plain: BTreeMap<ProjectId, usize> = BTreeMap::new();
-    let mut parts: Vec<(Gathered, Vec<oneshot::Sender<Result<Appended>>>)> = Vec::new();
-    for Batch { project, hits, identity, done } in batches {
+    let mut parts: Vec<(Gathered, Vec<Sender>)> = Vec::new();
+    for Batch { project, hits, identity, sender, .. } in batches {
         let mark = identity.and_then(|identity| Mark::new(identity, &hits));
         match plain.get(&project) {
             Some(at) if mark.is_none() => {
                 parts[*at].0.hits.extend(hits);
-                parts[*at].1.push(done);
+                parts[*at].1.push(sender);
             }
             _ => {
                 if mark.is_none() {
                     plain.insert(project, parts.len());
                 }
-                parts.push((Gathered { project, hits, mark }, vec![done]));
+                parts.push((Gathered { project, hits, mark }, vec![sender]));
             }
         }
     }

@@ -18,7 +18,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{Group, MarkKey, Marks, Outcome, Part, Verdict, Write, deadline};
-use crate::{ProjectId, Result, StoreError, hits::spool::Spool, now_ms};
+use crate::{ProjectId, Result, StoreError, db::INGEST_SESSION, hits::spool::Spool, now_ms};
 
 /// Longest wait for a connection to be made, before another is tried.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ async fn connect(options: PgConnectOptions, away: Arc<AtomicBool>) -> PgConnecti
         let attempt = async {
             let mut connection = PgConnection::connect_with(&options).await?;
             // A server that shuts down, or follows another, connects and takes nothing.
-            connection.execute("SELECT 1").await?;
+            connection.execute(INGEST_SESSION).await?;
             Ok::<_, sqlx::Error>(connection)
         };
         match timeout(CONNECT, attempt).await {
@@ -164,7 +164,8 @@ fn remedy(error: &sqlx::Error) -> Remedy {
         Some("53") => Remedy::Wait,
         // Connections, operators, the system, the server itself; 25006: a standby.
         Some("08" | "57" | "58" | "XX") => Remedy::Reconnect,
-        _ if code == "25006" => Remedy::Reconnect,
+        // It has ended a session that was idle in a transaction.
+        _ if code == "25P03" || code == "25006" => Remedy::Reconnect,
         _ => Remedy::None,
     }
 }

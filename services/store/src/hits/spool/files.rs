@@ -90,9 +90,10 @@ impl Files {
 
     fn begin(&mut self) -> io::Result<()> {
         let path = self.directory.join(format!("{:016}.{EXTENSION}", self.next_number));
+        // First: a file that is made, and cannot be used for what follows, has its number all the same.
+        self.next_number += 1;
         let open = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
         File::open(&self.directory)?.sync_all()?;
-        self.next_number += 1;
         self.files.push_back(Spooled { path, length: 0, taken: 0 });
         self.open = Some(open);
         Ok(())
@@ -177,5 +178,24 @@ fn read(file: &mut Spooled) -> io::Result<Option<(Record, u64)>> {
             return Ok(Some((record, skipped + whole)));
         }
         skipped += whole;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_already_is_passed_over() {
+        let directory = TempDir::new().expect("directory");
+        let mut files = Files::open(directory.path()).expect("open");
+        // As an attempt leaves it that could make the file, and then not open its directory.
+        File::create(directory.path().join("0000000000000000.spool")).expect("create");
+        assert!(files.put(b"lost").is_err());
+        files.put(b"kept").expect("the next file");
+        files.put(b"kept").expect("the same file");
+        assert_eq!(files.bytes(), 8);
     }
 }

@@ -1,14 +1,19 @@
 //! From the spool into the database.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Spool;
 use crate::{
-    Result,
-    hits::ingest::{Outcome, postgres::Link},
+    ProjectId, Result,
+    db::Db,
+    hits::ingest::{
+        Group, Outcome, Part,
+        postgres::{Link, Turn},
+    },
+    projects::absorbed,
 };
 
 /// Longest wait for one group to be written.
@@ -18,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Replays what waits, oldest first, until `closed`.
-pub(crate) async fn replay(mut link: Link, spool: Arc<Spool>, closed: CancellationToken) {
+pub(crate) async fn replay(mut link: Link, db: Db, spool: Arc<Spool>, closed: CancellationToken) {
     loop {
         tokio::select! {
             () = closed.cancelled() => return,
@@ -27,7 +32,7 @@ pub(crate) async fn replay(mut link: Link, spool: Arc<Spool>, closed: Cancellati
         loop {
             let next = tokio::select! {
                 () = closed.cancelled() => return,
-                next = next(&mut link, &spool) => next,
+                next = next(&mut link, &db, &spool) => next,
             };
             match next {
                 Ok(Next::Done) => {}
@@ -51,20 +56,80 @@ enum Next {
     Away,
 }
 
-async fn next(link: &mut Link, spool: &Arc<Spool>) -> Result<Next> {
+async fn next(link: &mut Link, db: &Db, spool: &Arc<Spool>) -> Result<Next> {
     let Some((record, bytes)) = spool.oldest().await? else { return Ok(Next::Empty) };
-    let Some(written) = link.write(record.turn, &record.group, Instant::now() + PATIENCE, true).await else {
-        return Ok(Next::Away);
-    };
-    for (part, outcome) in record.group.parts.iter().zip(written?) {
-        if outcome == Outcome::NoProject {
-            tracing::info!(
-                project = part.project.0,
-                hits = part.rows,
-                "hits of a deleted project leave the spool"
-            );
+    let deadline = Instant::now() + PATIENCE;
+    let Some(mut homes) = homes(link, db, deadline).await else { return Ok(Next::Away) };
+    let (mut turn, mut parts) = (record.turn, record.group.parts.clone());
+    loop {
+        let group = Group { parts: at_home(parts, &homes), batches: record.group.batches };
+        let Some(written) = link.write(turn, &group, deadline, true).await else { return Ok(Next::Away) };
+        let gone = homeless(group, &written?);
+        if gone.is_empty() {
+            break;
         }
+        // Another may have taken their project in while they were written.
+        let Some(found) = self::homes(link, db, deadline).await else { return Ok(Next::Away) };
+        let (late, lost): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|part| found.contains_key(&part.project));
+        for Part { project, rows, .. } in lost {
+            tracing::info!(project = project.0, hits = rows, "hits of a deleted project leave the spool");
+        }
+        if late.is_empty() {
+            break;
+        }
+        // Under the number of before nothing more is written.
+        (turn, parts, homes) = (Turn::first(), late, found);
     }
     spool.done(record, bytes).await?;
     Ok(Next::Done)
+}
+
+/// Where the hits of projects go that others have taken in; `None` while the database does not answer.
+async fn homes(link: &mut Link, db: &Db, deadline: Instant) -> Option<HashMap<ProjectId, ProjectId>> {
+    // It knows whether there is a database to ask.
+    link.get(deadline).await?;
+    match timeout_at(deadline, absorbed(db)).await.ok()? {
+        Ok(homes) => Some(homes),
+        Err(error) => {
+            tracing::warn!(%error, "what waits in the spool cannot be brought into the database yet");
+            None
+        }
+    }
+}
+
+/// The parts as those of the projects that hold them now, in the order of these.
+fn at_home(mut parts: Vec<Part>, homes: &HashMap<ProjectId, ProjectId>) -> Vec<Part> {
+    for part in &mut parts {
+        part.project = homes.get(&part.project).copied().unwrap_or(part.project);
+    }
+    parts.sort_by_key(|part| part.project);
+    parts
+}
+
+/// The parts that have no project.
+fn homeless(group: Group, outcomes: &[Outcome]) -> Vec<Part> {
+    let with_outcomes = group.parts.into_iter().zip(outcomes);
+    with_outcomes.filter(|(_, outcome)| **outcome == Outcome::NoProject).map(|(part, _)| part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_move_to_who_took_their_project_in_and_stay_in_the_order_of_projects() {
+        let part = |project, rows| Part {
+            project: ProjectId(project),
+            rows,
+            min_ts: 0,
+            max_ts: 0,
+            data: Vec::new(),
+            mark: None,
+        };
+        let homes = HashMap::from([(ProjectId(1), ProjectId(9)), (ProjectId(3), ProjectId(2))]);
+        let moved = at_home(vec![part(1, 10), part(2, 20), part(3, 30), part(4, 40)], &homes);
+        let moved: Vec<_> = moved.into_iter().map(|part| (part.project.0, part.rows)).collect();
+        assert_eq!(moved, [(2, 20), (2, 30), (4, 40), (9, 10)]);
+    }
 }

@@ -1,2 +1,0 @@
-SELECT salt, expires_at FROM visitor_salts
-WHERE day = $1 AND expires_at > $2

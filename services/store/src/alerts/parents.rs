@@ -1,0 +1,137 @@
+//! Whether an endpoint's trouble may be that of what it depends on.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Any, Transaction};
+
+use super::plan::ms;
+use crate::{Endpoint, Result, State, endpoints, standing::MEMORY};
+
+/// How many endpoints are looked at above a parent, so that looking has an end.
+const MOST_ABOVE: usize = 100;
+
+/// Whether what the endpoint depends on is down or being maintained, or may turn
+/// out to be: it was not checked since `at` (UTC milliseconds), or its own bad checks
+/// are not yet enough. A parent that depends on the endpoint in turn is not waited
+/// for: each would wait for the other.
+pub(super) async fn waits_for_parent(
+    transaction: &mut Transaction<'static, Any>,
+    endpoint: &Endpoint,
+    at: i64,
+    now: i64,
+) -> Result<bool> {
+    for parent in parents(transaction, endpoint).await? {
+        if decides(&parent, endpoint, at, now) && !depends_on(transaction, &parent, endpoint.id).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What an endpoint says that it depends on, as far as it is there.
+async fn parents(transaction: &mut Transaction<'static, Any>, endpoint: &Endpoint) -> Result<Vec<Endpoint>> {
+    let mut parents = Vec::new();
+    for name in &endpoint.spec.depends_on {
+        // A name alone is one of the same namespace.
+        let name = if name.contains('/') { name.clone() } else { format!("{}/{name}", endpoint.namespace) };
+        parents.extend(endpoints::called(transaction, &name).await?);
+    }
+    Ok(parents)
+}
+
+/// Whether `endpoint` is the one of this number or depends on it, over however many others.
+async fn depends_on(
+    transaction: &mut Transaction<'static, Any>,
+    endpoint: &Endpoint,
+    number: i64,
+) -> Result<bool> {
+    let mut seen = BTreeSet::from([endpoint.id]);
+    let mut next = vec![endpoint.clone()];
+    while let Some(endpoint) = next.pop() {
+        if endpoint.id == number {
+            return Ok(true);
+        }
+        for parent in parents(transaction, &endpoint).await? {
+            if seen.len() < MOST_ABOVE && seen.insert(parent.id) {
+                next.push(parent);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, now: i64) -> bool {
+    // A parent that nobody checks decides nothing.
+    let patience = |of: &Endpoint| 2 * ms(of.spec.interval) + ms(of.spec.timeout);
+    match parent.status.state {
+        State::Down | State::Maintenance => true,
+        State::Unknown | State::Suspended => false,
+        State::Up | State::Degraded => {
+            let checked = |of: &Endpoint| of.status.last_check.as_ref().map_or(0, |check| check.at);
+            let unasked = checked(parent) < at && now < at.saturating_add(patience(parent));
+            // Each further check that it needs comes an interval later.
+            let alerts = &parent.spec.alerts;
+            let needed = alerts.window.unwrap_or(0).max(alerts.failure_threshold).clamp(1, MEMORY);
+            let further = ms(parent.spec.interval).saturating_mul(i64::from(needed) - 1);
+            let failing = parent.status.last_check.as_ref().is_some_and(|check| !check.ok)
+                && now < at.saturating_add(patience(parent)).saturating_add(further);
+            // What came up again after its parent shows it by its own next check.
+            let since = parent.status.since;
+            let follows = checked(endpoint) <= since && now < since.saturating_add(patience(endpoint));
+            failing || unasked || follows
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EndpointSpec, EndpointStatus, HttpProbe, LastCheck, Origin, Probe, ProjectId};
+
+    /// Up since the beginning, and checked every minute with a timeout of ten seconds.
+    fn endpoint(id: i64, at: i64, ok: bool) -> Endpoint {
+        let last_check = Some(LastCheck { at, ok, ..LastCheck::default() });
+        Endpoint {
+            id,
+            uid: id.to_string(),
+            origin: Origin::Kubernetes,
+            project: ProjectId::INSTALLATION,
+            namespace: String::new(),
+            name: id.to_string(),
+            generation: 1,
+            spec: EndpointSpec::new("web", Probe::Http(HttpProbe::new("https://a.example/"))),
+            revision: 1,
+            transition: 1,
+            status: EndpointStatus { state: State::Up, since: 0, last_check },
+            created_at: 0,
+            updated_at: 0,
+            breaker_reset_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_parent_that_fails_without_going_down_is_waited_for_no_longer_than_it_takes_to_know() {
+        let child = endpoint(1, 1_000, false);
+        let mut parent = endpoint(2, 1_000, false);
+        assert!(decides(&parent, &child, 1_000, 1_000 + 129_999));
+        assert!(!decides(&parent, &child, 1_000, 1_000 + 130_000));
+        // Two bad checks more take two minutes more.
+        parent.spec.alerts.failure_threshold = 3;
+        assert!(decides(&parent, &child, 1_000, 1_000 + 249_999));
+        assert!(!decides(&parent, &child, 1_000, 1_000 + 250_000));
+        parent.spec.alerts.window = Some(5);
+        assert!(decides(&parent, &child, 1_000, 1_000 + 369_999));
+        assert!(!decides(&parent, &child, 1_000, 1_000 + 370_000));
+        // Down is down, however long.
+        parent.status.state = State::Down;
+        assert!(decides(&parent, &child, 1_000, i64::MAX));
+    }
+
+    #[test]
+    fn a_parent_that_is_not_asked_is_waited_for_twice_its_interval() {
+        let (child, parent) = (endpoint(1, 1_000, false), endpoint(2, 999, true));
+        assert!(decides(&parent, &child, 1_000, 1_000 + 129_999));
+        assert!(!decides(&parent, &child, 1_000, 1_000 + 130_000));
+        assert!(!decides(&endpoint(2, 1_000, true), &child, 1_000, 1_000));
+    }
+}

@@ -1,0 +1,52 @@
+//! How much one seal takes, on each database.
+
+#[macro_use]
+mod common;
+
+use common::{Fresh, open, project};
+use watchkeeper_store::{BatchId, Hit, ProjectId, Sealed, Store};
+
+on_both! {
+    a_seal_takes_a_portion_of_each_project
+    a_seal_ends_when_texts_are_enough_however_few_bytes_they_take
+}
+
+fn hits(count: i64, path: &str) -> Vec<Hit> {
+    (0..count).map(|ts| Hit { ts, path: Some(path.into()), ..Hit::default() }).collect()
+}
+
+async fn unsealed(store: &Store, project: ProjectId) -> usize {
+    let batches = store.batches(project, i64::MIN, i64::MAX).await.expect("batches");
+    batches.list().iter().filter(|batch| matches!(batch.id, BatchId::Unsealed(_))).count()
+}
+
+async fn a_seal_takes_a_portion_of_each_project(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let (busy, other) = (project(&store).await, project(&store).await);
+    for _ in 0..5 {
+        store.append(busy, hits(50_000, "/")).await.expect("append");
+    }
+    store.append(other, hits(50_000, "/")).await.expect("append");
+    let sealed = store.seal().await.expect("seal");
+    assert_eq!(sealed, Sealed { hits: 150_000, more: true });
+    assert_eq!((unsealed(&store, busy).await, unsealed(&store, other).await), (3, 0));
+    while store.seal().await.expect("seal").more {}
+    assert_eq!(unsealed(&store, busy).await, 0);
+    assert_eq!(store.stored().await.expect("stored").hits, 300_000);
+}
+
+async fn a_seal_ends_when_texts_are_enough_however_few_bytes_they_take(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let project = project(&store).await;
+    for _ in 0..3 {
+        store.append(project, hits(2_048, &"x".repeat(10 << 10))).await.expect("append");
+    }
+    store.append(project, hits(50_000, "/")).await.expect("append");
+    assert!(store.stored().await.expect("stored").bytes < 2_000_000, "the texts are all the same");
+    let sealed = store.seal().await.expect("seal");
+    assert_eq!(sealed, Sealed { hits: 4_096, more: true });
+    assert_eq!(unsealed(&store, project).await, 2);
+    while store.seal().await.expect("seal").more {}
+    assert_eq!(unsealed(&store, project).await, 0);
+    assert_eq!(store.stored().await.expect("stored").hits, 3 * 2_048 + 50_000);
+}
