@@ -8,7 +8,7 @@ use watchkeeper_store::{Retention, Sealed, Store, StoreError};
 
 use crate::LoggerMetrics;
 
-/// Time between looks at the inbox, unless there is more than one look takes.
+/// Time between looks at the inbox, and what one look seals for at most before the next comes at once.
 const SEAL: Duration = Duration::from_secs(2);
 
 /// Time between looks for what is too old.
@@ -57,7 +57,7 @@ async fn seal(end: Duration, store: &Store, metrics: &LoggerMetrics, shutdown: &
             _ = looks.tick() => {}
         }
         let sealing = store.clone();
-        match store.within(end, async move { sealing.seal().await }).await {
+        match store.within(end, async move { sealing.seal_for(SEAL).await }).await {
             Ok(Sealed { hits, more }) => {
                 metrics.sealed.inc_by(hits as u64);
                 if more {

@@ -3,11 +3,14 @@
 #[macro_use]
 mod common;
 
+use std::time::Duration;
+
 use common::{Fresh, open, project};
 use watchkeeper_store::{BatchId, Hit, ProjectId, Sealed, Store};
 
 on_both! {
     a_seal_takes_a_portion_of_each_project
+    a_seal_with_time_goes_on_until_nobody_has_more
     a_seal_ends_when_texts_are_enough_however_few_bytes_they_take
 }
 
@@ -33,6 +36,18 @@ async fn a_seal_takes_a_portion_of_each_project(fresh: Fresh) {
     while store.seal().await.expect("seal").more {}
     assert_eq!(unsealed(&store, busy).await, 0);
     assert_eq!(store.stored().await.expect("stored").hits, 300_000);
+}
+
+async fn a_seal_with_time_goes_on_until_nobody_has_more(fresh: Fresh) {
+    let store = open(&fresh).await;
+    for _ in 0..2 {
+        let project = project(&store).await;
+        for _ in 0..5 {
+            store.append(project, hits(50_000, "/")).await.expect("append");
+        }
+    }
+    let sealed = store.seal_for(Duration::from_secs(600)).await.expect("seal");
+    assert_eq!(sealed, Sealed { hits: 500_000, more: false });
 }
 
 async fn a_seal_ends_when_texts_are_enough_however_few_bytes_they_take(fresh: Fresh) {

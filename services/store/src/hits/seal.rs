@@ -1,7 +1,10 @@
 //! Sealing: the inbox of a project becomes segments, a day each; segments of a
 //! day that have grown many become one of the next level.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
@@ -69,7 +72,16 @@ impl Store {
     /// # Errors
     /// When the database fails; what was sealed before stays sealed.
     pub async fn seal(&self) -> Result<Sealed> {
-        self.seal_from(BATCHES, ROWS, BYTES).await
+        self.seal_for(Duration::ZERO).await
+    }
+
+    /// As [`Store::seal`], and then a portion of each of these projects that has more, again and again until
+    /// none has or so much time has passed: to find out which inboxes have grown takes a look at all of them.
+    ///
+    /// # Errors
+    /// As [`Store::seal`].
+    pub async fn seal_for(&self, time: Duration) -> Result<Sealed> {
+        self.seal_from(BATCHES, ROWS, BYTES, time).await
     }
 
     /// Seals every hit that has arrived, however few; returns how many. It does not wait for writers to
@@ -83,7 +95,7 @@ impl Store {
         let last: i64 = sqlx::query_scalar(LAST).fetch_one(self.db.read()).await?;
         let mut sealed = 0;
         loop {
-            let hits = self.seal_from(1, 1, 1).await?.hits;
+            let hits = self.seal_from(1, 1, 1, Duration::ZERO).await?.hits;
             sealed += hits;
             let first: i64 = sqlx::query_scalar(FIRST).fetch_one(self.db.read()).await?;
             if hits == 0 || first == 0 || first > last {
@@ -92,28 +104,36 @@ impl Store {
         }
     }
 
-    async fn seal_from(&self, batches: i64, rows: i64, bytes: i64) -> Result<Sealed> {
-        let projects: Vec<i64> = sqlx::query_scalar(include_str!("../../sql/hits/ripe.sql"))
+    async fn seal_from(&self, batches: i64, rows: i64, bytes: i64, time: Duration) -> Result<Sealed> {
+        let begun = Instant::now();
+        let mut projects: Vec<i64> = sqlx::query_scalar(include_str!("../../sql/hits/ripe.sql"))
             .bind(batches)
             .bind(rows)
             .bind(bytes)
             .fetch_all(self.db.read())
             .await?;
-        let (mut sealed, mut failed) = (Sealed::default(), None);
-        for project in projects {
-            match self.seal_project(ProjectId(project)).await {
-                Ok(Sealed { hits, more }) => {
-                    sealed.hits += hits;
-                    sealed.more |= more;
-                }
-                // One project that cannot be sealed holds up no other.
-                Err(error) => {
-                    tracing::warn!(project, %error, "a project could not be sealed");
-                    failed = Some(error);
+        let (mut hits, mut failed) = (0, None);
+        loop {
+            let mut further = Vec::new();
+            for project in projects {
+                match self.seal_project(ProjectId(project)).await {
+                    Ok(sealed) => {
+                        hits += sealed.hits;
+                        further.extend(sealed.more.then_some(project));
+                    }
+                    // One project that cannot be sealed holds up no other.
+                    Err(error) => {
+                        tracing::warn!(project, %error, "a project could not be sealed");
+                        failed = Some(error);
+                    }
                 }
             }
+            projects = further;
+            if projects.is_empty() || begun.elapsed() >= time {
+                break;
+            }
         }
-        failed.map_or(Ok(sealed), Err)
+        failed.map_or(Ok(Sealed { hits, more: !projects.is_empty() }), Err)
     }
 
     /// Seals a portion of what a project has in its inbox.
