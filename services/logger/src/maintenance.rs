@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use watchkeeper_store::{Retention, Sealed, Store, StoreError};
 
@@ -48,14 +48,8 @@ async fn maintain_within(
 }
 
 async fn seal(end: Duration, store: &Store, metrics: &LoggerMetrics, shutdown: &CancellationToken) {
-    let mut looks = interval(SEAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return,
-            _ = looks.tick() => {}
-        }
+    let mut looks = every(SEAL);
+    while is_time(&mut looks, shutdown).await {
         let sealing = store.clone();
         match store.within(end, async move { sealing.seal_for(SEAL).await }).await {
             Ok(Sealed { hits, more }) => {
@@ -76,19 +70,28 @@ async fn expire(
     metrics: &LoggerMetrics,
     shutdown: &CancellationToken,
 ) {
-    let mut looks = interval(EXPIRE);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return,
-            _ = looks.tick() => {}
-        }
+    let mut looks = every(EXPIRE);
+    while is_time(&mut looks, shutdown).await {
         let expiring = store.clone();
         match store.within(end, async move { expiring.expire(retention).await }).await {
             Ok(rows) => metrics.expired.inc_by(rows),
             Err(error) => failed(metrics, &error),
         }
+    }
+}
+
+fn every(pause: Duration) -> Interval {
+    let mut looks = interval(pause);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Waits for the next look; `false` at `shutdown`.
+async fn is_time(looks: &mut Interval, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => false,
+        _ = looks.tick() => true,
     }
 }
 

@@ -90,9 +90,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, Fresh};
+    use crate::testing::on_both;
 
-    async fn a_project_has_so_many_annotations_and_no_more(Fresh { store, .. }: &Fresh) {
+    on_both! { a_project_has_so_many_annotations_and_no_more }
+
+    async fn a_project_has_so_many_annotations_and_no_more(store: &Store) {
         let note = NewAnnotation { at: 1, text: "n".into(), url: None };
         let (one, other) = (ProjectId(1), ProjectId(2));
         let annotate = async |project| store.annotate_below(2, project, &note).await.expect("annotate");
@@ -103,15 +105,5 @@ mod tests {
         assert!(store.delete_annotation(one, first).await.expect("delete"));
         assert!(annotate(one).await.is_some());
         assert_eq!(store.annotations(one, 0, 2).await.expect("list").len(), 2);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_project_has_so_many_annotations_and_no_more_on_sqlite() {
-        a_project_has_so_many_annotations_and_no_more(&testing::sqlite().await).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_project_has_so_many_annotations_and_no_more_on_postgres() {
-        a_project_has_so_many_annotations_and_no_more(&testing::postgres().await).await;
     }
 }

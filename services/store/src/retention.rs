@@ -173,15 +173,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        Hit, Identity,
-        testing::{self, Fresh},
-    };
+    use crate::{Hit, Identity, testing::on_both};
+
+    on_both! { a_replica_whose_clock_is_years_off_drops_nothing_that_is_young }
 
     const YEARS: i64 = 10 * 365 * DAY_MS;
 
     /// A store with something young of each kind that expires.
-    async fn young(Fresh { store, .. }: &Fresh) -> Vec<i64> {
+    async fn young(store: &Store) -> Vec<i64> {
         let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
         let hit = || vec![Hit { ts: now_ms() - DAY_MS, ..Hit::default() }];
         store.append(project, hit()).await.expect("append");
@@ -210,24 +209,14 @@ mod tests {
         counts
     }
 
-    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(fresh: Fresh) {
-        let before = young(&fresh).await;
+    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(store: &Store) {
+        let before = young(store).await;
         assert!(before.iter().all(|count| *count > 0), "{before:?}");
         let days = Some(Duration::from_secs(30 * 86_400));
         let retention = Retention { hits: days, checks: days };
         for local in [now_ms() + YEARS, now_ms() - YEARS, now_ms()] {
-            assert_eq!(fresh.store.expire_by(retention, local).await.expect("expire"), 0);
-            assert_eq!(counts(&fresh.store).await, before);
+            assert_eq!(store.expire_by(retention, local).await.expect("expire"), 0);
+            assert_eq!(counts(store).await, before);
         }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young_on_sqlite() {
-        a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(testing::sqlite().await).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_replica_whose_clock_is_years_off_drops_nothing_that_is_young_on_postgres() {
-        a_replica_whose_clock_is_years_off_drops_nothing_that_is_young(testing::postgres().await).await;
     }
 }

@@ -12,4 +12,4 @@ pub use charset::json_charset;
 pub use fallback::{finish, not_found};
 pub use observe::{HttpMetrics, Quiet};
 pub use serve::{Limits, bind, serve};
-pub use timely::{ANSWER, timely};
+pub use timely::timely;

@@ -12,7 +12,7 @@ use axum::{
 use crate::error::ApiError;
 
 /// Time until an answer begins, of a service.
-pub const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 /// Gives a request 503 that has no answer within `limit`; what it waited for is dropped.
 pub fn timely(router: Router, limit: Duration) -> Router {

@@ -86,33 +86,12 @@ fn decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, now: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EndpointSpec, EndpointStatus, HttpProbe, LastCheck, Origin, Probe, ProjectId};
-
-    /// Up since the beginning, and checked every minute with a timeout of ten seconds.
-    fn endpoint(id: i64, at: i64, ok: bool) -> Endpoint {
-        let last_check = Some(LastCheck { at, ok, ..LastCheck::default() });
-        Endpoint {
-            id,
-            uid: id.to_string(),
-            origin: Origin::Kubernetes,
-            project: ProjectId::INSTALLATION,
-            namespace: String::new(),
-            name: id.to_string(),
-            generation: 1,
-            spec: EndpointSpec::new("web", Probe::Http(HttpProbe::new("https://a.example/"))),
-            revision: 1,
-            transition: 1,
-            status: EndpointStatus { state: State::Up, since: 0, last_check },
-            created_at: 0,
-            updated_at: 0,
-            breaker_reset_at: 0,
-        }
-    }
+    use crate::testing::watched;
 
     #[test]
     fn a_parent_that_fails_without_going_down_is_waited_for_no_longer_than_it_takes_to_know() {
-        let child = endpoint(1, 1_000, false);
-        let mut parent = endpoint(2, 1_000, false);
+        let child = watched(1, 1_000, false);
+        let mut parent = watched(2, 1_000, false);
         assert!(decides(&parent, &child, 1_000, 1_000 + 129_999));
         assert!(!decides(&parent, &child, 1_000, 1_000 + 130_000));
         // Two bad checks more take two minutes more.
@@ -129,9 +108,9 @@ mod tests {
 
     #[test]
     fn a_parent_that_is_not_asked_is_waited_for_twice_its_interval() {
-        let (child, parent) = (endpoint(1, 1_000, false), endpoint(2, 999, true));
+        let (child, parent) = (watched(1, 1_000, false), watched(2, 999, true));
         assert!(decides(&parent, &child, 1_000, 1_000 + 129_999));
         assert!(!decides(&parent, &child, 1_000, 1_000 + 130_000));
-        assert!(!decides(&endpoint(2, 1_000, true), &child, 1_000, 1_000));
+        assert!(!decides(&watched(2, 1_000, true), &child, 1_000, 1_000));
     }
 }

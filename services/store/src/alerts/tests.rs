@@ -2,38 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tempfile::TempDir;
-use watchkeeper_testkit::postgres::Postgres;
-
 use super::*;
 use crate::{
     AlertSpec, EndpointSpec, Escalation, Flapping, FlappingSpec, HttpProbe, LastCheck, MaintenanceWindow,
-    NewEndpoint, Options, Origin, Probe, ProjectId, Retention, State, Store, Transition, endpoints::next,
-    now_ms,
+    NewEndpoint, Origin, Probe, ProjectId, Retention, State, Store, Transition, endpoints::next, now_ms,
+    testing::on_both,
 };
-
-/// A store, and what must live as long as it.
-struct Fresh(Store, #[expect(dead_code, reason = "it goes when the store does")] Option<TempDir>);
-
-async fn sqlite() -> Fresh {
-    let directory = TempDir::new().expect("temporary directory");
-    let options = Options::sqlite(directory.path().join("store.db"));
-    Fresh(Store::open(&options).await.expect("open"), Some(directory))
-}
-
-async fn postgres() -> Fresh {
-    let url = Postgres::shared().and_then(Postgres::database).expect("a Postgres database");
-    let options = Options::postgres(&url, None).expect("options");
-    Fresh(Store::open(&options).await.expect("open"), None)
-}
-
-/// Runs each behaviour on each database as a test of its own.
-macro_rules! outbox {
-    ($($name:ident)*) => {
-        mod on_sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(&super::sqlite().await.0).await; })* }
-        mod on_postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(&super::postgres().await.0).await; })* }
-    };
-}
 
 mod attempts;
 mod dependencies;
@@ -41,7 +15,7 @@ mod edits;
 mod flapping;
 mod missing;
 
-outbox! {
+on_both! {
     a_transition_is_told_once_to_each_default_channel
     a_recovery_is_told_after_its_trouble_and_to_those_who_were_told
     a_notice_of_a_transaction_that_fails_does_not_exist

@@ -9,7 +9,11 @@ mod spec;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use sqlx::{
+    Any, Row, Transaction,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use crate::{ProjectId, Result, Store, StoreError, now_ms};
 
@@ -415,10 +419,9 @@ async fn find(transaction: &mut Transaction<'static, Any>, uid: &str) -> Result<
     Ok(select(transaction, "uid = $1", uid).await?.into_iter().next())
 }
 
-/// Changes what is wanted of an endpoint. Its state is left alone where it stands: a
-/// recorder may be moving it.
-async fn change(transaction: &mut Transaction<'static, Any>, seq: i64, new: &NewEndpoint) -> Result<()> {
-    sqlx::query(include_str!("../../sql/endpoints/change.sql"))
+/// A statement whose first values, $1 to $8, are what is wanted of an endpoint.
+fn wanted<'q>(sql: &'static str, seq: i64, new: &'q NewEndpoint) -> Result<Query<'q, Any, AnyArguments>> {
+    Ok(sqlx::query(sql)
         .bind(&new.uid)
         .bind(new.origin.as_str())
         .bind(new.project.0)
@@ -426,7 +429,13 @@ async fn change(transaction: &mut Transaction<'static, Any>, seq: i64, new: &New
         .bind(&new.name)
         .bind(serde_json::to_string(&new.spec)?)
         .bind(new.generation)
-        .bind(seq)
+        .bind(seq))
+}
+
+/// Changes what is wanted of an endpoint. Its state is left alone where it stands: a
+/// recorder may be moving it.
+async fn change(transaction: &mut Transaction<'static, Any>, seq: i64, new: &NewEndpoint) -> Result<()> {
+    wanted(include_str!("../../sql/endpoints/change.sql"), seq, new)?
         .bind(now_ms())
         .execute(&mut **transaction)
         .await?;
@@ -440,15 +449,7 @@ async fn begin(transaction: &mut Transaction<'static, Any>, seq: i64, new: &NewE
     // Read now that no recorder can move it.
     let before = find(transaction, &new.uid).await?;
     let state = if new.spec.suspended { State::Suspended } else { State::Unknown };
-    sqlx::query(include_str!("../../sql/endpoints/put.sql"))
-        .bind(&new.uid)
-        .bind(new.origin.as_str())
-        .bind(new.project.0)
-        .bind(&new.namespace)
-        .bind(&new.name)
-        .bind(serde_json::to_string(&new.spec)?)
-        .bind(new.generation)
-        .bind(seq)
+    wanted(include_str!("../../sql/endpoints/put.sql"), seq, new)?
         .bind(transition)
         .bind(state.as_str())
         .bind(now_ms())

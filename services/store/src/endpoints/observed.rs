@@ -58,30 +58,12 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        EndpointSpec, EndpointStatus, HeartbeatProbe, HttpProbe, LastCheck, MaintenanceWindow, Origin,
-        ProjectId, Retry,
-    };
+    use crate::{EndpointStatus, HeartbeatProbe, LastCheck, MaintenanceWindow, Retry, testing::watched};
 
-    /// Up, checked every minute with a timeout of ten seconds, at 1,000,000 the last time.
+    /// Up, and checked at 1,000,000 the last time.
     fn endpoint() -> Endpoint {
-        let last_check = Some(LastCheck { at: 1_000_000, ok: true, ..LastCheck::default() });
-        Endpoint {
-            id: 1,
-            uid: "u".into(),
-            origin: Origin::Kubernetes,
-            project: ProjectId::INSTALLATION,
-            namespace: String::new(),
-            name: "web".into(),
-            generation: 1,
-            spec: EndpointSpec::new("web", Probe::Http(HttpProbe::new("https://a.example/"))),
-            revision: 1,
-            transition: 1,
-            status: EndpointStatus { state: State::Up, since: 5, last_check },
-            created_at: 0,
-            updated_at: 0,
-            breaker_reset_at: 0,
-        }
+        let endpoint = watched(1, 1_000_000, true);
+        Endpoint { status: EndpointStatus { since: 5, ..endpoint.status }, ..endpoint }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::{Any, Row, Transaction};
 
-use super::{ingest::Part, merge::Merged, seal};
+use super::{ingest::Part, merge::Merged, pack::segment, seal};
 use crate::{Hit, ProjectId, Result, Store, StoreError, addresses, codec};
 
 /// Whom hits are about.
@@ -129,7 +129,7 @@ impl Store {
             (_, true) => None,
             (Table::Inbox, false) => Some(Anew::Inbox(Part::new(project, &kept, None)?)),
             (Table::Segments, false) => {
-                let segment = blocking(move || seal::segment(kept)).await?;
+                let segment = blocking(move || segment(kept)).await?;
                 Some(Anew::Segment { day: row.try_get(1)?, level: row.try_get(2)?, segment })
             }
         };

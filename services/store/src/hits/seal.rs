@@ -8,7 +8,6 @@ use std::{
 
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-pub(super) use super::pack::segment;
 use super::{
     TEXT,
     merge::{self, Merged},
@@ -317,10 +316,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        Hit,
-        testing::{self, Fresh},
-    };
+    use crate::{Hit, testing::on_both};
+
+    on_both! { a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them }
 
     async fn execute(store: &Store, sql: &str) {
         sqlx::query(AssertSqlSafe(sql.to_owned())).execute(store.db.write()).await.expect("execute");
@@ -334,8 +332,7 @@ mod tests {
 
     /// As when a transaction with a lower number commits after the batches were read, and a person is
     /// erased from one of them.
-    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(fresh: Fresh) {
-        let store = &fresh.store;
+    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(store: &Store) {
         let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
         let append = async |path: &str| {
             let hit = Hit { ts: 1, path: Some(path.into()), ..Hit::default() };
@@ -364,17 +361,5 @@ mod tests {
         left.sort();
         assert_eq!(left, ["b", "c", "late"]);
         assert_eq!(store.seal_all().await.expect("seal"), 1);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them_on_sqlite() {
-        let fresh = testing::sqlite().await;
-        a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(fresh).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them_on_postgres() {
-        let fresh = testing::postgres().await;
-        a_batch_that_comes_to_light_while_others_are_sealed_is_not_taken_for_one_of_them(fresh).await;
     }
 }

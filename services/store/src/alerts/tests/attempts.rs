@@ -2,7 +2,7 @@
 
 use super::*;
 
-outbox! {
+on_both! {
     the_time_of_a_notice_begins_with_its_first_attempt
     what_was_held_for_long_is_not_overdue_for_long
 }

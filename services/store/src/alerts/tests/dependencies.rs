@@ -2,7 +2,7 @@
 
 use super::*;
 
-outbox! {
+on_both! {
     endpoints_that_depend_on_each_other_are_told_of
     a_child_of_two_that_depend_on_each_other_waits_for_them
 }

@@ -5,7 +5,7 @@ use watchkeeper_testkit::wait;
 use super::*;
 use crate::db::Dialect;
 
-outbox! {
+on_both! {
     a_recovery_has_the_names_that_its_trouble_was_told_under
     an_endpoint_that_is_edited_while_it_goes_down_is_down
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-outbox! {
+on_both! {
     what_settles_up_after_flapping_recovers
     what_settles_down_after_flapping_is_down_and_recovers_later
     flapping_is_told_once_to_those_who_are_told_no_recoveries

@@ -2,7 +2,7 @@
 
 use super::*;
 
-outbox! {
+on_both! {
     a_channel_that_was_away_at_a_recovery_is_told_of_the_next_trouble
     each_trouble_and_its_end_are_dead_letters_of_a_channel_that_is_away
     trouble_that_was_told_late_ends_by_its_recovery
