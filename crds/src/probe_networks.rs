@@ -28,16 +28,19 @@ pub struct ProbeNetworks {
     /// Hosts that the MonitoredEndpoints of a namespace may probe, and no others; a namespace that is not
     /// named may probe every host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["namespace"]))]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["namespace"]))]
     pub hosts: Vec<NamespaceHosts>,
 }
 
 /// Hosts that the MonitoredEndpoints of one namespace may probe.
+// The checker reads those of all namespaces from one environment variable, which holds 128 KiB at most.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.hosts.all(host, self.hosts.size() * (self.__namespace__.size() + host.size() + 2) <= 1023)")
+    .message("the hosts of a namespace are too many or too long: the number of them times the characters of the longest with its namespace may be 1023; write *.example.com for all hosts below example.com"))]
 pub struct NamespaceHosts {
     /// The namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: String,
     /// The hosts, as `shop.example.com` or, for all below it, `*.example.com`.
     #[schemars(
@@ -80,6 +83,27 @@ mod tests {
             let error = networks(json!({ field: [bad] })).unwrap_err();
             assert!(error.contains(&format!("{field} must hold")), "{error}");
         }
+    }
+
+    #[test]
+    fn hosts_of_all_namespaces_fit_into_an_environment_variable() {
+        let namespace = "n".repeat(63);
+        let of = |number: usize, length: usize| {
+            let hosts: Vec<_> = (0..number).map(|index| format!("{index:0>length$}")).collect();
+            networks(json!({"hosts": [{"namespace": namespace, "hosts": hosts}]}))
+        };
+        for (number, length) in [(1, 253), (3, 253), (9, 48), (12, 20)] {
+            let limits = of(number, length).unwrap();
+            let text: usize = limits.limits().map(|(namespace, host)| namespace.len() + host.len() + 2).sum();
+            // Of 128 namespaces, and the kernel takes no more of one variable, its name included.
+            assert!(128 * text + "WATCHKEEPER_PROBE_HOSTS=".len() < 131_072, "{text}");
+        }
+        for (number, length) in [(4, 253), (64, 20)] {
+            let error = of(number, length).unwrap_err();
+            assert!(error.contains("too many or too long"), "{error}");
+        }
+        let short: Vec<_> = (0..40).map(|index| format!("shop-{index}.example.com")).collect();
+        networks(json!({"hosts": [{"namespace": "web", "hosts": short}]})).unwrap();
     }
 
     #[test]

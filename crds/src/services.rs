@@ -72,7 +72,7 @@ pub struct ReverseDns {
     /// DNS server to ask, as `10.0.0.53`, `10.0.0.53:5353` or `[fd00::53]:5353`; those of the pod when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 64))]
-    #[x_kube(validation = Rule::new(r"self.matches('^([0-9]{1,3}([.][0-9]{1,3}){3}(:[1-9][0-9]{0,4})?|[0-9a-fA-F:]+|\\[[0-9a-fA-F:]+\\]:[1-9][0-9]{0,4})$')")
+    #[x_kube(validation = Rule::new(r"self.matches('^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?|[0-9a-fA-F:]+|\\[[0-9a-fA-F:]+\\]:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))$') && (self.contains('.') || isIP(self.find('[0-9a-fA-F:]+')))")
         .message("server must be an address with a port or without, for example 10.0.0.53 or [fd00::53]:5353"))]
     pub server: Option<String>,
 }
@@ -139,12 +139,31 @@ mod tests {
     #[test]
     fn a_dns_server_is_an_address() {
         let server = |server: &str| json!({"reverseDns": {"server": server}});
-        for (good, port) in
-            [("10.0.0.53", None), ("10.0.0.53:5353", Some(5353)), ("fd00::53", None), ("[fd00::53]:53", None)]
-        {
+        for (good, port) in [
+            ("10.0.0.53", None),
+            ("10.0.0.53:5353", Some(5353)),
+            ("255.0.199.249:65535", Some(65_535)),
+            ("fd00::53", None),
+            ("[fd00::53]:53", None),
+            ("[2001:db8::1]:5353", Some(5353)),
+        ] {
             assert_eq!(judged(server(good)).unwrap().spec.reverse_dns.port(), port, "{good}");
         }
-        for bad in ["dns.example.com", "10.0.0.53:", "10.0.0.53:0", "[fd00::53]"] {
+        for bad in [
+            "dns.example.com",
+            "10.0.0.53:",
+            "10.0.0.53:0",
+            "10.0.0.53:65536",
+            "10.0.0.53:99999",
+            "999.1.1.1",
+            "10.0.0.256",
+            "10.0.0.053",
+            "53",
+            "fd00:::53",
+            "[fd00::53]",
+            "[fd00:::53]:53",
+            "[fd00::53]:99999",
+        ] {
             assert!(refusal(server(bad)).contains("must be an address"), "{bad}");
         }
     }

@@ -38,9 +38,9 @@ const requests = (page) => page.locator(".tile .value").first().getAttribute("ti
 const digits = (text) => Number(text.replaceAll(/\D/g, ""));
 
 // Logs requests for these paths.
-async function log(paths) {
+async function log(paths, key = WATCHKEEPER_KEY) {
   const row = (path) => ({ path, method: "GET", status: 200, response_time: 5, hostname: "h", created_at: new Date().toISOString() });
-  const body = { api_key: WATCHKEEPER_KEY, framework: "FastAPI", privacy_level: 0, requests: paths.map(row) };
+  const body = { api_key: key, framework: "FastAPI", privacy_level: 0, requests: paths.map(row) };
   const answer = await fetch(`${server}/api/log-request`, { method: "POST", body: JSON.stringify(body) });
   assert.equal(answer.status, 201);
 }
@@ -50,6 +50,46 @@ async function signIn(page) {
   await page.getByLabel("Admin token").fill(WATCHKEEPER_TOKEN);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "Overview" }).waitFor();
+}
+
+// Every table of a project.
+const TABLES = ["endpoints", "routes", "errors", "hosts", "versions", "methods", "frameworks", "locations", "clients", "systems", "devices", "referrers", "users", "hours", "weekdays", "activity"];
+
+// Shares the project by the form; returns the path of the link.
+async function share(title, reach, password = "") {
+  const page = await open(`${project}/settings`);
+  await page.getByLabel("Title", { exact: true }).fill(title);
+  await page.getByLabel("Opens by").selectOption(reach);
+  if (password) await page.getByLabel(/^Password/).fill(password);
+  await page.getByRole("button", { name: "Create the share" }).click();
+  const link = await page.getByLabel("Link", { exact: true }).first().inputValue();
+  await page.context().close();
+  return new URL(link).pathname;
+}
+
+// Every page about requests: as the owner, by a share, and where one asks for its password.
+async function everyPage() {
+  const [shared, locked] = [await share("Everybody", "public"), await share("Some", "password", "correct horse")];
+  const tables = TABLES.map((name) => `${project}/table/${name}`);
+  return [
+    "/login", "/", "/?project=shop&project=nobody&period=30d", project, `${project}?path=/api/*&from=2020-01-01&to=2030-01-01`, ...tables,
+    `${project}/requests?path=/api/*`, `${project}/live`, `${project}/settings`, shared, `${shared}/table/routes`, `${shared}/requests`, locked,
+  ];
+}
+
+// What the standard says against the pages, as the administrator gets them.
+async function invalid(paths) {
+  const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
+  const judged = async (text) => (await validator.validateString(text)).results.flatMap((it) => it.messages);
+  assert.notDeepEqual(await judged("<p><div></div></p><ul><p>x</p></ul>"), [], "the validator sees what is wrong");
+  const found = [];
+  for (const path of paths) {
+    const answer = await fetch(server + path, { headers: { accept: "text/html", authorization: `Bearer ${WATCHKEEPER_TOKEN}` } });
+    // A share that asks for its password does so by a 401.
+    assert.ok([200, 401].includes(answer.status), `${path}: ${answer.status}`);
+    for (const { line, ruleId, message } of await judged(await answer.text())) found.push(`${path}:${line}: ${ruleId}: ${message}`);
+  }
+  return found;
 }
 
 // Every page of a list in three sizes, light and dark: nothing is wider than the window.
@@ -99,6 +139,8 @@ async function judge(paths, { signedIn = false } = {}) {
 const WATCH = {
   monitors: "/monitors",
   "monitors-down": "/monitors?state=Down&q=search",
+  notices: "/notices",
+  "notices-dead": "/notices?state=dead&channel=ops",
   monitor: "/monitors/1?period=90d",
   "status-pages": "/status-pages",
   "status-page-edit": "/status-pages/shop",
@@ -204,7 +246,13 @@ const scenarios = {
   },
 
   async accessibility() {
-    await judge(["/login", "/", project, `${project}?path=/api/*&from=2020-01-01&to=2030-01-01`, `${project}/table/endpoints`, `${project}/table/activity`, `${project}/requests?path=/api/*`, `${project}/live`, `${project}/settings`]);
+    await judge(await everyPage());
+    // A share that asks for its password does so by a 401.
+    complaints.splice(0, complaints.length, ...complaints.filter((it) => !it.includes("401")));
+  },
+
+  async valid() {
+    assert.deepEqual(await invalid(await everyPage()), []);
   },
 
   async watchLooks() {
@@ -219,16 +267,14 @@ const scenarios = {
 
   // The pages are HTML as the standard has it.
   async watchValid() {
-    const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
-    const judged = async (text) => (await validator.validateString(text)).results.flatMap((it) => it.messages);
-    assert.notDeepEqual(await judged("<p><div></div></p><ul><p>x</p></ul>"), [], "the validator sees what is wrong");
-    const found = [];
-    for (const path of [...Object.values(WATCH), "/login", "/"]) {
-      const answer = await fetch(server + path, { headers: { accept: "text/html", authorization: `Bearer ${WATCHKEEPER_TOKEN}` } });
-      assert.equal(answer.status, 200, path);
-      for (const { line, ruleId, message } of await judged(await answer.text())) found.push(`${path}:${line}: ${ruleId}: ${message}`);
-    }
-    assert.deepEqual(found, []);
+    assert.deepEqual(await invalid([...Object.values(WATCH), "/login", "/"]), []);
+  },
+
+  // The status page of many endpoints, each with its bars.
+  async manyValid() {
+    const text = await (await fetch(`${server}/status/many`)).text();
+    assert.equal(text.match(/<svg class="bars"/g)?.length, 500);
+    assert.deepEqual(await invalid(["/status/many", "/status/many/history"]), []);
   },
 
   // States filter by a click and the search by its form; the address has it all, with and without a script.
@@ -257,6 +303,70 @@ const scenarios = {
     }
   },
 
+  // Dead letters are tried again, one and all, without a script; the channel works by now.
+  async notices() {
+    const page = await open("/login", { javaScriptEnabled: false });
+    await signIn(page);
+    await page.getByRole("link", { name: "Monitors", exact: true }).click();
+    await page.getByRole("link", { name: "Notices", exact: true }).click();
+    await page.getByRole("link", { name: /^Dead letters/ }).click();
+    await page.waitForURL(/state=dead/);
+    const letters = page.locator("tbody tr");
+    assert.equal(await letters.count(), 3);
+    for (const text of await letters.allInnerTexts()) assert.match(text, /Test[\s\S]*ops[\s\S]*dead[\s\S]*404/);
+    await letters.first().getByRole("button", { name: /^Try again/ }).click();
+    await letters.nth(2).waitFor({ state: "detached" });
+    await letters.nth(1).waitFor();
+    assert.match(page.url(), /\/notices\?state=dead$/);
+    await page.getByRole("combobox", { name: "Channel" }).selectOption("ops");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.waitForURL(/channel=ops/);
+    assert.match(page.url(), /state=dead/, "the form keeps the state");
+    await page.getByRole("button", { name: "Try all dead letters to ops again" }).click();
+    await page.getByText("No notice is like that.").waitFor();
+    // They arrive, each once more.
+    for (let tries = 0; ; tries += 1) {
+      await page.goto("/notices?state=sent&channel=ops");
+      if ((await letters.count()) === 3) break;
+      assert.ok(tries < 100, "all of them are sent");
+      await page.waitForTimeout(200);
+    }
+  },
+
+  // What is watched is drawn anew by itself: also after a click on it, not under somebody's hands, and
+  // again once the server is back.
+  async renews() {
+    const page = await open("/login");
+    await page.clock.install();
+    await page.goto("/monitors");
+    const mark = () => page.evaluate(() => { document.getElementById("main").dataset.old = ""; });
+    const later = () => page.clock.runFor(31_000);
+    const anew = () => page.locator("main:not([data-old])").waitFor();
+    await page.getByRole("heading", { name: "Monitors", exact: true }).click();
+    await mark();
+    await later();
+    await anew();
+    await page.locator(".state-tile").first().focus();
+    await mark();
+    await later();
+    await anew();
+    assert.ok(await page.evaluate(() => document.activeElement.matches(".state-tile")), "the focus stays");
+    await page.locator("input[name=q]").focus();
+    await mark();
+    await later();
+    assert.equal(await page.locator("main[data-old]").count(), 1, "somebody is writing");
+    await page.locator("input[name=q]").blur();
+    await page.route(/\/monitors$/, (route) => route.fulfill({ status: 503, body: "" }));
+    await later();
+    await page.locator("[data-stale]", { hasText: "The server does not answer" }).waitFor();
+    assert.ok((await page.locator(".monitors li").count()) > 5, "what was known stays");
+    await page.unroute(/\/monitors$/);
+    await later();
+    await anew();
+    assert.equal(await page.locator("[data-stale]").count(), 0);
+    complaints.splice(0, complaints.length, ...complaints.filter((it) => !it.includes("503")));
+  },
+
   // An incident from its beginning to its end, by forms alone and without a script, as readers see it.
   async incident() {
     const page = await open("/login", { javaScriptEnabled: false });
@@ -283,6 +393,63 @@ const scenarios = {
     await reader.getByRole("link", { name: "Earlier incidents" }).click();
     await reader.getByText("They are on time again.").waitFor();
     assert.equal(await reader.locator("script").count(), 0);
+  },
+
+  // Projects are chosen by hand and stand beside each other in any period, with the query interface's numbers,
+  // with and without a script; what is being chosen is not taken away.
+  async beside() {
+    const key = await (await fetch(`${server}/api/generate`)).json();
+    const headers = { authorization: `Bearer ${WATCHKEEPER_TOKEN}`, "content-type": "application/json" };
+    const named = await fetch(`${server}/api/v1/projects/mail`, { method: "PUT", headers, body: JSON.stringify({ key }) });
+    assert.ok(named.ok, `${named.status}`);
+    await log(["/inbox", "/inbox", "/outbox"], key);
+    const count = async (name, more) => {
+      const question = { project: name, metrics: ["hits"], ...more };
+      const answer = await fetch(`${server}/api/v1/query`, { method: "POST", headers, body: JSON.stringify(question) });
+      return (await answer.json()).results[0].metrics[0];
+    };
+    for (const javaScriptEnabled of [true, false]) {
+      const page = await open("/", { javaScriptEnabled });
+      for (const name of ["mail", "shop"]) await page.getByRole("checkbox", { name: `Choose ${name}` }).check();
+      await page.getByRole("button", { name: "Show the chosen beside each other" }).click();
+      await page.waitForURL(/project=mail&project=shop/);
+      const hits = (row) => row.locator("td.number").first().innerText().then(digits);
+      const row = (name) => page.locator("#projects tbody tr").filter({ has: page.getByRole("link", { name, exact: true }) });
+      const agrees = async (more, what) => {
+        const there = [await count("mail", more), await count("shop", more)];
+        const here = [await hits(row("mail")), await hits(row("shop")), await hits(page.locator("#projects tfoot tr"))];
+        assert.deepEqual(here, [...there, there[0] + there[1]], what);
+      };
+      await page.getByRole("link", { name: "7 days" }).click();
+      await page.waitForURL(/project=mail&project=shop&period=7d/);
+      await page.locator("nav.periods [aria-current]", { hasText: "7 days" }).waitFor();
+      await agrees({ date_range: "7d" }, "seven days");
+      assert.match(await row("shop").getByRole("link").getAttribute("href"), /\/p\/shop\?period=7d/);
+      await page.locator(".periods summary").click();
+      await page.getByLabel("From").fill("2020-01-01");
+      await page.getByLabel("Time zone").fill("Asia/Tokyo");
+      await page.locator(".range").getByRole("button", { name: "Show" }).click();
+      await page.waitForURL(/project=mail&project=shop&.*from=2020-01-01/);
+      const to = new URL(page.url()).searchParams.get("to");
+      await agrees({ date_range: ["2020-01-01", to], timezone: "Asia/Tokyo" }, "a range by hand");
+      await page.getByRole("checkbox", { name: "Choose mail" }).uncheck();
+      await page.getByRole("button", { name: "Show these" }).click();
+      await page.waitForURL((url) => !url.search.includes("project=mail") && url.search.includes("project=shop"));
+      assert.equal(await page.locator("#projects tbody tr").count(), 1);
+      await page.getByRole("link", { name: "All projects" }).click();
+      await page.waitForURL((url) => !url.search.includes("project="));
+      await page.getByRole("checkbox", { name: "Choose mail" }).waitFor();
+      await page.context().close();
+    }
+    const page = await open("/login");
+    await page.clock.install();
+    await page.goto("/");
+    await page.getByRole("checkbox", { name: "Choose mail" }).check();
+    await page.getByRole("checkbox", { name: "Choose mail" }).blur();
+    await page.evaluate(() => { document.getElementById("main").dataset.old = ""; });
+    await page.clock.runFor(31_000);
+    assert.equal(await page.locator("main[data-old]").count(), 1, "somebody is choosing");
+    assert.ok(await page.getByRole("checkbox", { name: "Choose mail" }).isChecked());
   },
 
   // The browser's zone is offered and, once chosen, stands in the URL.

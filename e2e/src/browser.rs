@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
-use watchkeeper_testkit::paths;
+use watchkeeper_testkit::sink::{Answer, HttpSink};
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
+use watchkeeper_testkit::{paths, wait};
 
 use crate::upstream::http_client;
 
@@ -23,6 +25,8 @@ pub struct Site {
     key: String,
     user: String,
     token: String,
+    /// Where the channel `ops` sends to.
+    sink: HttpSink,
 }
 
 impl Site {
@@ -51,24 +55,21 @@ impl Site {
             bail!("the project has no name: {}", named.status());
         }
         let user: String = http.get(format!("{base}/api/user-id/{key}")).send().await?.json().await?;
-        let site = Self { server, installed, key, user, token };
+        let site = Self { server, installed, key, user, token, sink: HttpSink::start()? };
         let end = jiff::Timestamp::now().as_millisecond().to_string();
         site.node("seed.mjs", &[&base, &site.key, &end, &hits.to_string(), &days.to_string()], None).await?;
         Ok(site)
     }
 
-    /// Adds endpoints with a past, a status page of them, and what was posted on it.
+    /// Adds endpoints with a past, a status page of them, what was posted on it, and dead letters.
     ///
     /// # Errors
     /// When the server refuses something.
     pub async fn watch(&self) -> Result<()> {
-        let base = self.server.base_url();
-        crate::watched::seed(self.server.data(), &base).await?;
-        let http = http_client()?;
-        let send = async |method: Method, path: &str, body: Value| -> Result<Value> {
-            let request = http.request(method, format!("{base}/api/v1/status-pages/shop{path}"));
-            let answer = request.bearer_auth(&self.token).json(&body).send().await?;
-            Ok(answer.error_for_status()?.json().await?)
+        crate::watched::seed(self.server.data(), &self.server.base_url()).await?;
+        self.leave_dead_letters().await?;
+        let send = async |method: Method, path: &str, body: Value| {
+            self.call(method, &format!("status-pages/shop{path}"), body).await
         };
         let group = |name: &str| json!({ "name": name, "allOf": name });
         let page = json!({
@@ -97,6 +98,44 @@ impl Site {
         });
         send(Method::POST, "/incidents", maintenance).await?;
         Ok(())
+    }
+
+    /// Adds 500 endpoints with a past, and a status page of them called `many`.
+    ///
+    /// # Errors
+    /// When the server refuses something.
+    pub async fn watch_many(&self) -> Result<()> {
+        crate::watched::seed_many(self.server.data(), 500).await?;
+        let groups: Vec<_> = (0..20).map(crate::watched::many_group).collect();
+        let groups: Vec<_> = groups.iter().map(|name| json!({ "name": name, "allOf": name })).collect();
+        let page = json!({ "title": "Everything", "latency": true, "groups": groups });
+        self.call(Method::PUT, "status-pages/many", page).await?;
+        Ok(())
+    }
+
+    /// Puts the channel `ops` and lets it refuse three notices; all that comes later it takes.
+    async fn leave_dead_letters(&self) -> Result<()> {
+        let hook = json!({ "url": { "value": self.sink.url() } });
+        let channels = json!({ "channels": [{ "name": "ops", "default": false, "webhook": hook }] });
+        self.call(Method::PUT, "notifications", channels).await?;
+        self.sink.answer(Answer::status(404));
+        for _ in 0..3 {
+            self.call(Method::POST, "channels/ops/test", Value::Null).await?;
+        }
+        let dead = async || -> Result<Option<()>> {
+            let found = self.call(Method::GET, "notices?state=dead", Value::Null).await?;
+            Ok(found["notices"].as_array().is_some_and(|letters| letters.len() == 3).then_some(()))
+        };
+        wait::until_async("three dead letters", Duration::from_secs(60), dead).await?;
+        self.sink.answer(Answer::status(200));
+        Ok(())
+    }
+
+    /// Asks the API something as its administrator.
+    async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value> {
+        let request = http_client()?.request(method, format!("{}/api/v1/{path}", self.server.base_url()));
+        let answer = request.bearer_auth(&self.token).json(&body).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
     }
 
     /// What the public gets at a path.

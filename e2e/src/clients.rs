@@ -49,6 +49,15 @@ pub enum Target<'a> {
     Fixed(&'a FixedHost),
 }
 
+/// What a client is told of its visitors' privacy.
+#[derive(Debug, Clone, Copy)]
+pub struct Privacy {
+    /// 1: addresses only serve to know the country; 2: they are not even sent.
+    pub level: u8,
+    /// The header by which the application knows its users, for clients with a hook for their names.
+    pub user_id_header: &'static str,
+}
+
 /// Where `e2e/clients/setup.sh` has put things.
 #[derive(Debug)]
 pub struct Installed(BTreeMap<String, PathBuf>);
@@ -80,8 +89,8 @@ impl Installed {
         self.0.get(name).map(PathBuf::as_path).with_context(|| format!("setup.sh names no {name}"))
     }
 
-    /// Starts an application that logs to `target` under `key`; its output goes to `<name>.log` in
-    /// `logs`.
+    /// Starts an application that logs to `target` under `key`, with its client's defaults where there is
+    /// no `privacy`; its output goes to `<name>.log` in `logs`.
     ///
     /// # Errors
     /// When it does not start to listen.
@@ -91,6 +100,7 @@ impl Installed {
         runtime: Runtime,
         target: Target<'_>,
         key: &str,
+        privacy: Option<Privacy>,
         logs: &Path,
     ) -> Result<App> {
         let port = free_port()?;
@@ -111,6 +121,12 @@ impl Installed {
             Target::Fixed(host) => {
                 spec.env("HTTPS_PROXY", host.proxy()).env("SSL_CERT_FILE", host.certificate())
             }
+        };
+        let spec = match privacy {
+            Some(Privacy { level, user_id_header }) => {
+                spec.env("PRIVACY_LEVEL", level.to_string()).env("USER_ID_HEADER", user_id_header)
+            }
+            None => spec,
         };
         let daemon = spec
             .env("API_KEY", key)

@@ -64,6 +64,21 @@ impl Sinks {
         }))
     }
 
+    /// The messages that came more than once, by the delivery that their notices name.
+    #[must_use]
+    pub fn repeated(&self) -> BTreeSet<String> {
+        let hooked = self.hook.taken();
+        let hooked = hooked.iter().filter_map(|request| request.headers.get("idempotency-key").cloned());
+        let mailed = self.mail.taken();
+        // A mail is known by `<delivery@domain>`.
+        let mailed = mailed.iter().filter_map(|mail| {
+            let id = mail.header("Message-ID")?;
+            Some(id.trim_start_matches('<').split('@').next()?.to_owned())
+        });
+        let mut seen = BTreeSet::new();
+        hooked.chain(mailed).filter(|delivery| !seen.insert(delivery.clone())).collect()
+    }
+
     /// Requests and mails that repeat an earlier one, whose sender died or was cut off before it knew.
     #[must_use]
     pub fn repetitions(&self) -> [usize; 2] {

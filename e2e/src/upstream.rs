@@ -47,6 +47,8 @@ pub struct Row {
     pub user_agent: Option<String>,
     /// The address of the visitor, without a mask.
     pub ip: Option<String>,
+    /// The country of the visitor, two letters.
+    pub location: Option<String>,
     /// The application's own name for the visitor.
     pub user_id: Option<String>,
 }
@@ -233,6 +235,7 @@ fn dashboard_row(row: &Value, agents: &BTreeMap<String, String>) -> Result<Row> 
         method: number(&row[4])?,
         response_time: number(&row[5])?,
         status: number(&row[6])?,
+        location: text(&row[7]),
         user_id: text(&row[8]),
         created_at: text(&row[9]).context("no time")?,
     })
@@ -247,6 +250,7 @@ fn data_row(row: &Value) -> Result<Row> {
         method: number(&row["method"])?,
         response_time: number(&row["response_time"])?,
         status: number(&row["status"])?,
+        location: text(&row["location"]),
         user_id: text(&row["user_id"]),
         created_at: text(&row["created_at"]).context("no time")?,
     })

@@ -96,3 +96,55 @@ pub async fn seed(data: &Path, server: &str) -> Result<()> {
     store.close().await;
     Ok(())
 }
+
+/// A group of [`seed_many`], by its number.
+#[must_use]
+pub fn many_group(number: i64) -> String {
+    format!("Group {number:02}")
+}
+
+/// Stores so many endpoints, 25 a group, with a check a day for 90 days, of which one in seven is bad.
+///
+/// # Errors
+/// When the store cannot be opened or written.
+pub async fn seed_many(data: &Path, count: i64) -> Result<()> {
+    let store = Store::open(&Options::sqlite(data.join("watchkeeper.db"))).await?;
+    for number in 0..count {
+        let probe = Probe::Http(HttpProbe::new("http://127.0.0.1:9/"));
+        let spec = EndpointSpec {
+            group: Some(many_group(number / 25)),
+            interval: Duration::from_secs(86_400),
+            timeout: Duration::from_secs(5),
+            ..EndpointSpec::new(format!("Service {number:03}"), probe)
+        };
+        let new = NewEndpoint {
+            uid: format!("many-{number}"),
+            origin: Origin::Kubernetes,
+            project: ProjectId::INSTALLATION,
+            namespace: "many".into(),
+            name: format!("service-{number}"),
+            generation: 1,
+            spec,
+        };
+        store.put_endpoint(&new).await?;
+    }
+    let now = now_ms();
+    for endpoint in store.endpoints().await? {
+        let check = |days: i64| {
+            let ok = (days + endpoint.id) % 7 != 0;
+            let result = LastCheck {
+                at: now - days * DAY_MS,
+                ok,
+                status: Some(if ok { 200 } else { 503 }),
+                duration_us: 60_000 + 1_000 * days,
+                message: (!ok).then(|| "the status is 503, not 2xx".into()),
+                ..LastCheck::default()
+            };
+            Check { project: ProjectId::INSTALLATION, endpoint: endpoint.id, result }
+        };
+        let checks: Vec<_> = (1..90).rev().map(check).collect();
+        store.record_checks(&checks).await?;
+    }
+    store.close().await;
+    Ok(())
+}

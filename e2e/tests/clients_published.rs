@@ -1,5 +1,6 @@
 //! The published client libraries of api-analytics log to Watchkeeper, unmodified on both sides, and
-//! every hit reads back as they sent it.
+//! every hit reads back as they sent it: with their defaults on the embedded store, and with a privacy
+//! level and the application's names of its users on Postgres.
 //!
 //! They post at most once a minute. No library is patched and no clock is bent: all applications
 //! start together, receive the same requests, and are poked until their minute is over. So the
@@ -8,17 +9,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{CONTENT_TYPE, USER_AGENT};
 use reqwest::{Client, Method};
-use tokio::task::JoinSet;
-use watchkeeper_e2e::clients::{App, Installed, Runtime, Target};
+use tokio::task::{JoinSet, block_in_place};
+use watchkeeper_e2e::clients::{App, Installed, Privacy, Runtime, Target};
 use watchkeeper_e2e::fixed_host::FixedHost;
 use watchkeeper_e2e::upstream::{Row, Upstream, http_client};
+use watchkeeper_testkit::mmdb::{self, map, text};
+use watchkeeper_testkit::postgres::Postgres;
 use watchkeeper_testkit::rundir::RunDir;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
 
@@ -27,6 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(100);
 /// Short enough to notice the post soon, and long enough that no poke meets a post in flight:
 /// `node-api-analytics` 1.3.0 would then send the same hits a second time.
 const BETWEEN_POKES: Duration = Duration::from_secs(2);
+
+/// The header by which applications know their users, where clients are told so.
+const USER_ID_HEADER: &str = "X-User";
+/// The country of the loopback and of all the lower half of addresses, where somebody looks.
+const COUNTRY: &str = "DE";
+
+/// How the applications are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Setup {
+    /// With their clients' defaults, on the embedded store.
+    Default,
+    /// With a privacy level and the names of users, on Postgres.
+    Private,
+}
 
 /// A client library, and what it is known to make of a request.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +59,18 @@ struct Library {
     awaits_handler: bool,
     /// What it takes for the visitor's address behind two proxies.
     forwarded_ip: &'static str,
+    /// Whether an application can say who its users are.
+    names_users: bool,
     /// Whether it posts to its authors' host whatever server it is told.
     fixed_host: bool,
+}
+
+impl Library {
+    /// The privacy level of the private setup: by turns, so that every language meets both.
+    fn level(&self) -> u8 {
+        let place = LIBRARIES.iter().position(|other| other.name == self.name).unwrap();
+        if place % 2 == 0 { 1 } else { 2 }
+    }
 }
 
 const USUAL: Library = Library {
@@ -55,6 +82,7 @@ const USUAL: Library = Library {
     not_found: 404,
     awaits_handler: true,
     forwarded_ip: "203.0.113.7",
+    names_users: true,
     fixed_host: false,
 };
 
@@ -98,7 +126,13 @@ const LIBRARIES: [Library; 17] = [
     Library { name: "Koa", runtime: Runtime::Node("koa_app.mjs"), ..NODE },
     Library { name: "Actix", runtime: Runtime::Rust("actix"), ..RUST },
     // It takes the proxy that is next to it.
-    Library { name: "Axum", runtime: Runtime::Rust("axum"), forwarded_ip: "198.51.100.2", ..RUST },
+    Library {
+        name: "Axum",
+        runtime: Runtime::Rust("axum"),
+        forwarded_ip: "198.51.100.2",
+        names_users: false,
+        ..RUST
+    },
     Library {
         name: "Axum 1.3",
         runtime: Runtime::Rust("watchkeeper-e2e-axum-1-3"),
@@ -129,6 +163,7 @@ struct Visit {
     target: &'static str,
     agent: Option<&'static str>,
     forwarded: bool,
+    user: Option<&'static str>,
     status: u16,
 }
 
@@ -138,10 +173,11 @@ fn visits() -> Vec<Visit> {
         target,
         agent: Some(agent),
         forwarded: false,
+        user: None,
         status,
     };
     vec![
-        visit(Method::GET, "/ok", "plain/1.0", 200),
+        Visit { user: Some("ann"), ..visit(Method::GET, "/ok", "plain/1.0", 200) },
         visit(Method::POST, "/items", "O'Reilly's reader/2.0", 201),
         visit(Method::PUT, "/users/update", "select-insert/1.0 -- DROP TABLE", 200),
         visit(Method::DELETE, "/items/7", "deleting/1.0", 204),
@@ -149,7 +185,7 @@ fn visits() -> Vec<Visit> {
         visit(Method::GET, "/search?q=a%20b&page=2", "searching/1.0", 200),
         visit(Method::GET, "/slow", "waiting/1.0", 200),
         visit(Method::GET, "/caf%C3%A9", "drinking/1.0", 404),
-        Visit { forwarded: true, ..visit(Method::GET, "/ok", "proxied/1.0", 200) },
+        Visit { forwarded: true, user: Some("bob"), ..visit(Method::GET, "/ok", "proxied/1.0", 200) },
         Visit { agent: None, ..visit(Method::GET, "/ok", "", 200) },
     ]
 }
@@ -167,94 +203,41 @@ struct Outcome {
     data: Vec<Row>,
 }
 
-#[test]
-fn fastapi_hits_read_back_as_sent() {
-    assert_read_back("FastAPI");
+macro_rules! libraries {
+    ($($library:ident: $name:literal,)*) => {
+        mod hits_read_back_as_sent {
+            $(#[test] fn $library() { super::assert_read_back($name, super::Setup::Default); })*
+        }
+        mod privacy_and_users_are_as_the_application_says {
+            $(#[test] fn $library() { super::assert_read_back($name, super::Setup::Private); })*
+        }
+    };
 }
 
-#[test]
-fn flask_hits_read_back_as_sent() {
-    assert_read_back("Flask");
+libraries! {
+    fastapi: "FastAPI",
+    fastapi_alone: "FastAPI alone",
+    flask: "Flask",
+    django: "Django",
+    tornado: "Tornado",
+    tornado_alone: "Tornado alone",
+    express: "Express",
+    fastify: "Fastify",
+    koa: "Koa",
+    actix: "Actix",
+    axum: "Axum",
+    axum_1_3: "Axum 1.3",
+    rocket: "Rocket",
+    gin: "Gin",
+    echo: "Echo",
+    fiber: "Fiber",
+    chi: "Chi",
 }
 
-#[test]
-fn django_hits_read_back_as_sent() {
-    assert_read_back("Django");
-}
-
-#[test]
-fn express_hits_read_back_as_sent() {
-    assert_read_back("Express");
-}
-
-#[test]
-fn fastify_hits_read_back_as_sent() {
-    assert_read_back("Fastify");
-}
-
-#[test]
-fn koa_hits_read_back_as_sent() {
-    assert_read_back("Koa");
-}
-
-#[test]
-fn actix_hits_read_back_as_sent() {
-    assert_read_back("Actix");
-}
-
-#[test]
-fn gin_hits_read_back_as_sent() {
-    assert_read_back("Gin");
-}
-
-#[test]
-fn fastapi_alone_hits_read_back_as_sent() {
-    assert_read_back("FastAPI alone");
-}
-
-#[test]
-fn tornado_hits_read_back_as_sent() {
-    assert_read_back("Tornado");
-}
-
-#[test]
-fn tornado_alone_hits_read_back_as_sent() {
-    assert_read_back("Tornado alone");
-}
-
-#[test]
-fn axum_hits_read_back_as_sent() {
-    assert_read_back("Axum");
-}
-
-#[test]
-fn axum_1_3_hits_read_back_as_sent() {
-    assert_read_back("Axum 1.3");
-}
-
-#[test]
-fn rocket_hits_read_back_as_sent() {
-    assert_read_back("Rocket");
-}
-
-#[test]
-fn echo_hits_read_back_as_sent() {
-    assert_read_back("Echo");
-}
-
-#[test]
-fn fiber_hits_read_back_as_sent() {
-    assert_read_back("Fiber");
-}
-
-#[test]
-fn chi_hits_read_back_as_sent() {
-    assert_read_back("Chi");
-}
-
-fn assert_read_back(name: &str) {
+fn assert_read_back(name: &'static str, setup: Setup) {
     let library = LIBRARIES.iter().find(|library| library.name == name).unwrap();
-    let outcome = outcomes()[name].as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let outcomes = outcomes().as_ref().unwrap_or_else(|error| panic!("{error}"));
+    let outcome = outcomes[&(name, setup)].as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
 
     // Nothing but what was sent: the script, and the pokes until one of them carried the post.
     let poked: Vec<&str> = outcome
@@ -269,7 +252,7 @@ fn assert_read_back(name: &str) {
     assert_eq!(outcome.dashboard.len(), visits().len() + poked.len(), "{name}: {:#?}", outcome.dashboard);
 
     for visit in visits() {
-        assert_visit(library, outcome, &visit);
+        assert_visit(library, setup, outcome, &visit);
     }
 
     let (mut dashboard, mut data) = (outcome.dashboard.clone(), outcome.data.clone());
@@ -278,7 +261,7 @@ fn assert_read_back(name: &str) {
     assert_eq!(data, dashboard, "{name}: the raw data and the dashboard show the same");
 }
 
-fn assert_visit(library: &Library, outcome: &Outcome, visit: &Visit) {
+fn assert_visit(library: &Library, setup: Setup, outcome: &Outcome, visit: &Visit) {
     let what = format!("{}: {} {}", library.name, visit.method, visit.target);
     let found: Vec<_> =
         outcome.dashboard.iter().filter(|row| row.user_agent.as_deref() == visit.agent).collect();
@@ -296,8 +279,16 @@ fn assert_visit(library: &Library, outcome: &Outcome, visit: &Visit) {
     let host = if library.port_in_hostname { outcome.host.as_str() } else { "127.0.0.1" };
     assert_eq!(row.hostname.as_deref(), Some(host), "{what}");
     let ip = if visit.forwarded { library.forwarded_ip } else { "127.0.0.1" };
-    assert_eq!(row.ip.as_deref(), Some(ip), "{what}");
-    assert_eq!(row.user_id, None, "{what}");
+    let (kept_ip, country, user) = match setup {
+        Setup::Default => (Some(ip), None, None),
+        Setup::Private => {
+            let located = library.level() == 1 && ip == "127.0.0.1";
+            (None, located.then_some(COUNTRY), visit.user.filter(|_| library.names_users))
+        }
+    };
+    assert_eq!(row.ip.as_deref(), kept_ip, "{what}");
+    assert_eq!(row.location.as_deref(), country, "{what}");
+    assert_eq!(row.user_id.as_deref(), user, "{what}");
 
     let least = if visit.target == "/slow" && library.awaits_handler { 120 } else { 0 };
     assert!((least..5_000).contains(&row.response_time), "{what}: {row:?}");
@@ -307,45 +298,71 @@ fn assert_visit(library: &Library, outcome: &Outcome, visit: &Visit) {
     assert!((outcome.began - second..=outcome.ended).contains(&at), "{what}: {row:?} in {outcome:?}");
 }
 
-/// Runs all libraries at once, for the first test that asks.
-fn outcomes() -> &'static BTreeMap<&'static str, Result<Outcome, String>> {
-    static OUTCOMES: OnceLock<BTreeMap<&'static str, Result<Outcome, String>>> = OnceLock::new();
+type Outcomes = BTreeMap<(&'static str, Setup), Result<Outcome, String>>;
+
+/// Runs all libraries at once, in both setups, for the first test that asks.
+fn outcomes() -> &'static Result<Outcomes, String> {
+    static OUTCOMES: OnceLock<Result<Outcomes, String>> = OnceLock::new();
     OUTCOMES.get_or_init(|| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(run_all()).unwrap_or_else(|error| {
-            let message = format!("{error:#}");
-            LIBRARIES.iter().map(|library| (library.name, Err(message.clone()))).collect()
-        })
+        runtime.block_on(run_both()).map_err(|error| format!("{error:#}"))
     })
 }
 
-async fn run_all() -> Result<BTreeMap<&'static str, Result<Outcome, String>>> {
-    let installed = Installed::new()?;
-    let server = Watchkeeper::local().start()?;
-    let logs = RunDir::new("clients")?;
+async fn run_both() -> Result<Outcomes> {
+    let installed = Arc::new(Installed::new()?);
+    let [default, private] =
+        [Setup::Default, Setup::Private].map(|setup| tokio::spawn(run_all(Arc::clone(&installed), setup)));
+    let mut outcomes = default.await??;
+    outcomes.extend(private.await??);
+    Ok(outcomes)
+}
+
+async fn run_all(installed: Arc<Installed>, setup: Setup) -> Result<Outcomes> {
+    let files = RunDir::new("clients")?;
+    let server = block_in_place(|| start(setup, files.path()))?;
     let base = server.base_url();
-    let fixed = FixedHost::new(THEIR_HOST, base.trim_start_matches("http://"), logs.path())?;
+    let fixed = FixedHost::new(THEIR_HOST, base.trim_start_matches("http://"), files.path())?;
     let mut running = JoinSet::new();
     for library in LIBRARIES {
         let target = if library.fixed_host { Target::Fixed(&fixed) } else { Target::Told(&base) };
-        let run = run_one(&installed, library, &base, target, logs.path()).await?;
-        running.spawn(async move { (library.name, run.await.map_err(|error| format!("{error:#}"))) });
+        let run = run_one(&installed, library, setup, &base, target, files.path()).await?;
+        running.spawn(async move {
+            let outcome = run.await.map_err(|error| format!("{error:#}"));
+            ((library.name, setup), outcome)
+        });
     }
     Ok(running.join_all().await.into_iter().collect())
+}
+
+fn start(setup: Setup, files: &Path) -> Result<Watchkeeper> {
+    let local = Watchkeeper::local();
+    match setup {
+        Setup::Default => local.start(),
+        Setup::Private => {
+            let countries = files.join("country.mmdb");
+            mmdb::write(&countries, &map(&[("country", map(&[("iso_code", text(COUNTRY))]))]))?;
+            local.arg("--geoip").arg(countries).database(&Postgres::shared()?.database()?).start()
+        }
+    }
 }
 
 /// Starts an application; the future that comes back is its minute.
 async fn run_one(
     installed: &Installed,
     library: Library,
+    setup: Setup,
     server: &str,
     target: Target<'_>,
     logs: &Path,
 ) -> Result<impl Future<Output = Result<Outcome>> + use<>> {
     let upstream = Upstream::new(server)?;
     let key = upstream.generate().await?;
+    let privacy =
+        (setup == Setup::Private).then(|| Privacy { level: library.level(), user_id_header: USER_ID_HEADER });
     let began = Timestamp::now();
-    let app = installed.start(library.name, library.runtime, target, &key, logs)?;
+    // Others are in their minute meanwhile.
+    let app = block_in_place(|| installed.start(library.name, library.runtime, target, &key, privacy, logs))?;
     Ok(async move {
         let http = http_client()?;
         for visit in visits() {
@@ -366,6 +383,9 @@ async fn send(http: &Client, app: &App, visit: &Visit) -> Result<()> {
     }
     if visit.forwarded {
         request = request.header("X-Forwarded-For", "203.0.113.7, 198.51.100.2");
+    }
+    if let Some(user) = visit.user {
+        request = request.header(USER_ID_HEADER, user);
     }
     if [Method::POST, Method::PUT].contains(&visit.method) {
         request = request.header(CONTENT_TYPE, "application/json").body("{}");

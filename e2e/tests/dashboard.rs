@@ -43,6 +43,16 @@ async fn nothing_keeps_anybody_from_reading_the_pages() {
 }
 
 #[tokio::test]
+async fn every_page_is_valid() {
+    site().await.check("valid", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn projects_stand_beside_each_other_with_the_query_interfaces_numbers() {
+    site().await.check("beside", None).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_browsers_zone_is_offered() {
     site().await.check("zone", None).await.unwrap();
 }

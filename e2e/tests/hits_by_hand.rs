@@ -1,6 +1,7 @@
 //! `watchkeeper export`, `import`, `person` and `erase` as a user types them.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -148,6 +149,56 @@ async fn hits_go_out_and_in_on_postgres_while_it_serves() {
     let directory = tempfile::tempdir().unwrap();
     let _server = seeded(directory.path(), Some(&url)).await;
     tells_of_what_it_did(directory.path(), Some(&url));
+}
+
+/// Hits of an export, in an order of their own.
+fn hits(ndjson: &str) -> Vec<BTreeMap<String, Value>> {
+    let mut hits: Vec<BTreeMap<_, _>> =
+        ndjson.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    hits.sort_by_cached_key(|hit| format!("{hit:?}"));
+    hits
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_another_engine_are_taken_in_whatever_its_codec_and_its_types() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(seeded(directory.path(), None).await);
+    let run = |arguments: &[&str]| run(directory.path(), None, arguments);
+    let own = directory.path().join("hits.parquet");
+    good(&run(&["export", "--project", "shop", "--format", "parquet", "-o", own.to_str().unwrap()]));
+    let mut wanted = hits(&good(&run(&["export", "--project", "shop", "--format", "ndjson"])));
+    assert_eq!(wanted.len(), 300);
+    for hit in &mut wanted {
+        hit.insert("response_bytes".into(), json!(200));
+    }
+    wanted.sort_by_cached_key(|hit| format!("{hit:?}"));
+
+    let oracles = Oracles::new().unwrap();
+    let columns = "* REPLACE (make_timestamp(ts * 1000) AS ts, status::INTEGER AS status, \
+                   duration_us::UINTEGER AS duration_us, 200::UTINYINT AS response_bytes)";
+    for (number, options) in [
+        "COMPRESSION snappy",
+        "COMPRESSION gzip",
+        "COMPRESSION zstd",
+        "COMPRESSION brotli",
+        "COMPRESSION lz4_raw",
+        "COMPRESSION uncompressed",
+        "COMPRESSION snappy, PARQUET_VERSION V2",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = directory.path().join(format!("foreign-{number}.parquet"));
+        let file = file.to_str().unwrap();
+        let written = format!("COPY (SELECT {columns} FROM hits) TO '{file}' (FORMAT parquet, {options})");
+        assert_eq!(oracles.query_parquet(&own, &written).unwrap(), json!([[300]]), "{options}");
+        good(&run(&["import", "hits", "--project", "copy", file]));
+        let found = hits(&good(&run(&["export", "--project", "copy", "--format", "ndjson"])));
+        assert_eq!(found, wanted, "{options}");
+        for user in ["ann", "bob"] {
+            good(&run(&["erase", "--project", "copy", "--user", user]));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

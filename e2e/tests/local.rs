@@ -1,10 +1,12 @@
-//! `watchkeeper local` by an AnalyticsInstance that was written for a cluster.
+//! `watchkeeper local`: its manifests while it runs, and what keeps it from starting.
 #![allow(clippy::unwrap_used)]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use watchkeeper_testkit::{http, wait, watchkeeper::Watchkeeper};
+use serde_json::Value;
+use watchkeeper_testkit::{http, program, wait, watchkeeper::Watchkeeper};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,4 +34,56 @@ fn documentation_is_protected_while_the_manifest_says_so_and_what_has_no_effect_
     wait::until("the documentation is open", PATIENCE, || Ok((asked("/openapi.json")? == 200).then_some(())))
         .unwrap();
     assert!(told("spec.spool of the AnalyticsInstance has no effect in this process: use --spool"));
+}
+
+#[test]
+fn an_endpoint_outlives_a_mistake_in_its_renamed_manifest_and_goes_with_it() {
+    let manifests = tempfile::tempdir().unwrap();
+    let file = |name: &str| manifests.path().join(name);
+    let text = "apiVersion: watchkeeper.dev/v1alpha1\nkind: MonitoredEndpoint\nmetadata: {name: shop}\n\
+                spec: {instanceRef: {name: main}, interval: 1h, http: {url: 'http://127.0.0.1:1/'}}\n";
+    std::fs::write(file("a.yaml"), text).unwrap();
+    let watchkeeper = Watchkeeper::local().manifest(manifests.path()).start().unwrap();
+    let address: SocketAddr = watchkeeper.base_url().strip_prefix("http://").unwrap().parse().unwrap();
+    let numbers = || -> anyhow::Result<Vec<i64>> {
+        let (_, body) = http::get(address, "/api/v1/endpoints")?;
+        let told: Value = serde_json::from_str(&body)?;
+        Ok(told["endpoints"].as_array().unwrap().iter().filter_map(|it| it["id"].as_i64()).collect())
+    };
+    let before = numbers().unwrap();
+    assert_eq!(before.len(), 1);
+    let told = |what: &str| {
+        let log = watchkeeper.log();
+        wait::until(what, PATIENCE, || Ok(std::fs::read_to_string(&log)?.contains(what).then_some(())))
+            .unwrap();
+    };
+
+    std::fs::write(file("b.yaml"), text.replace("interval", "intervall")).unwrap();
+    std::fs::remove_file(file("a.yaml")).unwrap();
+    told("a.yaml: it is gone, and stays in force until");
+    assert_eq!(numbers().unwrap(), before);
+    // Its number is its past's: another would be another endpoint.
+    std::fs::write(file("b.yaml"), text.replace("1h", "2h")).unwrap();
+    told("manifests applied");
+    assert_eq!(numbers().unwrap(), before);
+    std::fs::remove_file(file("b.yaml")).unwrap();
+    wait::until("the endpoint goes", PATIENCE, || Ok(numbers()?.is_empty().then_some(()))).unwrap();
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (flag, other) in [("--listen", "--metrics-listen"), ("--metrics-listen", "--listen")] {
+        let data = tempfile::tempdir().unwrap();
+        let output = Command::new(program::find("watchkeeper").unwrap())
+            .args(["local", flag, &address, other, "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{flag}");
+        assert!(error.contains(&format!("{flag}: cannot listen on {address}")), "{error}");
+    }
 }

@@ -91,6 +91,37 @@ async fn a_scrape_configuration_for_blackbox_exporter_works_with_a_checker() {
     assert_eq!(status.as_deref(), Some("200"));
 }
 
+#[tokio::test]
+async fn modules_of_a_file_as_blackbox_exporter_has_it_are_asked_by_their_terms() {
+    let blackbox = format!("127.0.0.1:{}", free_port().unwrap());
+    let files = RunDir::new("modules").unwrap();
+    let file = files.path().join("blackbox.yml");
+    let modules = "modules:\n  words:\n    prober: http\n    timeout: 5s\n    http:\n      \
+                   fail_if_body_not_matches_regexp: ['no such words']\n";
+    std::fs::write(&file, modules).unwrap();
+    let server = Watchkeeper::local()
+        .arg("--blackbox-listen")
+        .arg(&blackbox)
+        .arg("--blackbox-modules")
+        .arg(file.display().to_string())
+        .arg("--probe-allow")
+        .arg("127.0.0.0/8")
+        .start()
+        .unwrap();
+    let http = http_client().unwrap();
+    let ask = async |module: &str| {
+        let target = format!("{}/api/health", server.base_url());
+        let url = format!("http://{blackbox}/probe?module={module}&target={target}");
+        http.get(&url).send().await.unwrap().text().await.unwrap()
+    };
+    let own = ask("words").await;
+    for line in ["probe_success 0", "probe_failed_due_to_regex 1", "probe_timeout_seconds 5"] {
+        assert!(own.lines().any(|told| told == line), "{line}: {own}");
+    }
+    let usual = ask("http_2xx").await;
+    assert!(usual.lines().any(|told| told == "probe_success 1"), "{usual}");
+}
+
 fn endpoint(directory: &RunDir, name: &str, url: &str) {
     let manifest = format!(
         "apiVersion: watchkeeper.dev/v1alpha1\n\

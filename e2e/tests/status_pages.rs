@@ -16,6 +16,11 @@ async fn monitors_are_filtered_and_searched_with_and_without_a_script() {
 }
 
 #[tokio::test]
+async fn what_is_watched_is_drawn_anew_by_itself() {
+    site().await.check("renews", None).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_incident_is_posted_and_ended_by_forms_alone() {
     site().await.check("incident", None).await.unwrap();
 }
@@ -35,6 +40,18 @@ async fn nothing_keeps_anybody_from_reading_the_pages_of_the_watch() {
 #[tokio::test]
 async fn the_pages_of_the_watch_are_valid() {
     site().await.check("watchValid", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_tried_again_by_forms_alone() {
+    site().await.check("notices", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_page_of_500_endpoints_is_valid() {
+    let site = Site::start(100, 1).await.unwrap();
+    site.watch_many().await.unwrap();
+    site.check("manyValid", None).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use kube::Client;
 use watchkeeper_crds::SecretKeyRef;
 
+use crate::admissions::Admissions;
+use crate::analytics_instance::applied::Applied;
 use crate::discovery::Discovery;
 use crate::events::Events;
 use crate::gate::{Gate, GateError};
@@ -14,6 +16,7 @@ use crate::monitored_endpoint::link::Links;
 use crate::monitored_endpoint::push::ApiError;
 use crate::retry::Retries;
 use crate::served::ServedKinds;
+use crate::status_patch::Written;
 use crate::stores::Stores;
 
 /// What can be chosen when the operator starts.
@@ -34,6 +37,8 @@ pub struct Settings {
     pub deletion_grace: Duration,
     /// Time between two looks at which kinds of other projects the cluster serves, with jitter.
     pub served_refresh: Duration,
+    /// Time between two looks at the labels of namespaces by which instances let endpoints in, with jitter.
+    pub namespace_refresh: Duration,
     /// How long everything waits at the start for namespaces that cannot be read.
     pub patience: Duration,
 }
@@ -48,6 +53,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(900),
             deletion_grace: Duration::from_secs(60),
             served_refresh: Duration::from_secs(30),
+            namespace_refresh: Duration::from_secs(60),
             patience: Duration::from_secs(30),
         }
     }
@@ -80,8 +86,14 @@ pub struct Context {
     pub served: ServedKinds,
     /// What is looked for among objects of other kinds.
     pub discovery: Discovery,
+    /// Which namespaces are let in by their labels.
+    pub admissions: Admissions,
     /// All instances and endpoints that are known.
     pub stores: Stores,
+    /// Large children that are as they should be.
+    pub applied: Applied,
+    /// Status that was written and has not come back yet.
+    pub written: Written,
     /// Failures in a row, by object.
     pub retries: Retries,
     /// Connections to the APIs of instances.

@@ -8,6 +8,10 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use crate::gate::{Gate, GateError};
 use crate::labels::MANAGER;
 
+/// Longest reason and note that the API server takes; it refuses an Event with more.
+const REASON_BYTES: usize = 128;
+const NOTE_BYTES: usize = 1_024;
+
 /// Writes Events about the two kinds.
 #[derive(Clone)]
 pub struct Events {
@@ -27,8 +31,8 @@ impl Events {
     pub async fn say(&self, about: &ObjectReference, warning: bool, action: &str, reason: &str, note: &str) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.chars().take(128).collect(),
-            note: Some(note.chars().take(1_000).collect()),
+            reason: within(reason, REASON_BYTES),
+            note: Some(within(note, NOTE_BYTES)),
             action: action.to_owned(),
             secondary: None,
         };
@@ -56,5 +60,26 @@ impl Events {
             let warning = if bad { holds } else { !holds && !waiting };
             self.say(about, warning, &condition.type_, &condition.reason, &condition.message).await;
         }
+    }
+}
+
+/// The beginning of a text that has so many bytes at most.
+fn within(text: &str, bytes: usize) -> String {
+    let ends = text.char_indices().map(|(at, letter)| at + letter.len_utf8());
+    let end = ends.take_while(|end| *end <= bytes).last().unwrap_or_default();
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_by_bytes_and_between_letters() {
+        assert_eq!(within("short", NOTE_BYTES), "short");
+        assert_eq!(within(&"a".repeat(2_000), NOTE_BYTES).len(), NOTE_BYTES);
+        let cut = within(&"ж€".repeat(1_000), NOTE_BYTES);
+        assert!((NOTE_BYTES - 3..=NOTE_BYTES).contains(&cut.len()), "{}", cut.len());
+        assert_eq!(within("€", 2), "");
     }
 }

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Deadline;
+
 /// Where the Lease is and how fast it changes hands.
 #[derive(Debug, Clone)]
 pub struct LeaseOptions {
@@ -85,15 +87,16 @@ pub fn evaluate(lease: Option<&Observed>, identity: &str, now: Instant) -> Verdi
 }
 
 /// Takes part in the election until told to stop, then gives the Lease back.
-/// `leading` is true exactly while the Lease is known to be held.
+/// `leading` is true exactly while the Lease is known to be held, and `deadline` is when others may take it.
 pub async fn elect(
     client: Client,
     options: LeaseOptions,
     leading: watch::Sender<bool>,
+    deadline: Deadline,
     stop: CancellationToken,
 ) {
     let api = Api::namespaced(client, &options.namespace);
-    let mut elector = Elector { api, options, leading, seen: None, confirmed_at: None };
+    let mut elector = Elector { api, options, leading, deadline, seen: None, confirmed_at: None };
     while !stop.is_cancelled() {
         elector.step().await;
         let pause = elector.options.retry;
@@ -106,6 +109,7 @@ struct Elector {
     api: Api<Lease>,
     options: LeaseOptions,
     leading: watch::Sender<bool>,
+    deadline: Deadline,
     /// The newest `resourceVersion` seen, and what was known then.
     seen: Option<(String, Observed)>,
     /// When the newest confirmed renewal was sent.
@@ -220,6 +224,7 @@ impl Elector {
             Ok(written) => {
                 self.observe(Some(&written), now);
                 self.confirmed_at = Some(now);
+                self.deadline.set(now + self.options.duration);
                 Ok(true)
             }
             // Another was faster: look again at the next turn.

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admissions;
 pub mod analytics_instance;
 pub mod cli;
 pub mod conditions;
@@ -22,6 +23,7 @@ pub mod rbac;
 pub mod retry;
 pub mod run;
 pub mod served;
+pub mod status_patch;
 pub mod stores;
 pub mod telemetry;
 pub mod watch;

@@ -15,19 +15,22 @@ use tokio_util::task::AbortOnDropHandle;
 use watchkeeper_crds::discovery::Source;
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
+use crate::admissions::{self, Admissions};
+use crate::analytics_instance::applied::Applied;
 use crate::analytics_instance::objectives;
 use crate::context::{Context, Settings};
 use crate::discovery::Discovery;
 use crate::discovery::controller::{self as looks, Look};
 use crate::events::Events;
 use crate::foreign::HTTPRoute;
-use crate::gate::Gate;
+use crate::gate::{Deadline, Gate};
 use crate::health::Health;
 use crate::lease::{self, LeaseOptions};
 use crate::metrics::Metrics;
 use crate::monitored_endpoint::link::Links;
 use crate::retry::Retries;
 use crate::served::{self, ServedKinds};
+use crate::status_patch::Written;
 use crate::stores::{Guarded, InstanceKey, Stores};
 use crate::watch::{self, News, Reporting};
 use crate::{analytics_instance, monitored_endpoint};
@@ -71,6 +74,12 @@ impl Place {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         }
+    }
+
+    /// Whether a namespace is in this part.
+    #[must_use]
+    pub fn holds(&self, namespace: &str) -> bool {
+        self.0.as_deref().is_none_or(|own| own == namespace)
     }
 
     fn name(&self) -> String {
@@ -120,7 +129,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     crate::telemetry::install_crypto();
     let (leading, flag) = flag::channel(options.lease.is_none());
-    let gate = Gate::new(flag);
+    let deadline = Deadline::default();
+    let gate = Gate::new(flag, deadline.clone());
     let (instance_news, mut instance_news_out) = mpsc::unbounded_channel();
     let (objective_news, mut objective_news_out) = mpsc::unbounded_channel();
     let mut instance_parts = Vec::new();
@@ -146,7 +156,10 @@ pub async fn run(
         settings: options.settings,
         served: kinds,
         discovery: Discovery::default(),
+        admissions: Admissions::default(),
         stores,
+        applied: Applied::default(),
+        written: Written::default(),
         retries: Retries::default(),
         links: links.clone(),
     });
@@ -214,6 +227,7 @@ pub async fn run(
             };
         }
     }
+    tasks.spawn(admissions::run(context.clone(), news.clone(), stop.clone()));
     let (shared, conditions) = (Arc::downgrade(&context), metrics.clone());
     tasks.spawn(async move {
         while let Some(key) = instance_news_out.recv().await {
@@ -222,6 +236,8 @@ pub async fn run(
             };
             if !context.stores.knows(&key) {
                 conditions.forget_instance(&key);
+                context.applied.forget(&key);
+                context.discovery.forget(&key);
             }
             context.discovery.reconsider(&context.stores);
             // An error means that no endpoint controller runs any more.
@@ -240,7 +256,9 @@ pub async fn run(
     let lease_stop = CancellationToken::new();
     let election = options
         .lease
-        .map(|lease| lease::elect(context.client.clone(), lease, leading.clone(), lease_stop.clone()))
+        .map(|lease| {
+            lease::elect(context.client.clone(), lease, leading.clone(), deadline, lease_stop.clone())
+        })
         // Whoever drops this future ends the election too.
         .map(|election| AbortOnDropHandle::new(tokio::spawn(election)));
     stop.cancelled().await;

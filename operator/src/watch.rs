@@ -102,6 +102,7 @@ where
 {
     reporting.health.pend(&reporting.pending::<K>());
     let mut tap = Tap { known: HashMap::new(), arriving: Vec::new(), news };
+    let mut shown = 0;
     let seen = reporting.clone();
     watch(api, watcher::Config::default().page_size(PAGE))
         .inspect(move |event| reporting.see::<K, _>(event))
@@ -111,7 +112,9 @@ where
         .inspect(move |event| {
             tap.see(event);
             let count = i64::try_from(tap.known.len()).unwrap_or(i64::MAX);
-            seen.metrics.objects.with_label_values(&[&*K::kind(&())]).set(count);
+            // Other places have theirs.
+            seen.metrics.objects.with_label_values(&[&*K::kind(&())]).add(count - shown);
+            shown = count;
         })
         .applied_objects()
         .predicate_filter(essence::<Guarded<K>>, PredicateConfig::default())
@@ -196,11 +199,13 @@ where
 }
 
 /// Objects of which some carry annotations of ours, after their metadata is in the store. Emits those
-/// that ask for something, and those that did when they were seen last.
+/// that ask for something, and those that did when they were seen last. Calls `gone` when the store may
+/// have lost some.
 pub fn annotated<K>(
     api: Api<PartialObjectMeta<K>>,
     writer: Writer<PartialObjectMeta<K>>,
     reporting: Reporting,
+    gone: impl Fn() + Send + 'static,
 ) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
@@ -217,6 +222,11 @@ where
             object.metadata.annotations = Some(ours.collect());
         })
         .reflect(writer)
+        .inspect(move |event| {
+            if matches!(event, Ok(Event::Delete(_) | Event::InitDone)) {
+                gone();
+            }
+        })
         .applied_objects()
         .predicate_filter(wishes::<PartialObjectMeta<K>>, PredicateConfig::default())
         .try_filter_map(move |object| {

@@ -34,6 +34,8 @@ pub struct HttpProbe {
         length(min = 1, max = 32),
         inner(length(max = 7), regex(pattern = "^[1-5]([0-9][0-9]|xx|[0-9][0-9]-[1-5][0-9][0-9])$"))
     )]
+    #[x_kube(validation = Rule::new("self.all(code, !code.contains('-') || code.find('^[0-9]+') <= code.find('[0-9]+$'))")
+        .message("expectedStatus must hold ranges that begin with their least code, for example 200-299"))]
     pub expected_status: Vec<String>,
     /// Whether redirects are followed; otherwise they are the answer.
     #[serde(default = "yes")]

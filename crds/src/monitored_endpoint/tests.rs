@@ -67,6 +67,18 @@ fn an_url_names_scheme_and_host() {
 }
 
 #[test]
+fn a_range_of_statuses_begins_with_its_least() {
+    let probe = |codes: Value| json!({"http": {"url": "http://a", "expectedStatus": codes}});
+    for good in [json!(["200-299"]), json!(["404-404"]), json!(["2xx", "301", "400-404"])] {
+        endpoint(probe(good)).validate_cel().unwrap();
+    }
+    for bad in [json!(["300-200"]), json!(["2xx", "299-298"])] {
+        let error = refusal(probe(bad));
+        assert!(error.contains("begin with their least code"), "{error}");
+    }
+}
+
+#[test]
 fn a_header_has_exactly_one_source() {
     let secret = json!({"secretKeyRef": {"name": "token", "key": "value"}});
     for header in [json!({"name": "X-Token"}), json!({"name": "X-Token", "value": "a", "valueFrom": secret})]

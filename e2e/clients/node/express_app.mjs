@@ -1,12 +1,10 @@
 // An Express application watched by the published `node-api-analytics` package.
 import express from "express";
-import { Config, expressAnalytics } from "node-api-analytics";
-
-const config = new Config();
-config.serverUrl = process.env.WATCHKEEPER_URL;
+import { expressAnalytics } from "node-api-analytics";
+import { configured } from "./configuration.mjs";
 
 const app = express();
-app.use(expressAnalytics(process.env.API_KEY, config));
+app.use(expressAnalytics(process.env.API_KEY, configured()));
 
 app.get("/ok", (_request, response) => response.json({ status: "ok" }));
 app.get("/search", (request, response) => response.json({ q: request.query.q }));

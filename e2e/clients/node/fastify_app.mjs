@@ -1,12 +1,10 @@
 // A Fastify application watched by the published `node-api-analytics` package.
 import fastify from "fastify";
-import { Config, useFastifyAnalytics } from "node-api-analytics";
-
-const config = new Config();
-config.serverUrl = process.env.WATCHKEEPER_URL;
+import { useFastifyAnalytics } from "node-api-analytics";
+import { configured } from "./configuration.mjs";
 
 const app = fastify();
-useFastifyAnalytics(app, process.env.API_KEY, config);
+useFastifyAnalytics(app, process.env.API_KEY, configured());
 
 app.get("/ok", async () => ({ status: "ok" }));
 app.get("/search", async (request) => ({ q: request.query.q }));

@@ -1,12 +1,10 @@
 // A Koa application watched by the published `node-api-analytics` package.
 import Koa from "koa";
-import { Config, koaAnalytics } from "node-api-analytics";
-
-const config = new Config();
-config.serverUrl = process.env.WATCHKEEPER_URL;
+import { koaAnalytics } from "node-api-analytics";
+import { configured } from "./configuration.mjs";
 
 const app = new Koa();
-app.use(koaAnalytics(process.env.API_KEY, config));
+app.use(koaAnalytics(process.env.API_KEY, configured()));
 
 const routes = {
   "GET /ok": (context) => {

@@ -5,6 +5,7 @@ import time
 from wsgiref.simple_server import make_server
 
 from api_analytics.django import Config
+from configuration import configured
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, JsonResponse
@@ -13,7 +14,7 @@ from django.urls import path
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
     ANALYTICS_API_KEY=os.environ["API_KEY"],
-    ANALYTICS_CONFIG=Config(server_url=os.environ["WATCHKEEPER_URL"]),
+    ANALYTICS_CONFIG=configured(Config),
     MIDDLEWARE=["api_analytics.django.Analytics"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="only for tests",

@@ -5,13 +5,14 @@ import time
 
 import uvicorn
 from api_analytics.fastapi import Analytics, Config
+from configuration import configured
 from fastapi import FastAPI, Response
 
 app = FastAPI()
 app.add_middleware(
     Analytics,
     api_key=os.environ["API_KEY"],
-    config=Config(server_url=os.environ["WATCHKEEPER_URL"]),
+    config=configured(Config),
 )
 
 

@@ -4,15 +4,12 @@ import os
 import time
 
 from api_analytics.flask import Config, add_middleware
+from configuration import configured
 from flask import Flask, request
 from werkzeug.serving import make_server
 
 app = Flask(__name__)
-add_middleware(
-    app,
-    os.environ["API_KEY"],
-    Config(server_url=os.environ["WATCHKEEPER_URL"]),
-)
+add_middleware(app, os.environ["API_KEY"], configured(Config))
 
 
 @app.get("/ok")

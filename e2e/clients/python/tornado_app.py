@@ -4,9 +4,10 @@ import asyncio
 import os
 
 from api_analytics.tornado import Analytics, Config
+from configuration import configured
 from tornado.web import Application
 
-CONFIG = Config(server_url=os.environ["WATCHKEEPER_URL"])
+CONFIG = configured(Config)
 
 
 class Watched(Analytics):

@@ -13,6 +13,8 @@ const FAST: &str = "WatchkeeperErrorBudgetBurnsFast";
 const SLOW: &str = "WatchkeeperErrorBudgetBurnsSlowly";
 const ONE: &str = "probe_success{namespace=\"web\",endpoint=\"front\",instance=\"one\"}";
 const TWO: &str = "probe_success{namespace=\"web\",endpoint=\"front\",instance=\"two\"}";
+const PLANNED: &str =
+    "watchkeeper_endpoint_failed_in_maintenance{namespace=\"web\",endpoint=\"front\",instance=\"one\"}";
 
 fn rules(target: &str, budget_ppm: u32, days: u32) -> Value {
     let objective = Objective {
@@ -105,6 +107,29 @@ fn a_replica_that_takes_over_goes_on_where_the_other_ended() {
     let series = [(ONE, "1x350 _x100"), (TWO, "_x350 1x9 0x90")];
     // Whose samples there are counts, not how many series.
     let (good, said) = judge(&rules, &[case(&rules, &series, "370m", [true, true])]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn failures_in_maintenance_spend_nothing_and_those_after_it_do() {
+    let rules = rules("99.9", 1_000, 30);
+    let planned = [(ONE, "1x360 0x39 1x100"), (PLANNED, "0x360 1x39 0x100")];
+    let longer = [(ONE, "1x360 0x99"), (PLANNED, "0x360 1x39 0x59")];
+    let tests = [
+        case(&rules, &planned, "370m", [false, false]),
+        case(&rules, &planned, "420m", [false, false]),
+        // An outage that outlasts its window, ten minutes after that.
+        case(&rules, &longer, "410m", [true, true]),
+    ];
+    let (good, said) = judge(&rules, &tests);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn one_failure_after_a_long_maintenance_is_one_failure() {
+    let rules = rules("99", 10_000, 30);
+    let series = [(ONE, "1x299 0x91 1x60"), (PLANNED, "0x299 1x90 0x61")];
+    let (good, said) = judge(&rules, &[case(&rules, &series, "393m", [false, false])]);
     assert!(good, "{said}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use watchkeeper_e2e::stores::Store;
 use watchkeeper_testkit::{
-    sink::{SmtpOptions, SmtpSink},
+    sink::{Answer, HttpSink, SmtpOptions, SmtpSink},
     wait,
 };
 
@@ -14,6 +14,7 @@ use crate::harness::{PATIENCE, Seen, Server, World, telling};
 on_both_stores! {
     an_endpoint_that_goes_down_is_told_once
     a_mail_is_sent_once_for_each_transition
+    telegram_is_told_once_for_each_transition_in_the_files_words
     the_first_check_of_all_may_be_the_one_that_tells
     a_recovery_is_told_unless_nobody_wants_it
     within_the_cooldown_trouble_is_told_once
@@ -88,6 +89,40 @@ async fn a_mail_is_sent_once_for_each_transition(store: Store) {
     let subjects = [0, 1].map(|number| mails[number].header("Subject").unwrap());
     assert_eq!(subjects[0], "Down: shop");
     assert_ne!(subjects[1], subjects[0], "the recovery has words of its own");
+}
+
+async fn telegram_is_told_once_for_each_transition_in_the_files_words(store: Store) {
+    let (target, sink) = (Server::start(200).await, HttpSink::start().unwrap());
+    sink.answer(Answer { body: r#"{"ok": true}"#.into(), ..Answer::status(200) });
+    let telegram = json!({
+        "enabled": true, "bot_token": "12:secret", "chat_id": -100, "parse_mode": "HTML", "api_url": sink.url(),
+        "message_template": "<b>{endpoint_name}</b> is DOWN: {error}",
+    });
+    let config = json!({ "notifications": { "enabled": true, "cooldown_seconds": 0, "telegram": telegram } });
+    let world = World::start(store, &config.to_string()).await;
+    let id = world.create("shop", target.url(), json!({})).await;
+    world.newest(id, true).await;
+    for (status, messages) in [(503, 1), (200, 2)] {
+        target.say(&[status]);
+        world.newest(id, status == 200).await;
+        let told = async || Ok((sink.taken().len() >= messages).then_some(()));
+        wait::until_async("a message", PATIENCE, told).await.unwrap();
+    }
+    world.sent(2).await;
+    // Each check was followed by others that found the same.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let taken = sink.taken();
+    assert_eq!(taken.len(), 2, "{taken:?}");
+    for request in &taken {
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/bot12:secret/sendMessage"));
+        let body = request.json();
+        assert_eq!((&body["chat_id"], &body["parse_mode"]), (&json!("-100"), &json!("HTML")), "{body}");
+    }
+    let text = |number: usize| taken[number].json()["text"].as_str().unwrap().to_owned();
+    assert!(text(0).starts_with("<b>shop</b> is DOWN: ") && text(0).contains("503"), "{}", text(0));
+    assert!(text(1).starts_with("✅ shop is back online!\nURL: "), "{}", text(1));
+    let log = std::fs::read_to_string(world.watchkeeper.log()).unwrap();
+    assert!(!log.contains("12:secret"), "a bot's token is a secret");
 }
 
 async fn the_first_check_of_all_may_be_the_one_that_tells(store: Store) {

@@ -66,8 +66,13 @@ impl FakeApi {
 
     /// An endpoint comes into a state.
     pub fn transition(&self, uid: &str, state: &str, time: &str) {
+        self.transition_saying(uid, state, time, &Value::Null);
+    }
+
+    /// Says that an endpoint is in another state, by a check with a message of its own.
+    pub fn transition_saying(&self, uid: &str, state: &str, time: &str, message: &Value) {
         let report = json!({"uid": uid, "state": state, "since": time,
-            "lastCheck": {"time": time, "ok": state == "Up", "status": 200, "durationMs": 5, "message": null},
+            "lastCheck": {"time": time, "ok": state == "Up", "status": 200, "durationMs": 5, "message": message},
             "uptime": {"24h": "99.95", "7d": null, "30d": null}});
         let count = self.with(|known| {
             known.reports.insert(uid.to_owned(), report.clone());

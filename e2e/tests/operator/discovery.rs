@@ -1,7 +1,9 @@
 //! Endpoints of annotated objects: made, followed, and gone with them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -260,6 +262,68 @@ async fn an_endpoint_stays_where_nobody_can_tell_whether_its_namespace_is_let_in
 }
 
 #[tokio::test]
+async fn an_object_is_found_when_its_namespace_gets_the_label_and_not_when_it_has_lost_it() -> Result<()> {
+    let (mut world, _api) = world("labels").await?;
+    world.settings.namespace_refresh = Duration::from_millis(200);
+    world.grant_cluster().await?;
+    let guest = world.plane.namespace("guest").await?;
+    world.grant_discovery(&guest).await?;
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    let label = async |value: Value| {
+        let labels = Patch::Merge(json!({"metadata": {"labels": {"team": value}}}));
+        namespaces.patch(&guest, &PatchParams::default(), &labels).await
+    };
+    let ingresses: Api<Ingress> = Api::namespaced(world.client.clone(), &guest);
+    let annotations = json!({"watchkeeper.dev/monitor": "true"});
+    ingresses.create(&PostParams::default(), &ingress("shop", annotations)?).await?;
+    let operator = world.operator_for(&[&world.namespace, &guest]).await?;
+    let selector = json!({"matchLabels": {"team": "web"}});
+    let looking = json!({"namespaceSelector": selector, "discovery": {"enabled": true}});
+    world.instance("shop", json!({ "endpoints": looking })).await?;
+    until_async("it was looked at", SOON, async || Ok((operator.reconciles("discovery") > 0).then_some(())))
+        .await?;
+    let endpoints: Api<MonitoredEndpoint> = Api::namespaced(world.client.clone(), &guest);
+    ensure!(endpoints.list(&ListParams::default()).await?.items.is_empty());
+
+    label(json!("web")).await?;
+    until_endpoint(&endpoints, "ingress-shop", "it is made", |_| true).await?;
+    label(Value::Null).await?;
+    until_gone(&endpoints, "ingress-shop").await?;
+    operator.stop(&world).await
+}
+
+#[tokio::test]
+async fn objects_are_found_in_the_namespaces_that_an_instance_names_and_in_no_other() -> Result<()> {
+    let (world, _api) = world("limits").await?;
+    let (near, far) = (world.plane.namespace("near").await?, world.plane.namespace("far").await?);
+    let chosen = format!("{}/shop", world.namespace);
+    let annotations = json!({"watchkeeper.dev/monitor": "true", "watchkeeper.dev/instance": chosen});
+    for namespace in [&near, &far] {
+        world.grant(namespace).await?;
+        world.grant_discovery(namespace).await?;
+        let ingresses: Api<Ingress> = Api::namespaced(world.client.clone(), namespace);
+        ingresses.create(&PostParams::default(), &ingress("shop", annotations.clone())?).await?;
+    }
+    let only = |namespace: &str| {
+        json!({"endpoints": {"namespaceSelector": {},
+            "discovery": {"enabled": true, "namespaces": [namespace]}}})
+    };
+    let operator = world.operator_for(&[&world.namespace, &near, &far]).await?;
+    world.instance("shop", only(&near)).await?;
+    let [of_near, of_far]: [Api<MonitoredEndpoint>; 2] =
+        [&near, &far].map(|namespace| Api::namespaced(world.client.clone(), namespace));
+    until_endpoint(&of_near, "ingress-shop", "it is made where it is looked for", |_| true).await?;
+    let note = until_event_in(&world, &far, "NotLooking").await?;
+    ensure!(note.contains("spec.endpoints.discovery"), "{note}");
+    ensure!(of_far.list(&ListParams::default()).await?.items.is_empty());
+
+    world.change("shop", only(&far)).await?;
+    until_endpoint(&of_far, "ingress-shop", "it is made in the other", |_| true).await?;
+    until_gone(&of_near, "ingress-shop").await?;
+    operator.stop(&world).await
+}
+
+#[tokio::test]
 async fn discovery_is_off_by_default_and_takes_its_endpoints_away_when_it_is_turned_off() -> Result<()> {
     let (world, _api) = world("off").await?;
     world.grant_discovery(&world.namespace).await?;
@@ -304,6 +368,31 @@ async fn without_its_permission_discovery_says_what_is_missing_and_everything_el
     world.grant_discovery(&world.namespace).await?;
     until_endpoint(&world.endpoints(), "ingress-shop", "it is made at the next attempt", |_| true).await?;
     world.condition("shop", "DiscoveryReady", "True").await?;
+    operator.kill().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_told_no_more_when_no_object_is_left_that_needs_it() -> Result<()> {
+    let (world, _api) = world("unneeded").await?;
+    let ingresses: Api<Ingress> = Api::namespaced(world.client.clone(), &world.namespace);
+    let annotate = async |name: &str| {
+        let object = ingress(name, json!({"watchkeeper.dev/monitor": "true"}))?;
+        ingresses.create(&PostParams::default(), &object).await?;
+        world.condition("shop", "DiscoveryReady", "False").await
+    };
+    let operator = world.operator().await?;
+    world.instance("shop", looking()).await?;
+
+    annotate("shop").await?;
+    ingresses.delete("shop", &DeleteParams::default()).await?;
+    world.condition("shop", "DiscoveryReady", "True").await?;
+
+    annotate("blog").await?;
+    let plain = Patch::Merge(json!({"metadata": {"annotations": {"watchkeeper.dev/monitor": null}}}));
+    ingresses.patch("blog", &PatchParams::default(), &plain).await?;
+    world.condition("shop", "DiscoveryReady", "True").await?;
+    // It was refused, as it had to be.
     operator.kill().await;
     Ok(())
 }

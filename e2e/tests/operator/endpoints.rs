@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use watchkeeper_crds::MonitoredEndpoint;
@@ -159,6 +160,72 @@ async fn a_restart_removes_leftovers_tells_all_again_and_writes_nothing() -> Res
     Ok(())
 }
 
+/// Type, reason and note of each Event about an endpoint, oldest first, none of which was told twice.
+async fn events_about(world: &World, uid: &str) -> Result<Vec<[String; 3]>> {
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    let mut found = events.list(&ListParams::default()).await?.items;
+    found.retain(|event| event.regarding.as_ref().and_then(|about| about.uid.as_deref()) == Some(uid));
+    found.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+    found
+        .into_iter()
+        .map(|event| {
+            ensure!(event.series.is_none(), "told again: {event:?}");
+            Ok([event.type_, event.reason, event.note].map(Option::unwrap_or_default))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn each_transition_is_told_by_one_event_and_a_restart_tells_none_again() -> Result<()> {
+    let (world, api) = world("events").await?;
+    let operator = world.operator().await?;
+    world.instance("shop", json!({})).await?;
+    let uid = world.endpoint("front", json!({})).await?.uid().unwrap_or_default();
+    let endpoints = world.endpoints();
+    until_status(&endpoints, "front", "it is watched", |endpoint| {
+        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+    })
+    .await?;
+    api.transition(&uid, "Up", "2026-01-01T12:00:00.000Z");
+    until_status(&endpoints, "front", "it is up", |endpoint| state(endpoint) == Some(EndpointState::Up))
+        .await?;
+    api.transition_saying(&uid, "Down", "2026-01-01T12:00:30.000Z", &json!("connection refused"));
+    let told = until_async("the outage is told", SOON, async || {
+        let told = events_about(&world, &uid).await?;
+        Ok(told.iter().any(|[_, reason, _]| reason == "Down").then_some(told))
+    })
+    .await?;
+    let watched = format!("AnalyticsInstance {}/shop watches this endpoint", world.namespace);
+    for (reason, wanted) in [
+        ("Watched", ["Normal", watched.as_str()]),
+        ("Up", ["Normal", "the endpoint is up"]),
+        ("Down", ["Warning", "connection refused"]),
+    ] {
+        let found: Vec<_> = told
+            .iter()
+            .filter(|[_, found, _]| found == reason)
+            .map(|[kind, _, note]| [kind.as_str(), note.as_str()])
+            .collect();
+        ensure!(found == [wanted], "{reason}: {told:?}");
+    }
+    operator.stop(&world).await?;
+
+    let puts = api.with(|known| known.puts);
+    let operator = world.operator().await?;
+    until_async("it is told to the API again", SOON, async || {
+        Ok((api.with(|known| known.puts) > puts).then_some(()))
+    })
+    .await?;
+    until_async("it was looked at", SOON, async || {
+        Ok((operator.reconciles("monitoredendpoint") >= 1).then_some(()))
+    })
+    .await?;
+    operator.stop(&world).await?;
+    let after = events_about(&world, &uid).await?;
+    ensure!(after == told, "{after:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_endpoint_of_another_namespace_needs_leave() -> Result<()> {
     let (world, api) = world("guests").await?;
@@ -245,6 +312,39 @@ async fn what_was_measured_outlives_a_permission_without_which_nobody_can_tell()
 }
 
 #[tokio::test]
+async fn an_endpoint_comes_and_goes_with_the_label_of_its_namespace() -> Result<()> {
+    let (mut world, api) = world("labels").await?;
+    world.settings.namespace_refresh = Duration::from_millis(200);
+    world.grant_cluster().await?;
+    let endpoints = guest(&world).await?;
+    let front = endpoints.get("front").await?;
+    let (uid, namespace) = (front.uid().unwrap_or_default(), front.namespace().unwrap_or_default());
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    let label = async |value: Value| {
+        let labels = Patch::Merge(json!({"metadata": {"labels": {"watchkeeper.dev/test": value}}}));
+        namespaces.patch(&namespace, &PatchParams::default(), &labels).await
+    };
+    label(Value::Null).await?;
+    let operator = world.operator_for(&[&world.namespace, &namespace]).await?;
+    until_status(&endpoints, "front", "it is not let in", |endpoint| {
+        reason_of(endpoint, "Accepted").as_deref() == Some("NotAllowed")
+    })
+    .await?;
+
+    label(json!("true")).await?;
+    until_status(&endpoints, "front", "it is let in", |endpoint| {
+        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+    })
+    .await?;
+    label(Value::Null).await?;
+    until_async("it is thrown out", SOON, async || {
+        Ok(api.with(|known| known.deleted.contains(&uid)).then_some(()))
+    })
+    .await?;
+    operator.stop(&world).await
+}
+
+#[tokio::test]
 async fn a_namespace_that_cannot_be_read_holds_up_no_other() -> Result<()> {
     let (mut world, api) = world("patience").await?;
     world.settings.patience = Duration::from_secs(1);
@@ -296,6 +396,66 @@ async fn an_endpoint_that_cannot_be_read_says_so_until_it_is_corrected() -> Resu
     let corrected = until_status(&endpoints, "front", "it is watched again", watched).await?;
     ensure!(reason_of(&corrected, "Degraded").is_none(), "{:?}", corrected.status);
     ensure!(api.with(|known| known.deleted.is_empty()));
+    operator.stop(&world).await
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_read_can_be_deleted() -> Result<()> {
+    let (world, api) = world("unreadable-gone").await?;
+    let operator = world.operator().await?;
+    world.instance("shop", json!({})).await?;
+    let uid = world.endpoint("front", json!({})).await?.uid().unwrap_or_default();
+    until_status(&world.endpoints(), "front", "it is watched", |endpoint| {
+        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+    })
+    .await?;
+    let raw: Api<DynamicObject> = Api::namespaced_with(
+        world.client.clone(),
+        &world.namespace,
+        &ApiResource::erase::<MonitoredEndpoint>(&()),
+    );
+    // The schema lets this pass; no program can count that many hours.
+    let endless = Patch::Merge(json!({"spec": {"alerts": {"cooldown": "99999999999999999999h"}}}));
+    raw.patch("front", &PatchParams::default(), &endless).await?;
+    raw.delete("front", &DeleteParams::default()).await?;
+    until_async("it is gone here and there", SOON, async || {
+        let gone = raw.get_opt("front").await?.is_none() && api.with(|known| known.deleted.contains(&uid));
+        Ok(gone.then_some(()))
+    })
+    .await?;
+    operator.stop(&world).await
+}
+
+#[tokio::test]
+async fn what_others_have_left_in_a_status_goes_whoever_owns_it() -> Result<()> {
+    let (world, api) = world("left-over").await?;
+    world.instance("shop", json!({})).await?;
+    let endpoints = world.endpoints();
+    let status = |name: &str| {
+        json!({"apiVersion": "watchkeeper.dev/v1alpha1", "kind": "MonitoredEndpoint",
+            "metadata": {"name": name},
+            "status": {"state": "Degraded", "conditions": [{"type": "Degraded", "status": "True",
+                "reason": "InvalidSpec", "message": "of before",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
+    };
+    let mut uids = Vec::new();
+    for name in ["applied", "updated"] {
+        uids.push(world.endpoint(name, json!({})).await?.uid().unwrap_or_default());
+    }
+    let older = PatchParams::apply("older-operator").force();
+    endpoints.patch_status("applied", &older, &Patch::Apply(status("applied"))).await?;
+    endpoints.patch_status("updated", &PatchParams::default(), &Patch::Merge(status("updated"))).await?;
+
+    let operator = world.operator().await?;
+    for (name, uid) in ["applied", "updated"].into_iter().zip(&uids) {
+        api.transition(uid, "Up", "2026-01-01T12:00:00.000Z");
+        until_status(&endpoints, name, "it says what is, and nothing else", |endpoint| {
+            reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+                && reason_of(endpoint, "Degraded").is_none()
+                && state(endpoint) == Some(EndpointState::Up)
+        })
+        .await?;
+    }
     operator.stop(&world).await
 }
 

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use watchkeeper_operator::analytics_instance::child::ChildKind;
+use watchkeeper_testkit::cluster::Request;
 use watchkeeper_testkit::wait::until_async;
 
 use crate::api::FakeApi;
@@ -31,6 +32,28 @@ async fn the_rules_of_an_instance_follow_the_objectives_of_its_endpoints() -> Re
     let made = rules.get("shop-slo").await?;
     ensure!(made.labels().get("release").map(String::as_str) == Some("prometheus"));
     ensure!(!made.data.to_string().contains("plain"));
+
+    // They may be many and large: while nobody touches them, only their metadata is looked at, page by page.
+    let asked = |verb: &str| -> Result<Vec<String>> {
+        let of_rules = |request: &Request| {
+            let about = request.object_ref.as_ref();
+            request.verb == verb && about.is_some_and(|object| object.resource == "prometheusrules")
+        };
+        Ok(world.asked()?.into_iter().filter(of_rules).map(|request| request.uri).collect())
+    };
+    world.ready("shop").await?;
+    let read = asked("get")?;
+    world.change("shop", json!({"api": {"replicas": 2}})).await?;
+    world.ready("shop").await?;
+    ensure!(asked("get")? == read, "{:?}", asked("get")?);
+    let lists = asked("list")?;
+    ensure!(!lists.is_empty() && lists.iter().all(|uri| uri.contains("limit=")), "{lists:?}");
+    let meddling = Patch::Merge(json!({"spec": {"groups": []}}));
+    rules.patch("shop-slo", &PatchParams::default(), &meddling).await?;
+    until_async("they are put right", SOON, async || {
+        Ok(text().await?.filter(|text| text.contains("vector(0.999)")))
+    })
+    .await?;
 
     let stricter = Patch::Merge(json!({"spec": {"slo": {"target": "99.95"}}}));
     world.endpoints().patch("front", &PatchParams::default(), &stricter).await?;

@@ -1,22 +1,27 @@
 //! Phase 4: writes what differs, in order, by server-side apply.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use kube::{Client, ResourceExt};
+use kube::core::ObjectMeta;
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::child::{Child, ChildKind};
 use super::diff::{hash, holds};
+use super::plan::Plan;
 use super::{replicas, storage};
 use crate::context::{Context, Error};
 use crate::gate::GateError;
 use crate::labels;
 use crate::served::Served;
+use crate::stores::InstanceKey;
 
 /// Owner of the fields that this controller writes.
 pub const FIELD_MANAGER: &str = "watchkeeper-operator/analyticsinstance";
+/// Large objects that are listed at once.
+const PAGE: u32 = 100;
 
 /// Child objects as they are on the API server.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +33,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Reads all objects that carry the labels of an instance.
+    /// Reads all objects that carry the labels of an instance; of large ones only their metadata.
     ///
     /// # Errors
     /// What the API server says.
@@ -41,7 +46,13 @@ impl Live {
         let mut live = Self { served, ..Self::default() };
         let selected = ListParams::default().labels(&labels::of_instance(instance));
         for kind in ChildKind::ALL.into_iter().filter(|kind| live.serves(*kind)).collect::<Vec<_>>() {
-            let found = match (kind.api(client, namespace).list(&selected).await, kind.foreign()) {
+            let api = kind.api(client, namespace);
+            let listed = if kind.is_large() {
+                list_metadata(&api, &selected).await
+            } else {
+                api.list(&selected).await.map(|list| list.items)
+            };
+            let found = match (listed, kind.foreign()) {
                 // Its CRD has just gone.
                 (Err(kube::Error::Api(status)), Some(foreign)) if status.code == 404 => {
                     live.served.remove(&foreign);
@@ -72,7 +83,7 @@ impl Live {
         kind.foreign().is_none_or(|kind| self.served.contains(&kind))
     }
 
-    /// One object.
+    /// One object, or the metadata of a large one.
     #[must_use]
     pub fn get(&self, kind: ChildKind, name: &str) -> Option<&DynamicObject> {
         self.objects.get(&(kind, name.to_owned()))
@@ -87,6 +98,30 @@ impl Live {
     pub fn iter(&self) -> impl Iterator<Item = (ChildKind, &DynamicObject)> {
         self.objects.iter().map(|((kind, _), object)| (*kind, object))
     }
+}
+
+/// The metadata of objects that may be too many and too large to be held all at once.
+async fn list_metadata(
+    api: &Api<DynamicObject>,
+    selected: &ListParams,
+) -> Result<Vec<DynamicObject>, kube::Error> {
+    let mut page = ListParams { limit: Some(PAGE), ..selected.clone() };
+    let mut all = Vec::new();
+    loop {
+        let list = api.list_metadata(&page).await?;
+        all.extend(list.items.into_iter().map(|object| head(object.metadata)));
+        page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
+        if page.continue_token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// A large object as it is kept: without what it says, and without the fields' managers, who name each
+/// part of that once more.
+fn head(metadata: ObjectMeta) -> DynamicObject {
+    let metadata = ObjectMeta { managed_fields: None, ..metadata };
+    DynamicObject { types: None, metadata, data: json!({}) }
 }
 
 /// Whether an object belongs to the owner of the given uid.
@@ -104,11 +139,13 @@ pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
 /// next time.
 pub async fn apply(
     context: &Context,
-    namespace: &str,
-    uid: &str,
+    plan: &Plan,
     children: &[Child],
     live: &mut Live,
 ) -> Result<Vec<(ChildKind, Error)>, Error> {
+    let wanted: HashSet<&str> =
+        children.iter().filter(|child| child.kind.is_large()).map(|child| child.name.as_str()).collect();
+    context.applied.keep(&key_of(plan), |name| wanted.contains(name));
     let mut refused = Vec::new();
     for child in children {
         let kind = child.kind;
@@ -120,7 +157,7 @@ pub async fn apply(
             continue;
         }
         let least = replicas::least(children, child);
-        match apply_one(context, namespace, uid, child, least, live).await {
+        match apply_one(context, plan, child, least, live).await {
             Err(error @ Error::StorageNotExpandable { .. }) => refused.push((kind, error)),
             Err(error @ (Error::Apply { .. } | Error::NameTaken { .. } | Error::NameLeaving { .. }))
                 if kind.optional() =>
@@ -133,30 +170,48 @@ pub async fn apply(
     Ok(refused)
 }
 
+fn key_of(plan: &Plan) -> InstanceKey {
+    InstanceKey { namespace: plan.namespace.clone(), name: plan.name.clone() }
+}
+
 async fn apply_one(
     context: &Context,
-    namespace: &str,
-    uid: &str,
+    plan: &Plan,
     child: &Child,
     least: Option<i64>,
     live: &mut Live,
 ) -> Result<(), Error> {
-    let kind = child.kind;
+    let (kind, namespace) = (child.kind, plan.namespace.as_str());
+    let fingerprint = child.fingerprint();
+    let known = live.get(kind, &child.name);
+    if let (Some(fingerprint), Some(known)) = (&fingerprint, known)
+        && context.applied.holds(&key_of(plan), &known.metadata, fingerprint)
+    {
+        return Ok(());
+    }
     let api = kind.api(&context.client, namespace);
-    let mut wanted = child.object.clone();
+    let mut wanted = child.whole()?;
     let applied_hash = sign(&mut wanted);
     let mut rigid = None;
 
-    let current = match live.get(kind, &child.name) {
-        Some(object) => Some(object.clone()),
-        // It may exist without our labels: ours if it is owned, somebody's if not.
-        None => api.get_opt(&child.name).await?,
+    let current = match known {
+        Some(object) if !kind.is_large() => Some(object.clone()),
+        // Of a large one only the metadata is known. Another may exist without our labels: ours if it is
+        // owned, somebody's if not.
+        _ => api.get_opt(&child.name).await?,
+    };
+    let settle = |live: &mut Live, object: DynamicObject| match &fingerprint {
+        Some(fingerprint) => {
+            context.applied.note(&key_of(plan), &object.metadata, fingerprint);
+            live.put(kind, head(object.metadata));
+        }
+        None => live.put(kind, object),
     };
     if let Some(current) = &current {
         let adoptable = current.owner_references().is_empty()
             && current.labels().get("app.kubernetes.io/managed-by").map(String::as_str)
                 == Some(labels::MANAGER);
-        if !owned_by(current, uid) && !adoptable {
+        if !owned_by(current, &plan.uid) && !adoptable {
             let (kind, name) = (kind.name(), child.name.clone());
             return Err(if is_leaving(current, &wanted) {
                 Error::NameLeaving { kind, name }
@@ -166,7 +221,7 @@ async fn apply_one(
         }
         let as_value = with_type(to_value(current)?, &wanted);
         if holds(&wanted, &as_value) {
-            live.put(kind, current.clone());
+            settle(live, current.clone());
             return Ok(());
         }
         if current.annotations().get(labels::APPLIED_HASH) == Some(&applied_hash) {
@@ -204,7 +259,7 @@ async fn apply_one(
         Ok(object) => {
             tracing::info!(kind = kind.name(), name = child.name, namespace, outcome, "applied");
             context.metrics.applies.with_label_values(&[kind.name(), outcome]).inc();
-            live.put(kind, object);
+            settle(live, object);
             rigid.map_or(Ok(()), Err)
         }
         Err(GateError::Closed) => Err(Error::Standby),

@@ -11,7 +11,8 @@ use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::build::Children;
+use super::build::{Children, SloRules};
+use super::diff::hash;
 use crate::context::Error;
 use crate::foreign::{ForeignKind, HTTPRoute, PrometheusRule, ServiceMonitor};
 
@@ -101,6 +102,12 @@ impl ChildKind {
         self > Self::Deployment
     }
 
+    /// Whether its objects may be so many and so large that they are not to be held all at once.
+    #[must_use]
+    pub fn is_large(self) -> bool {
+        self == Self::PrometheusRule
+    }
+
     /// Whether it lets clients in from outside; an instance has one such object at most.
     #[must_use]
     pub fn is_way_in(self) -> bool {
@@ -153,8 +160,27 @@ pub struct Child {
     pub kind: ChildKind,
     /// Its name.
     pub name: String,
-    /// The whole object.
+    /// The object; null where `rules` has what it is made of.
     pub object: Value,
+    /// What a PrometheusRule is made of.
+    pub rules: Option<SloRules>,
+}
+
+impl Child {
+    /// The whole object.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON, which only a mistake here can cause.
+    pub fn whole(&self) -> Result<Value, Error> {
+        self.rules.as_ref().map_or_else(|| Ok(self.object.clone()), |rules| to_value(&rules.write()))
+    }
+
+    /// A hash of all that rules are made of, which differs whenever the object that this program makes of
+    /// them does; nothing where the object itself is at hand.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<String> {
+        self.rules.as_ref().map(|rules| hash(&format!("{rules:?}")))
+    }
 }
 
 impl Children {
@@ -195,7 +221,12 @@ impl Children {
         add(&mut all, ChildKind::Ingress, ingress)?;
         add(&mut all, ChildKind::HttpRoute, route)?;
         add(&mut all, ChildKind::ServiceMonitor, service_monitor)?;
-        add(&mut all, ChildKind::PrometheusRule, slo_rules)?;
+        all.extend(slo_rules.into_iter().map(|rules| Child {
+            kind: ChildKind::PrometheusRule,
+            name: rules.metadata.name.clone().unwrap_or_default(),
+            object: Value::Null,
+            rules: Some(rules),
+        }));
         add(&mut all, ChildKind::CronJob, backup)?;
         Ok(all)
     }
@@ -209,8 +240,13 @@ where
         all.push(Child {
             kind,
             name: object.meta().name.clone().unwrap_or_default(),
-            object: serde_json::to_value(&object).map_err(|error| Error::InvalidSpec(error.to_string()))?,
+            object: to_value(&object)?,
+            rules: None,
         });
     }
     Ok(())
+}
+
+fn to_value(object: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(object).map_err(|error| Error::InvalidSpec(error.to_string()))
 }

@@ -112,12 +112,14 @@ pub async fn run(
     let certificates = while_served::<Certificate>(ForeignKind::Certificate, &place, &reporting, &context);
     let counts = context.links.counts_changed(reader.clone());
     let work = Arc::new(Work { context: context.clone(), registered: Registered::default() });
+    let told = work.clone();
+    let leading = watch::leading(context.gate.subscribe()).inspect(move |()| told.registered.forget_all());
     controller
         .watches_stream(foreign_secrets, move |secret| referring_to(&referring, &secret))
         .watches_stream(jobs, move |job| labelled(&copied, &job))
         .watches_stream(certificates, move |certificate| labelled(&certified, &certificate))
         .reconcile_on(counts)
-        .reconcile_all_on(watch::leading(context.gate.subscribe()))
+        .reconcile_all_on(leading)
         .reconcile_all_on(context.served.changes())
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, on_error, work)
@@ -295,14 +297,16 @@ async fn bring_about(instance: &AnalyticsInstance, work: &Work, live: &mut Live)
     // Copies must not land on a volume that is somebody else's.
     let safe: Vec<_> =
         children.iter().filter(|child| ours || child.kind != ChildKind::CronJob).cloned().collect();
-    let refused = apply(context, &plan.namespace, &plan.uid, &safe, live).await?;
+    let refused = apply(context, &plan, &safe, live).await?;
     // The old way in stays until there is another, and a database until its volume does not go with it.
     let shut = refused.iter().any(|(kind, _)| kind.is_way_in());
     let freed = free(context, &plan, &children, live).await;
     let held = !matches!(freed, Ok(true));
     let spared = |kind: ChildKind| (shut && kind.is_way_in()) || (held && kind == ChildKind::StatefulSet);
     let pruned = prune(context, &plan.namespace, &plan.uid, &children, live, spared).await?;
-    let told = tell_api(work, instance, &plan, live, &token, &pruned).await;
+    // Another process may lead by the time of an answer, and may have told what is newer.
+    let told = context.gate.while_open(tell_api(work, instance, &plan, live, &token, &pruned)).await;
+    let told = told.unwrap_or(Err(Error::Standby));
     refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error)).and(claim).and(told)?;
     // Its controller tells when it has let go; this is in case that is missed.
     freed.map(|freed| if freed { RESYNC } else { STARTING })

@@ -1,5 +1,6 @@
 //! `AnalyticsInstance`: dereference → validate → build → apply → prune → status.
 
+pub mod applied;
 pub mod apply;
 pub mod backup;
 pub mod build;

@@ -1,5 +1,7 @@
 //! Tells an instance's API about the channels of its notices, secrets in place.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use watchkeeper_crds::AnalyticsInstance;
@@ -11,8 +13,8 @@ use super::projects::{Registered, count};
 use crate::context::{Context, Error};
 use crate::monitored_endpoint::push::ApiClient;
 
-/// Tells the channels of an instance, once for each set of them. A channel whose Secret is missing
-/// is left out, and the others are told all the same.
+/// Tells the channels of an instance, once for each set of them. Of a channel whose Secret is missing
+/// only the name is told, by which the API knows that nobody hears what goes there.
 ///
 /// # Errors
 /// What is missing, or what the API says.
@@ -23,9 +25,12 @@ pub async fn tell(
     api: &ApiClient,
 ) -> Result<(), Error> {
     let key = format!("{} notifications", instance.uid().unwrap_or_default());
-    let (notifications, missing) = dereference(context, instance).await?;
-    let value =
+    let (notifications, left_out, missing) = dereference(context, instance).await?;
+    let mut value =
         serde_json::to_value(&notifications).map_err(|error| Error::InvalidSpec(error.to_string()))?;
+    if !left_out.is_empty() {
+        value["missing"] = serde_json::json!(left_out);
+    }
     let set = hash(&value.to_string());
     if !registered.has(&key, &set) {
         let told = api.put_notifications(&value).await;
@@ -41,24 +46,28 @@ pub async fn tell(
     missing.map_or(Ok(()), Err)
 }
 
-/// The channels with every text in the place of its reference, and what the first of those left out lacks.
+/// The channels with every text in the place of its reference; the names of those left out, and whether
+/// each is a default one; and what the first of them lacks.
 async fn dereference(
     context: &Context,
     instance: &AnalyticsInstance,
-) -> Result<(Notifications, Option<Error>), Error> {
+) -> Result<(Notifications, BTreeMap<String, bool>, Option<Error>), Error> {
     let namespace = instance.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let mut notifications = instance.spec.notifications.clone();
-    let mut missing = None;
+    let (mut left_out, mut missing) = (BTreeMap::new(), None);
     let mut whole = Vec::with_capacity(notifications.channels.len());
     for mut channel in notifications.channels {
         match resolve(&secrets, &mut channel).await? {
             None => whole.push(channel),
-            Some(error) => missing = missing.or(Some(error)),
+            Some(error) => {
+                left_out.insert(channel.name, channel.default);
+                missing = missing.or(Some(error));
+            }
         }
     }
     notifications.channels = whole;
-    Ok((notifications, missing))
+    Ok((notifications, left_out, missing))
 }
 
 /// Puts the texts of a channel in place, or tells what it lacks.

@@ -32,6 +32,11 @@ impl Registered {
         self.lock().retain(|key, _| !key.starts_with(uid));
     }
 
+    /// Forgets what all APIs were told: by now another process may have told them something else.
+    pub fn forget_all(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -81,7 +81,8 @@ mod tests {
         let mut leaving = object("leaving", "me");
         leaving.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         live.put(ChildKind::Secret, leaving);
-        let children = [Child { kind: ChildKind::Service, name: "wanted".to_owned(), object: json!({}) }];
+        let children =
+            [Child { kind: ChildKind::Service, name: "wanted".to_owned(), object: json!({}), rules: None }];
         let left: Vec<_> = leftovers(&children, &live, "me")
             .into_iter()
             .map(|(kind, object)| (kind, object.name_any()))

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_deployment_knows_its_autoscaler_by_name() {
-        let child = |kind, name: &str, object| Child { kind, name: name.to_owned(), object };
+        let child = |kind, name: &str, object| Child { kind, name: name.to_owned(), object, rules: None };
         let autoscaler =
             child(ChildKind::HorizontalPodAutoscaler, "shop-api", json!({"spec": {"minReplicas": 3}}));
         let children = [

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::DynamicObject;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use watchkeeper_crds::analytics_instance::{AnalyticsInstanceStatus, ComponentStatus, EndpointCounts};
@@ -18,6 +18,7 @@ use super::validate::split_image;
 use super::{certificate, route};
 use crate::conditions::{self, Finding};
 use crate::context::{Context, Error};
+use crate::status_patch::{self, Subject};
 use crate::stores::InstanceKey;
 
 /// What was found out about an instance.
@@ -436,7 +437,8 @@ pub async fn write(
     instance: &AnalyticsInstance,
     make: impl Fn(&AnalyticsInstance) -> AnalyticsInstanceStatus,
 ) -> Result<(), Error> {
-    if instance.status.as_ref() == Some(&make(instance)) {
+    let seen = context.written.is_seen(&instance.metadata);
+    if seen && instance.status.as_ref() == Some(&make(instance)) {
         return Ok(());
     }
     // What is in the store may be older than what was written last.
@@ -452,15 +454,12 @@ pub async fn write(
     if live.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    let body = json!({
-        "apiVersion": AnalyticsInstance::api_version(&()),
-        "kind": AnalyticsInstance::kind(&()),
-        "metadata": {"name": instance.name_any()},
-        "status": status,
-    });
-    let patch = Patch::Apply(&body);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let result = context.gate.write(api.patch_status(&instance.name_any(), &params, &patch)).await;
+    let subject = Subject {
+        api_version: &AnalyticsInstance::api_version(&()),
+        kind: &AnalyticsInstance::kind(&()),
+        name: &instance.name_any(),
+    };
+    let result = status_patch::write(context, &api, subject, FIELD_MANAGER, &json!(status)).await;
     let outcome = if result.is_ok() { "ok" } else { "error" };
     context.metrics.status_writes.with_label_values(&["analyticsinstance", outcome]).inc();
     result?;

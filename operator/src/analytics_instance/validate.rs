@@ -157,7 +157,8 @@ fn image(spec: Option<&ImageSpec>, default: &str) -> Image {
 #[must_use]
 pub fn split_image(reference: &str) -> (&str, Option<&str>) {
     if let Some((repository, digest)) = reference.split_once('@') {
-        return (repository, Some(digest));
+        // A tag beside the digest says nothing more, and would stay before another that is asked for.
+        return (split_image(repository).0, Some(digest));
     }
     match reference.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),

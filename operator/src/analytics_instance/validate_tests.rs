@@ -63,6 +63,16 @@ fn an_image_is_completed_from_the_operators_own() {
 }
 
 #[test]
+fn another_tag_takes_the_place_of_a_pinned_one_and_of_its_digest() {
+    let settings = Settings { image: "registry:5000/wk:1.2@sha256:ab".to_owned(), ..Settings::default() };
+    let reference = |spec: Value| {
+        validate(&instance(json!({"image": spec})), managed(), &settings).unwrap().image.reference
+    };
+    assert_eq!(reference(json!({})), "registry:5000/wk@sha256:ab");
+    assert_eq!(reference(json!({"tag": "2"})), "registry:5000/wk:2");
+}
+
+#[test]
 fn a_template_that_is_no_pod_template_is_refused_by_name() {
     let error = refusal(json!({"api": {"podTemplate": {"spec": {"containers": 3}}}}), managed());
     assert!(error.contains("spec.api.podTemplate"), "{error}");

@@ -203,7 +203,10 @@ fn is_status(text: &str) -> bool {
     match text.as_bytes() {
         [b'1'..=b'5', b'x', b'x'] => true,
         bytes => match bytes.iter().position(|byte| *byte == b'-') {
-            Some(dash) => code(&bytes[..dash]) && code(&bytes[dash + 1..]),
+            Some(dash) => {
+                let (first, last) = (&bytes[..dash], &bytes[dash + 1..]);
+                code(first) && code(last) && first <= last
+            }
             None => code(bytes),
         },
     }
@@ -262,7 +265,7 @@ mod tests {
         for good in ["200", "2xx", "400-404"] {
             assert!(is_status(good), "{good}");
         }
-        for bad in ["600", "6xx", "20", "2x0", "200-", "-200", "200-2xx", "200-201-202"] {
+        for bad in ["600", "6xx", "20", "2x0", "200-", "-200", "200-2xx", "200-201-202", "300-200"] {
             assert!(!is_status(bad), "{bad}");
         }
     }

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{ApiResource, DynamicObject};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::discovery::Source;
@@ -21,12 +20,11 @@ use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
 use super::annotations::{self, Wish};
 use super::endpoint::{self, Parts};
-use super::{Refusal, instance, target};
+use super::write::{api, delete, settle};
+use super::{Object, Refusal, instance, target};
 use crate::analytics_instance::apply::owned_by;
-use crate::analytics_instance::diff::holds;
 use crate::context::{Context, Error};
 use crate::foreign::ForeignKind;
-use crate::gate::GateError;
 use crate::labels;
 use crate::monitored_endpoint::dereference::{Admission, admit};
 use crate::monitored_endpoint::link;
@@ -36,9 +34,6 @@ use crate::stores::{Guarded, InstanceKey};
 use crate::watch::{self, Reporting};
 
 const NAME: &str = "discovery";
-/// Owner of the fields that this controller writes.
-pub const FIELD_MANAGER: &str = "watchkeeper-operator/discovery";
-const KIND: &str = "MonitoredEndpoint";
 const RESYNC: Duration = Duration::from_secs(10 * 3_600);
 /// Reason of an endpoint that stays because nobody can tell whether it is wanted.
 const UNDECIDED: &str = "Undecided";
@@ -63,7 +58,11 @@ impl Look {
 struct Work {
     context: Arc<Context>,
     source: Source,
+    known: Known,
 }
+
+/// Says whether there is an object of a namespace and name.
+type Known = Arc<dyn Fn(&InstanceKey) -> bool + Send + Sync>;
 
 /// Looks for objects of a kind as long as any instance wants it and the cluster serves the kind, until
 /// told to stop.
@@ -137,7 +136,13 @@ async fn session<K>(
 {
     let (reader, writer) = reflector::store::<PartialObjectMeta<K>>();
     let reporting = look.reporting.apart();
-    let stream = watch::annotated::<K>(look.place.api(&context.client), writer, reporting.clone());
+    let store = reader.clone();
+    let known: Known = Arc::new(move |key: &InstanceKey| {
+        store.get(&ObjectRef::new(&key.name).within(&key.namespace)).is_some()
+    });
+    let (concerned, exists, swept) = (context.clone(), known.clone(), look.clone());
+    let gone = move || sweep(&concerned, &swept, &*exists);
+    let stream = watch::annotated::<K>(look.place.api(&context.client), writer, reporting.clone(), gone);
     let of_source = format!("{}={}", labels::SOURCE, look.source.kind());
     let endpoints = watch::children_beside_status::<MonitoredEndpoint>(
         look.place.api(&context.client),
@@ -148,7 +153,7 @@ async fn session<K>(
     // What an instance lets in or looks for concerns every object.
     let heard = link::heard(instances).flat_map(move |_| futures::stream::iter(asking(&all)));
     let config = Config::default().concurrency(8).debounce(Duration::from_millis(200));
-    let work = Arc::new(Work { context: context.clone(), source: look.source });
+    let work = Arc::new(Work { context: context.clone(), source: look.source, known });
     Controller::for_stream(stream, reader)
         .with_config(config)
         .owns_stream(endpoints)
@@ -158,6 +163,21 @@ async fn session<K>(
         .run(reconcile::<K>, on_error::<K>, work)
         .for_each(|_| async {})
         .await;
+    // Nobody looks for them any more.
+    sweep(&context, look, |_| false);
+}
+
+/// Forgets what has kept objects from their endpoints that exist no more.
+fn sweep(context: &Context, look: &Look, exists: impl Fn(&InstanceKey) -> bool) {
+    let gone =
+        |(source, key): &Object| *source == look.source && look.place.holds(&key.namespace) && !exists(key);
+    recount(context, &context.discovery.forget_objects(gone));
+}
+
+fn recount(context: &Context, instances: &[InstanceKey]) {
+    for key in instances {
+        context.links.recount(key);
+    }
 }
 
 fn asking<K>(store: &Store<PartialObjectMeta<K>>) -> Vec<ObjectRef<PartialObjectMeta<K>>>
@@ -193,6 +213,11 @@ where
     let begun = Instant::now();
     context.stores.mostly_ready().await;
     let result = follow(context, work.source, object.as_ref()).await;
+    let key = InstanceKey::of(object.as_ref());
+    // It may have gone meanwhile, and that have been heard of before anything was noted.
+    if !(work.known)(&key) {
+        recount(context, &context.discovery.note(&(work.source, key), None));
+    }
     context.metrics.reconcile_seconds.with_label_values(&[NAME]).observe(begun.elapsed().as_secs_f64());
     match result {
         Err(Error::Standby) => Ok(Action::await_change()),
@@ -234,8 +259,10 @@ where
 {
     let namespace = meta.namespace().unwrap_or_default();
     let name = endpoint::name_of(source, &meta.name_any());
+    let object = (source, InstanceKey::of(meta));
     let known = context.stores.endpoint(&namespace, &name);
     if known.is_none() && !annotations::asks(meta.annotations()) {
+        recount(context, &context.discovery.note(&object, None));
         return Ok(None);
     }
     let uid = meta.uid().unwrap_or_default();
@@ -247,40 +274,47 @@ where
     };
     let before = live.as_ref().filter(|live| ours(live)).and_then(endpoint::instance_of);
     let outcome = match annotations::read(meta.annotations()) {
-        Ok(Some(wish)) => decide::<K>(context, source, &namespace, &meta.name_any(), &wish, before).await?,
+        Ok(Some(wish)) => {
+            decide::<K>(context, source, &namespace, &meta.name_any(), &wish, before.clone()).await?
+        }
         Ok(None) => Outcome::Unwanted(None),
         Err(refusal) => Outcome::Refused(refusal),
     };
-    match (outcome, live) {
-        (Outcome::Refused(refusal), _) => Ok(Some(refusal)),
+    let (key, result) = match (outcome, live) {
+        (Outcome::Refused(refusal), _) => (None, Ok(Some(refusal))),
         (Outcome::Unwanted(reason), Some(live)) if ours(&live) => {
-            delete(context, &endpoints, &live).await.map(|()| reason)
+            (before, delete(context, &endpoints, &live).await.map(|()| reason))
         }
-        (Outcome::Unwanted(reason), _) => Ok(reason),
-        (Outcome::Wanted(..), Some(live)) if !ours(&live) => Ok(Some(Refusal::new(
-            "NameTaken",
-            format!(
-                "there is a MonitoredEndpoint {name} that was not made of this object; rename it, or watch this object by it"
-            ),
-        ))),
+        (Outcome::Unwanted(reason), _) => (None, Ok(reason)),
+        (Outcome::Wanted(..), Some(live)) if !ours(&live) => {
+            let refusal = Refusal::new(
+                "NameTaken",
+                format!(
+                    "there is a MonitoredEndpoint {name} that was not made of this object; rename it, or watch this object by it"
+                ),
+            );
+            (None, Ok(Some(refusal)))
+        }
         (Outcome::Wanted(wanted, key), live) => {
-            let result = settle(context, &endpoints, *wanted, live).await;
-            let forbidden = match &result {
-                Err(Error::Forbidden { message, .. }) => Some(message.as_str()),
-                _ => None,
-            };
-            if context.discovery.note(&key, forbidden) {
-                context.links.recount(&key);
-            }
-            match result {
+            let result = match settle(context, &endpoints, *wanted, live).await {
                 // The schema knows better than the annotations what there may be.
                 Err(Error::Apply { message, hopeless: true, .. }) => {
                     Ok(Some(Refusal::new("InvalidAnnotation", message)))
                 }
                 result => result.map(|()| None),
-            }
+            };
+            (Some(key), result)
         }
+    };
+    let forbidden = match (&key, &result) {
+        (Some(key), Err(Error::Forbidden { message, .. })) => Some((key, message.as_str())),
+        _ => None,
+    };
+    // Another failure says nothing of the permission.
+    if forbidden.is_some() || result.is_ok() {
+        recount(context, &context.discovery.note(&object, forbidden));
     }
+    result
 }
 
 /// What an object should have that has an endpoint of the instance `before`, if it has one.
@@ -385,103 +419,6 @@ async fn doubt(
 
 fn defaults(instance: &AnalyticsInstance) -> &watchkeeper_crds::discovery::Discovery {
     &instance.spec.endpoints.discovery
-}
-
-fn api(context: &Context, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<MonitoredEndpoint>(&()))
-}
-
-/// Makes an endpoint, or makes the one that is there be as it should.
-async fn settle(
-    context: &Context,
-    endpoints: &Api<DynamicObject>,
-    mut wanted: Value,
-    live: Option<DynamicObject>,
-) -> Result<(), Error> {
-    let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let Some(live) = live else {
-        // Not by apply, which would take over what somebody else has made of this name by now.
-        let object: DynamicObject =
-            serde_json::from_value(wanted).map_err(|error| Error::InvalidSpec(error.to_string()))?;
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        return done(context, &name, "created", context.gate.write(endpoints.create(&params, &object)).await);
-    };
-    let as_value =
-        serde_json::to_value(&live).map_err(|error| Error::Kube(kube::Error::SerdeError(error)))?;
-    if live.metadata.deletion_timestamp.is_some() || holds(&wanted, &as_value) {
-        return Ok(());
-    }
-    if as_value["spec"]["instanceRef"] != wanted["spec"]["instanceRef"] {
-        // Which never changes: another takes its place when it is gone.
-        return delete(context, endpoints, &live).await;
-    }
-    claim(context, endpoints, &live).await?;
-    // Only this very object: if it has gone meanwhile, this is a conflict and no new one.
-    wanted["metadata"]["uid"] = json!(live.uid());
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let patch = Patch::Apply(&wanted);
-    done(context, &name, "updated", context.gate.write(endpoints.patch(&name, &params, &patch)).await)
-}
-
-/// Makes the fields that were written at creation those of apply, which then takes out what is wanted
-/// no more; otherwise they would be kept for ever as somebody's.
-async fn claim(context: &Context, endpoints: &Api<DynamicObject>, live: &DynamicObject) -> Result<(), Error> {
-    let mut fields = live.metadata.managed_fields.clone().unwrap_or_default();
-    let mine = |entry: &ManagedFieldsEntry, operation: &str| {
-        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some(operation)
-    };
-    if !fields.iter().any(|entry| mine(entry, "Update")) {
-        return Ok(());
-    }
-    if fields.iter().any(|entry| mine(entry, "Apply")) {
-        fields.retain(|entry| !mine(entry, "Update"));
-    }
-    for entry in &mut fields {
-        if mine(entry, "Update") {
-            entry.operation = Some("Apply".to_owned());
-        }
-    }
-    let patch = json!({"metadata": {"resourceVersion": live.resource_version(), "managedFields": fields}});
-    let patch = Patch::Merge(&patch);
-    context.gate.write(endpoints.patch(&live.name_any(), &PatchParams::default(), &patch)).await?;
-    Ok(())
-}
-
-/// Deletes an endpoint that was made of an object.
-///
-/// # Errors
-/// What the API server says, unless it is gone or another by now.
-async fn delete(
-    context: &Context,
-    endpoints: &Api<DynamicObject>,
-    live: &DynamicObject,
-) -> Result<(), Error> {
-    if live.metadata.deletion_timestamp.is_some() {
-        return Ok(());
-    }
-    let params = DeleteParams {
-        preconditions: Some(Preconditions { uid: live.uid(), resource_version: None }),
-        ..DeleteParams::background()
-    };
-    match context.gate.write(endpoints.delete(&live.name_any(), &params)).await {
-        Err(GateError::Kube(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
-        result => done(context, &live.name_any(), "deleted", result),
-    }
-}
-
-fn done<T>(context: &Context, name: &str, outcome: &str, result: Result<T, GateError>) -> Result<(), Error> {
-    match result {
-        Ok(_) => {
-            tracing::info!(kind = KIND, name, outcome, "discovery");
-            context.metrics.applies.with_label_values(&[KIND, outcome]).inc();
-            Ok(())
-        }
-        Err(GateError::Closed) => Err(Error::Standby),
-        Err(GateError::Kube(kube::Error::Api(status))) if status.code == 403 => {
-            Err(Error::Forbidden { kind: KIND, message: status.message.clone() })
-        }
-        Err(GateError::Kube(error)) => Err(Error::apply(KIND, name.to_owned(), &error)),
-    }
 }
 
 /// Whether an endpoint was made of an object that no instance looks for any more.

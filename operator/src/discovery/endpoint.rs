@@ -12,6 +12,9 @@ use crate::analytics_instance::diff::hash;
 use crate::labels;
 use crate::stores::InstanceKey;
 
+/// Longest name that the schema lets an endpoint show; an object's own may be longer.
+const NAME_LENGTH: usize = 128;
+
 /// What an endpoint is made of.
 pub struct Parts<'a> {
     /// Kind of the annotated object.
@@ -66,7 +69,8 @@ pub fn build(parts: &Parts<'_>) -> Value {
     let mut spec = Map::new();
     let mut put = |key: &str, value: Value| spec.insert(key.to_owned(), value);
     put("instanceRef", json!({"name": parts.instance.name, "namespace": parts.instance.namespace}));
-    put("name", json!(wish.name.as_deref().unwrap_or(parts.name)));
+    let shown = wish.name.clone().unwrap_or_else(|| parts.name.chars().take(NAME_LENGTH).collect());
+    put("name", json!(shown));
     if let Some(group) = &wish.group {
         put("group", json!(group));
     }
@@ -132,12 +136,16 @@ mod tests {
     use super::*;
 
     fn made(wish: Wish) -> Value {
+        made_of("shop", wish)
+    }
+
+    fn made_of(name: &str, wish: Wish) -> Value {
         let target = Target { scheme: "https", host: "shop.example".to_owned(), port: None };
         build(&Parts {
             source: Source::Ingress,
             api_version: "networking.k8s.io/v1",
             namespace: "web",
-            name: "shop",
+            name,
             uid: "u",
             wish: &wish,
             target: &target,
@@ -197,6 +205,12 @@ mod tests {
         let long = name_of(Source::HttpRoute, &"a".repeat(253));
         assert!(long.len() <= 253, "{}", long.len());
         assert_ne!(long, name_of(Source::HttpRoute, &format!("{}b", "a".repeat(252))));
+    }
+
+    #[test]
+    fn an_object_with_a_name_longer_than_is_shown_has_an_endpoint_too() {
+        let shown = read(made_of(&"a".repeat(253), Wish::default())).spec.name.unwrap();
+        assert_eq!(shown.len(), NAME_LENGTH);
     }
 
     #[test]

@@ -49,20 +49,22 @@ pub fn find(source: Source, object: &Value, wish: &Wish) -> Result<Target, Refus
 
 fn of_ingress(object: &Value, wish: &Wish) -> Result<Target, Refusal> {
     let hosts = texts(&object["spec"]["rules"], |rule| &rule["host"]);
-    let host = choose(&hosts, wish, |pattern, host| {
-        // An Ingress' wildcard stands for one label.
-        let label = host.strip_suffix(pattern).unwrap_or_default();
-        !label.is_empty() && !label.contains('.')
-    })?;
+    let host = choose(&hosts, wish, covers)?;
     let secure = list(&object["spec"]["tls"]).iter().any(|tls| {
         let named = texts(&tls["hosts"], |host| host);
         // Without hosts it is for all of them.
         named.is_empty()
             || named.iter().any(|name| {
-                *name == host || name.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix))
+                *name == host || name.strip_prefix('*').is_some_and(|suffix| covers(suffix, &host))
             })
     });
     web(wish, host, if secure { "https" } else { "http" })
+}
+
+/// Whether a wildcard of an Ingress, given without its star, covers a host: it stands for one label.
+fn covers(suffix: &str, host: &str) -> bool {
+    let label = host.strip_suffix(suffix).unwrap_or_default();
+    !label.is_empty() && !label.contains('.')
 }
 
 fn of_route(object: &Value, wish: &Wish) -> Result<Target, Refusal> {
@@ -203,6 +205,9 @@ mod tests {
             "https://x.c.example/"
         );
         assert_eq!(of(json!(null), ported("8443")).unwrap(), "http://a.example:8443/");
+        // A certificate's wildcard is for one label too.
+        let deep = json!({"spec": {"rules": [{"host": "x.y.example"}], "tls": [{"hosts": ["*.example"]}]}});
+        assert_eq!(asked(Source::Ingress, deep, Wish::default()).unwrap(), "http://x.y.example/");
     }
 
     #[test]

@@ -97,6 +97,9 @@ async fn reconcile(object: Arc<Guarded<MonitoredEndpoint>>, context: Arc<Context
     context.stores.mostly_ready().await;
     let result = match &object.0 {
         Ok(endpoint) => reconcile_endpoint(endpoint, &context).await,
+        Err(invalid) if invalid.metadata.deletion_timestamp.is_some() => {
+            finalizer::release_unreadable(&context, &object).await
+        }
         Err(invalid) => {
             status::report_unreadable::<MonitoredEndpoint>(&context, invalid, status::FIELD_MANAGER).await
         }
@@ -129,7 +132,7 @@ fn retry_key(object: &Guarded<MonitoredEndpoint>) -> String {
 async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> Result<(), Error> {
     let key = InstanceKey::referred(endpoint);
     if endpoint.metadata.deletion_timestamp.is_some() {
-        return finalizer::release(context, endpoint).await;
+        return finalizer::release(context, endpoint, &key).await;
     }
     if discovery::is_leftover(context, endpoint) {
         match discovery::remove(context, endpoint).await {
@@ -148,6 +151,8 @@ async fn reconcile_endpoint(endpoint: &MonitoredEndpoint, context: &Context) -> 
         }
         Ok(None) => vec![status::watched(&key, report.as_ref()), accepted(&key)],
         Err(Error::Standby) => return Err(Error::Standby),
+        // What was known of it was old; that is no news of the endpoint.
+        Err(Error::Kube(kube::Error::Api(status))) if status.code == 409 => return result.map(|_| ()),
         Err(error) => {
             if is_watched(endpoint)
                 && context.retries.count(&retry_key_of(endpoint)) < PATIENCE

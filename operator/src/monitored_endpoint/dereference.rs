@@ -97,7 +97,9 @@ pub async fn admit(
     match namespaces.get_metadata_opt(namespace).await {
         Ok(found) => {
             let labels = found.map(|found| found.labels().clone()).unwrap_or_default();
-            Ok(if selects(selector, &labels) { Admission::Allowed } else { Admission::NotAllowed })
+            let admitted = selects(selector, &labels);
+            context.admissions.note(namespace, InstanceKey::of(instance), admitted);
+            Ok(if admitted { Admission::Allowed } else { Admission::NotAllowed })
         }
         // An operator that serves single namespaces may not look at Namespaces.
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Admission::Unreadable),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use watchkeeper_crds::analytics_instance::EndpointCounts;
 use watchkeeper_crds::monitored_endpoint::EndpointState;
 use watchkeeper_crds::{AnalyticsInstance, MonitoredEndpoint};
 
+use super::pace::{BEAT, gathered, portions};
 use super::push::{ApiClient, ApiError, Payload, Report};
 use super::status::is_stale;
 use crate::analytics_instance::dereference::trimmed;
@@ -26,6 +27,10 @@ use crate::context::{Context, Error, Settings};
 use crate::metrics::Metrics;
 use crate::retry::{backoff, jittered};
 use crate::stores::{Guarded, InstanceKey, Stores};
+
+/// Time for which changes of counts are gathered. Of many endpoints some change all the time, and the
+/// reconcile of an instance, which its controller puts off while it is asked for, would never come.
+const COUNTING: Duration = Duration::from_secs(2);
 
 /// Links to the APIs of all instances.
 pub struct Links {
@@ -147,7 +152,9 @@ impl Links {
             return Ok(());
         }
         let api = self.api(context, key).await?;
-        let result = api.put_endpoint(uid, payload).await;
+        // Another process may lead by the time of an answer, and may have told what is newer.
+        let put = context.gate.while_open(api.put_endpoint(uid, payload)).await;
+        let result = put.ok_or(Error::Standby)?;
         self.count("put_endpoint", result.is_ok());
         result?;
         link.lock().told.insert(uid.to_owned(), told);
@@ -204,14 +211,14 @@ impl Links {
         &self,
         reader: Store<Guarded<AnalyticsInstance>>,
     ) -> impl Stream<Item = ObjectRef<Guarded<AnalyticsInstance>>> + Send + 'static {
-        heard(self.counted.subscribe()).flat_map(move |key| {
-            let of_key = |object: &Arc<Guarded<AnalyticsInstance>>| {
-                key.as_ref().is_none_or(|key| InstanceKey::of(object.as_ref()) == *key)
+        gathered(self.counted.subscribe(), COUNTING).flat_map(move |keys| {
+            let of_keys = |object: &Arc<Guarded<AnalyticsInstance>>| {
+                keys.as_ref().is_none_or(|keys| keys.contains(&InstanceKey::of(object.as_ref())))
             };
             let found: Vec<_> = reader
                 .state()
                 .iter()
-                .filter(|object| of_key(object))
+                .filter(|object| of_keys(object))
                 .map(|object| ObjectRef::from_obj(object.as_ref()))
                 .collect();
             futures::stream::iter(found)
@@ -225,7 +232,8 @@ impl Links {
     ) -> impl Stream<Item = ObjectRef<Guarded<MonitoredEndpoint>>> + Send + 'static {
         heard(self.touched.subscribe()).flat_map(move |uids| {
             let of_uids = |object: &Arc<Guarded<MonitoredEndpoint>>| {
-                uids.as_ref().is_none_or(|uids| object.uid().is_some_and(|uid| uids.contains(&uid)))
+                let uid = object.meta().uid.as_ref();
+                uids.as_ref().is_none_or(|uids| uid.is_some_and(|uid| uids.contains(uid)))
             };
             let found: Vec<_> = reader
                 .state()
@@ -307,8 +315,29 @@ impl Links {
             tracing::info!(instance = %key, "the link to an instance's API is up");
         }
         *failures = 0;
-        self.compare(&api, key, link, listing.endpoints).await?;
-        let mut cursor = listing.cursor;
+        let aged = self.compare(&api, key, link, listing.endpoints).await?;
+        let beats = async {
+            for portion in portions(&aged, self.settings.api_resync) {
+                tokio::time::sleep(BEAT).await;
+                // Nobody listens any more only when the process is ending.
+                let _ = self.touched.send(Arc::new(portion));
+            }
+            std::future::pending::<Result<(), Error>>().await
+        };
+        tokio::select! {
+            ended = self.listen(&api, key, link, listing.cursor) => ended,
+            ended = beats => ended,
+        }
+    }
+
+    /// Hears of transitions until the next comparison is due, the instance is gone or a call fails.
+    async fn listen(
+        &self,
+        api: &ApiClient,
+        key: &InstanceKey,
+        link: &Link,
+        mut cursor: String,
+    ) -> Result<(), Error> {
         let due = tokio::time::Instant::now() + jittered(self.settings.api_resync);
         while self.stores.instance(key).is_some() {
             let polled = tokio::time::timeout_at(due, api.transitions(&cursor)).await;
@@ -322,15 +351,15 @@ impl Links {
         Ok(())
     }
 
-    /// Removes what the API should not have, tells again what it has lost, and looks at
-    /// endpoints whose state is new or was written too long ago.
+    /// Removes what the API should not have, tells again what it has lost, and looks at endpoints whose
+    /// state is new. Gives those of which only the newest check was written too long ago.
     async fn compare(
         &self,
         api: &ApiClient,
         key: &InstanceKey,
         link: &Link,
         listed: Vec<Report>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<String>, Error> {
         // Who does not know all that exist cannot tell what exists no more.
         let complete = self.stores.complete();
         let objects = self.stores.endpoints_of(key);
@@ -339,6 +368,7 @@ impl Links {
         let listed: HashMap<String, Report> =
             listed.into_iter().map(|report| (report.uid.clone(), report)).collect();
         let mut touched: HashSet<String> = HashSet::new();
+        let mut aged = Vec::new();
         for uid in listed.keys().filter(|uid| complete && !kept.contains(*uid)) {
             tracing::info!(instance = %key, uid, "the API forgets an endpoint that no longer exists");
             let result = api.delete_endpoint(uid).await;
@@ -361,16 +391,18 @@ impl Links {
                     touched.insert(uid.clone());
                 }
                 let Ok(endpoint) = &object.0 else { continue };
-                if let Some(report) = listed.get(&uid)
-                    && is_stale(endpoint.status.as_ref(), report, jitter)
-                {
+                let Some(report) = listed.get(&uid) else { continue };
+                let status = endpoint.status.as_ref();
+                if is_stale(status, report, Duration::MAX) {
                     touched.insert(uid);
+                } else if is_stale(status, report, jitter) {
+                    aged.push(uid);
                 }
             }
             known.reports = listed;
         }
         self.touch(key, touched);
-        Ok(())
+        Ok(aged)
     }
 
     fn hear(&self, key: &InstanceKey, link: &Link, reports: Vec<Report>) {

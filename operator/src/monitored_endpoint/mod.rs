@@ -5,6 +5,7 @@ pub mod controller;
 pub mod dereference;
 pub mod finalizer;
 pub mod link;
+pub mod pace;
 pub mod push;
 pub mod status;
 pub mod validate;

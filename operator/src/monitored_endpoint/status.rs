@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
@@ -15,6 +14,7 @@ use watchkeeper_crds::monitored_endpoint::{EndpointState, MonitoredEndpointStatu
 use super::push::Report;
 use crate::conditions::{self, Finding};
 use crate::context::{Context, Error};
+use crate::status_patch::{self, Subject};
 use crate::stores::InstanceKey;
 
 /// Owner of the fields that this controller writes.
@@ -125,7 +125,8 @@ pub async fn write(
     endpoint: &MonitoredEndpoint,
     make: impl Fn(&MonitoredEndpoint) -> MonitoredEndpointStatus,
 ) -> Result<(), Error> {
-    if endpoint.status.as_ref() == Some(&make(endpoint)) {
+    let seen = context.written.is_seen(&endpoint.metadata);
+    if seen && endpoint.status.as_ref() == Some(&make(endpoint)) {
         return Ok(());
     }
     // What is in the store may be older than what was written last.
@@ -141,15 +142,12 @@ pub async fn write(
     if live.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    let body = json!({
-        "apiVersion": MonitoredEndpoint::api_version(&()),
-        "kind": MonitoredEndpoint::kind(&()),
-        "metadata": {"name": endpoint.name_any()},
-        "status": status,
-    });
-    let patch = Patch::Apply(&body);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let result = context.gate.write(api.patch_status(&endpoint.name_any(), &params, &patch)).await;
+    let subject = Subject {
+        api_version: &MonitoredEndpoint::api_version(&()),
+        kind: &MonitoredEndpoint::kind(&()),
+        name: &endpoint.name_any(),
+    };
+    let result = status_patch::write(context, &api, subject, FIELD_MANAGER, &json!(status)).await;
     let outcome = if result.is_ok() { "ok" } else { "error" };
     context.metrics.status_writes.with_label_values(&["monitoredendpoint", outcome]).inc();
     result?;
@@ -209,14 +207,8 @@ where
     let mut status = live.data.get("status").cloned().unwrap_or_default();
     status["conditions"] = json!(after);
     status["observedGeneration"] = json!(meta.generation);
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name},
-        "status": status,
-    });
-    let (params, patch) = (PatchParams::apply(manager).force(), Patch::Apply(&body));
-    context.gate.write(api.patch_status(&name, &params, &patch)).await?;
+    let subject = Subject { api_version: &K::api_version(&()), kind: &K::kind(&()), name: &name };
+    status_patch::write(context, &api, subject, manager, &status).await?;
     context.metrics.status_writes.with_label_values(&[&*K::kind(&()).to_lowercase(), "ok"]).inc();
     let changed = conditions::transitions(&before, &after);
     context.events.transitions(&live.object_ref(&resource), &changed).await;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::{Connection, Executor, PgConnection};
-use watchkeeper_analytics::{Analytics, Bucket, Condition, Dimension, Metric, Panel, Question, Test};
+use watchkeeper_analytics::{
+    Analytics, AnalyticsOptions, Bucket, Condition, Dimension, Metric, Panel, Question, Test,
+};
 use watchkeeper_store::{DAY_MS, Hit, Options, ProjectId, Store};
 use watchkeeper_testkit::postgres::Postgres;
 
@@ -63,14 +65,17 @@ async fn measure(
 ) -> anyhow::Result<()> {
     let store = Store::open(options).await?;
     let project = month.append(&store).await?;
+    // All that the panels need has room.
+    let cache = AnalyticsOptions::default().cache_bytes.max(64 * month.hits);
+    let analytics = || Analytics::with_cache(store.clone(), cache);
     for (filter, condition, sql) in filters() {
         let question = dashboard(condition);
         let cold = median(3, async || {
-            Analytics::new(store.clone()).ask(project, &question).await?;
+            analytics().ask(project, &question).await?;
             Ok(())
         })
         .await?;
-        let analytics = Analytics::new(store.clone());
+        let analytics = analytics();
         analytics.ask(project, &question).await?;
         let runs =
             std::env::var("WATCHKEEPER_BENCH_WARM").ok().and_then(|runs| runs.parse().ok()).unwrap_or(9);

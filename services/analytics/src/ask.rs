@@ -61,7 +61,17 @@ pub enum AskError {
     Question(String),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for AskError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // It would take more memory than a question may have, the next time as well.
+            StoreError::TooManyAddresses => Self::Question(error.to_string()),
+            other => Self::Store(other),
+        }
+    }
 }
 
 impl Analytics {

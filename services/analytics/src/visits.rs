@@ -1,13 +1,27 @@
 //! Visits of addresses. Unlike those of [`Metric::Sessions`](crate::Metric::Sessions), which go by
 //! visitors whose ids change every day, they go on over midnight.
 
-use std::{collections::BTreeMap, hash::Hash, sync::Arc};
+use std::{collections::BTreeMap, hash::Hash};
 
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
 use watchkeeper_store::{DAY_MS, Hit, ProjectId};
 
-use crate::{Analytics, AskError, Bucket, calendar::Calendar};
+use crate::{Analytics, AskError, Bucket, ask::aside, calendar::Calendar};
+
+/// What counting visits takes in memory at most.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Distinct addresses and visitors of a range.
+    who: usize,
+    /// Requests of one day.
+    requests: usize,
+    /// Buckets in which visits of one of them began, over all of them.
+    began: usize,
+}
+
+/// Of some hundred MiB each.
+const BOUNDS: Bounds = Bounds { who: 1_000_000, requests: 8_000_000, began: 4_000_000 };
 
 /// One visit: requests of one address with less than the idle time in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +105,11 @@ enum Who {
 }
 
 /// The requests of a day, as numbers of who made them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Requests {
+    bounds: Bounds,
+    /// Which of the bounds was met: what came after that is not there.
+    beyond: Option<AskError>,
     numbers: FxHashMap<Who, u32>,
     /// By number, whether a hit said that a robot made it.
     bots: Vec<bool>,
@@ -100,12 +117,27 @@ struct Requests {
 }
 
 impl Requests {
+    fn new(bounds: Bounds) -> Self {
+        Self { bounds, beyond: None, numbers: FxHashMap::default(), bots: Vec::new(), all: Vec::new() }
+    }
+
     fn add(&mut self, hit: &Hit) {
+        if self.beyond.is_some() {
+            return;
+        }
+        if self.all.len() >= self.bounds.requests {
+            self.beyond = Some(beyond(self.bounds.requests, "requests in a day"));
+            return;
+        }
         let who = match (&hit.ip, hit.visitor) {
             (Some(ip), _) => Who::Address(ip.clone()),
             (None, Some(visitor)) => Who::Visitor(visitor),
             (None, None) => return,
         };
+        if self.bots.len() >= self.bounds.who && !self.numbers.contains_key(&who) {
+            self.beyond = Some(beyond(self.bounds.who, "addresses"));
+            return;
+        }
         let next = u32::try_from(self.bots.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(who).or_insert(next);
         if number == next {
@@ -118,13 +150,38 @@ impl Requests {
     }
 }
 
+fn beyond(most: usize, what: &str) -> AskError {
+    AskError::Question(format!("the range has more than {most} {what}; ask for a shorter one"))
+}
+
+/// How many visits began, by who made them and by the start of their bucket.
+struct Began {
+    from: i64,
+    to: i64,
+    bucket: Bucket,
+    counts: FxHashMap<(u32, i64), u64>,
+}
+
+impl Began {
+    fn add(&mut self, visits: impl IntoIterator<Item = (u32, Visit)>) {
+        let utc = TimeZone::UTC;
+        let calendar = Calendar::new(&utc, self.from);
+        for (who, visit) in visits {
+            if (self.from..self.to).contains(&visit.first) {
+                let (start, _) = calendar.bucket(visit.first, self.bucket);
+                *self.counts.entry((who, start)).or_default() += 1;
+            }
+        }
+    }
+}
+
 impl Analytics {
     /// Counts the visits that began in `[from, to)` by UTC buckets, empty ones left out. A gap of
     /// `idle` milliseconds starts a new visit. Addresses that were not classified yet do not
     /// count; where no address was kept, visitors do, by what their hits say.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`AskError::Question`] when the range has too many addresses or requests, and when the store fails.
     pub async fn address_visits(
         &self,
         project: ProjectId,
@@ -137,13 +194,12 @@ impl Analytics {
         if from >= to {
             return Ok(counts);
         }
-        let facts = Arc::new(self.store().address_facts(project).await?);
+        let facts = self.store().address_facts(project).await?;
         // A visit that goes on since before the range shows itself by a hit less than `idle` before.
         let early = from.saturating_sub(idle);
         let mut snapshot = self.store().snapshot(project, early, to).await?;
-        let utc = TimeZone::UTC;
-        let calendar = Calendar::new(&utc, from);
-        let (mut visits, mut requests, mut ended) = (Visits::new(idle), Requests::default(), Vec::new());
+        let (mut visits, mut requests) = (Visits::new(idle), Requests::new(BOUNDS));
+        let mut began = Began { from, to, bucket, counts: FxHashMap::default() };
         for day in snapshot.days().to_vec() {
             let add = move |requests: &mut Requests, hit: &Hit| {
                 if (early..to).contains(&hit.ts) {
@@ -151,31 +207,37 @@ impl Analytics {
                 }
             };
             requests = snapshot.fold(day.day, &["ts", "ip", "visitor", "bot"], requests, add).await?;
-            requests.all.sort_unstable();
-            for (ts, who) in requests.all.drain(..) {
-                ended.extend(visits.push(who, ts).map(|visit| (who, visit)));
+            if let Some(beyond) = requests.beyond.take() {
+                return Err(beyond);
             }
-            ended.extend(visits.ended((day.day + 1).saturating_mul(DAY_MS)));
+            (requests, visits, began) = aside(move || {
+                requests.all.sort_unstable();
+                let ended = requests.all.drain(..).filter_map(|(ts, who)| Some((who, visits.push(who, ts)?)));
+                began.add(ended);
+                began.add(visits.ended((day.day + 1).saturating_mul(DAY_MS)));
+                Ok((requests, visits, began))
+            })
+            .await?;
+            if began.counts.len() > BOUNDS.began {
+                return Err(beyond(BOUNDS.began, "weeks of addresses"));
+            }
         }
-        ended.extend(visits.finish());
+        began.add(visits.finish());
         let mut names: Vec<Option<&Who>> = vec![None; requests.bots.len()];
         for (who, number) in &requests.numbers {
             if let Some(name) = names.get_mut(*number as usize) {
                 *name = Some(who);
             }
         }
-        for (number, visit) in ended {
+        for ((number, start), count) in began.counts {
             let bot = match names.get(number as usize).copied().flatten() {
                 Some(Who::Address(ip)) => facts.get(ip).and_then(|facts| facts.bot),
                 Some(Who::Visitor(_)) => requests.bots.get(number as usize).copied(),
                 None => None,
             };
             let Some(bot) = bot else { continue };
-            if (from..to).contains(&visit.first) {
-                let count: &mut VisitCount =
-                    counts.entry(calendar.bucket(visit.first, bucket).0).or_default();
-                *(if bot { &mut count.bots } else { &mut count.users }) += 1;
-            }
+            let counts: &mut VisitCount = counts.entry(start).or_default();
+            *(if bot { &mut counts.bots } else { &mut counts.users }) += count;
         }
         Ok(counts)
     }
@@ -186,6 +248,24 @@ mod tests {
     use super::*;
 
     const IDLE: i64 = 600_000;
+
+    #[test]
+    fn a_range_with_more_than_fits_in_memory_is_refused_and_no_more_of_it_is_kept() {
+        let asked = |bounds, addresses: &[i64]| {
+            let mut requests = Requests::new(bounds);
+            for (ts, visitor) in (0..).zip(addresses) {
+                requests.add(&Hit { ts, visitor: Some(*visitor), ..Hit::default() });
+            }
+            let told = requests.beyond.map(|beyond| beyond.to_string()).unwrap_or_default();
+            (requests.bots.len(), requests.all.len(), told)
+        };
+        let bounds = Bounds { who: 2, requests: 4, began: 9 };
+        assert_eq!(asked(bounds, &[1, 2, 1, 2]), (2, 4, String::new()));
+        let (who, all, told) = asked(bounds, &[1, 2, 3, 1, 4]);
+        assert!((who, all) == (2, 2) && told.contains("more than 2 addresses; ask for a shorter"), "{told}");
+        let (who, all, told) = asked(bounds, &[1, 1, 1, 1, 1, 1]);
+        assert!((who, all) == (1, 4) && told.contains("more than 4 requests in a day"), "{told}");
+    }
 
     fn visits(seconds: &[i64]) -> Vec<Visit> {
         let mut visits = Visits::new(IDLE);

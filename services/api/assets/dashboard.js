@@ -61,26 +61,60 @@
   const address = () => location.pathname + location.search;
   let asked = 0;
   let shown = address();
-  async function visit(href, push = true, scroll) {
+  let drawn = new Date();
+  async function visit(href, push = true, renews = false) {
     const mine = ++asked;
     main().setAttribute("aria-busy", "true");
+    let answer;
     try {
-      const answer = await fetch(href, { headers: { accept: "text/html" } });
+      answer = await fetch(href, { headers: { accept: "text/html" } });
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (mine !== asked) return;
-      const focused = document.activeElement?.closest?.("section[id]")?.id;
+      const active = document.activeElement;
+      const focused = active?.closest?.("section[id]")?.id;
+      const link = main().contains(active) ? active.getAttribute("href") : undefined;
+      const scroll = scrollY;
       main().replaceWith(document.importNode(page.getElementById("main"), true));
       document.title = page.title;
+      drawn = new Date();
       if (push) history.pushState({}, "", href);
       shown = address();
       const place = focused && document.getElementById(focused)?.querySelector("a[aria-current], a, h2");
       if (push) (place ?? main()).focus({ preventScroll: true });
-      if (scroll !== undefined) scrollTo(0, scroll);
+      if (renews) {
+        const same = [...main().querySelectorAll("a[href]")].find((it) => it.getAttribute("href") === link);
+        if (link !== undefined) (same ?? main()).focus({ preventScroll: true });
+        scrollTo(0, scroll);
+      }
       start();
     } catch {
-      location.href = href;
+      if (mine !== asked) return;
+      // Who watches keeps what is shown while the server is away; a sign-in and what is gone are shown.
+      const away = !answer || answer.ok || answer.status >= 500 || answer.status === 429;
+      if (renews && away && !answer?.redirected) stale();
+      else location.href = href;
     }
+  }
+
+  // Says that what is shown is of before.
+  function stale() {
+    main().removeAttribute("aria-busy");
+    if (document.querySelector("[data-stale]")) return;
+    const notice = document.createElement("p");
+    notice.className = "notice";
+    notice.dataset.stale = "";
+    notice.setAttribute("role", "status");
+    notice.textContent = `The server does not answer. This is as of ${drawn.toLocaleTimeString()}.`;
+    main().prepend(notice);
+  }
+
+  // Whether somebody is at something that an exchange would take away.
+  function busy() {
+    const at = main().querySelector("input:focus, select:focus, textarea:focus, details[open]");
+    const touched = (it) => it.checked !== it.defaultChecked || it.value !== it.defaultValue;
+    const begun = [...main().querySelectorAll("input")].some(touched);
+    return main().hasAttribute("aria-busy") || at || begun || !getSelection().isCollapsed;
   }
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
@@ -154,8 +188,6 @@
   live();
   const refresh = Number(document.body.dataset.refresh);
   if (refresh && !document.querySelector("[data-events]")) {
-    setInterval(() => {
-      if (!document.hidden && !main().contains(document.activeElement)) visit(location.href, false, scrollY);
-    }, refresh * 1000);
+    setInterval(() => document.hidden || busy() || visit(location.href, false, true), refresh * 1000);
   }
 })();

@@ -73,7 +73,7 @@ async fn run() -> anyhow::Result<()> {
             body.len()
         );
     }
-    println!("\n{:>22} {:>10} {:>10} {:>10} {:>12}", "page", "first", "best", "median", "text");
+    println!("\n{:>22} {:>10} {:>12} {:>12} {:>12}", "page", "first", "later: best", "median", "text");
     for path in ["/status/all", "/status/all.json", "/monitors"] {
         let (first, body) = get(&api, path).await?;
         let mut times = Vec::new();
@@ -83,12 +83,13 @@ async fn run() -> anyhow::Result<()> {
         times.sort();
         let milliseconds = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1_000.0);
         let [first, best, median] = [first, times[0], times[TIMES / 2]].map(milliseconds);
-        println!("{path:>22} {first:>10} {best:>10} {median:>10} {:>12}", body.len());
+        println!("{path:>22} {first:>10} {best:>12} {median:>12} {:>12}", body.len());
     }
     Ok(())
 }
 
-/// Endpoints in groups of 25 with a past of 90 days, and a status page of half of the groups.
+/// Endpoints in groups of 25 with a past of 90 days, sealed as that of an installation is, and a status
+/// page of half of the groups.
 async fn watch(store: &Store) -> anyhow::Result<()> {
     let now = now_ms();
     for number in 0..ENDPOINTS {
@@ -125,6 +126,7 @@ async fn watch(store: &Store) -> anyhow::Result<()> {
         let checks: Vec<_> = endpoints.iter().enumerate().map(check).collect();
         store.record_checks(&checks).await?;
     }
+    store.seal_all_checks().await?;
     let groups = (0..ENDPOINTS / 50).map(|number| {
         let name = format!("Group {number}");
         StatusGroup { all_of: Some(name.clone()), name, endpoints: Vec::new() }

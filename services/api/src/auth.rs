@@ -3,7 +3,7 @@
 //! Secrets come in the headers of all the systems that this API answers for: `Authorization` as
 //! Bearer, Basic (the password) or bare, `X-API-Key`, `X-AUTH-TOKEN` and its old twin `API-Key`.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -13,8 +13,9 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE},
     request::Parts,
+    uri::Authority,
 };
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -23,7 +24,7 @@ use watchkeeper_runtime::{error::ApiError, secret::Secret};
 use watchkeeper_store::{Project, ProjectId};
 
 use crate::{
-    Api,
+    Api, guesses,
     peer::Peer,
     routes::{monitoring::MonitoringAccess, store_error},
     session,
@@ -35,7 +36,8 @@ pub struct AuthConfig {
     /// Token of the administrator: `Authorization: Bearer`, or the password of
     /// Basic with any user name, for browsers.
     pub admin_token: Secret,
-    /// Whether the overview and the list of endpoints are open to everybody.
+    /// Whether the overview and the list of endpoints are open to everybody who asks this machine by a
+    /// name of its own.
     pub open_overview: bool,
 }
 
@@ -89,9 +91,7 @@ fn key(text: &str) -> Option<Uuid> {
 pub(crate) async fn slow_down(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     if let Err(seconds) = note(&api, &parts) {
-        let message = "Too many wrong tokens came from your network. Wait a minute.";
-        let refused = ApiError::new(StatusCode::TOO_MANY_REQUESTS, message);
-        return ApiError { retry_after: u32::try_from(seconds).ok(), ..refused }.into_response();
+        return guesses::refused(seconds).into_response();
     }
     next.run(Request::from_parts(parts, body)).await
 }
@@ -107,7 +107,7 @@ fn note(api: &Api, parts: &Parts) -> Result<(), u64> {
         };
         // An API key has 122 random bits: who has one that is wrong does not guess.
         if right || !monitors && key(&token).is_none() {
-            api.guesses.note(Peer::of(parts).network(), &token, right, Instant::now())?;
+            api.guesses.note(Peer::of(parts).network(), token.as_bytes(), right, Instant::now())?;
         }
     }
     Ok(())
@@ -223,10 +223,42 @@ impl FromRequestParts<Api> for Viewer {
 
 /// Lets those through who may look at the overview.
 pub(crate) async fn viewer(api: &Api, headers: &HeaderMap) -> Result<(), Response> {
-    if api.options.auth.open_overview {
+    if is_open(api, headers) {
         return Ok(());
     }
-    administrator(api, headers).await
+    administrator(api, headers).await.map_err(|refused| match has_credential(headers) {
+        false if api.options.auth.open_overview => {
+            ApiError::new(StatusCode::MISDIRECTED_REQUEST, OTHER_NAME).into_response()
+        }
+        _ => refused,
+    })
+}
+
+/// What is told where only the name that was asked for keeps somebody from what is open.
+pub(crate) const OTHER_NAME: &str = "Without a token this is open at localhost and loopback addresses alone, since any \
+     page could have its own name point here. Start with --allowed-hosts and the host that was asked for, or send \
+     the admin token.";
+
+/// Whether the headers carry what could be the admin token.
+fn has_credential(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key")
+}
+
+/// Whether whoever asks needs no token to look: all is open, and they ask this machine by a name that is
+/// its own or that the operator gave it.
+pub(crate) fn is_open(api: &Api, headers: &HeaderMap) -> bool {
+    api.options.auth.open_overview && asks_by_a_known_name(api, headers)
+}
+
+/// Whether the name that is asked for is this machine's own, or one that the operator gave it. A page of
+/// another site that has its name point here asks with that name. Only programs ask without any.
+pub(crate) fn asks_by_a_known_name(api: &Api, headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    let Ok(host) = Authority::try_from(host.as_bytes()) else { return false };
+    let name = host.host().trim_matches(['[', ']']).trim_end_matches('.');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || api.options.allowed_hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Whether the headers carry the admin token, or the cookie of a session that it started. A session

@@ -1,18 +1,20 @@
 //! The read path: what people, dashboards and programs ask of the store, and the
 //! interface that the operator manages endpoints and projects by.
 
+mod answers;
 mod auth;
 pub mod channel_spec;
 mod countries;
 pub mod endpoint_spec;
-mod guesses;
 mod limits;
-mod peer;
 mod period;
+mod rooms;
 mod routes;
 mod session;
 mod state;
 mod times;
+
+use watchkeeper_runtime::{guesses, peer};
 
 pub use auth::AuthConfig;
 pub use routes::monitoring::{Cors, FieldProblem, MonitoringAccess, MonitoringEndpoint, MonitoringOptions};

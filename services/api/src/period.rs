@@ -198,13 +198,31 @@ impl Period {
         Ok(Self::of_moments(from, to, self.zone.clone()))
     }
 
+    /// Whether it is made of whole days.
+    pub fn is_of_days(&self) -> bool {
+        self.days.is_some()
+    }
+
+    /// How far a time is on the zone's clock from the midnight that the period begins with,
+    /// milliseconds: every hour has its place, also in days of 23 or 25 hours.
+    pub fn clock(&self, ts: i64) -> i64 {
+        let on_clock = |ms: i64| {
+            let moment = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+            ms + i64::from(self.zone.to_offset(moment).seconds()) * 1_000
+        };
+        let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok();
+        let start = self.days.and_then(|(first, _)| midnight(first));
+        on_clock(ts) - start.map_or_else(|| on_clock(self.from), Timestamp::as_millisecond)
+    }
+
     /// The time bucket that gives a chart some dozens of points.
     pub fn bucket(&self) -> Bucket {
         const HOUR: i64 = 3_600_000;
         match self.to.saturating_sub(self.from) {
             length if length <= 3 * HOUR => Bucket::Minute,
-            length if length <= 72 * HOUR => Bucket::Hour,
-            length if length <= 100 * 24 * HOUR => Bucket::Day,
+            // Three days, and a hundred, may have an hour more.
+            length if length <= 73 * HOUR => Bucket::Hour,
+            length if length <= (100 * 24 + 1) * HOUR => Bucket::Day,
             length if length <= 200 * 24 * HOUR => Bucket::Week,
             _ => Bucket::Month,
         }
@@ -349,6 +367,31 @@ mod tests {
             Range::between("2024-02-29", "2024-02-29").expect("leap").at(now, &berlin, None).expect("leap");
         let year = leap.year_before().expect("year");
         assert_eq!(year.days, Some(("2023-02-28".parse().expect("day"), "2023-02-28".parse().expect("day"))));
+    }
+
+    #[test]
+    fn an_hour_has_its_place_by_the_clock_also_where_another_is_missing_or_twice() {
+        let place = |zone: &str, day: &str, time: &str| {
+            let zone = self::zone(zone).expect("zone");
+            let range = Range::between(day, day).expect("day").at(0, &zone, None).expect("at");
+            range.clock(ms(time)) / 3_600_000
+        };
+        // At two o'clock it became three, and at three it became two.
+        let spring = |time| place("Europe/Berlin", "2026-03-29", time);
+        assert_eq!([spring("2026-03-29T00:00:00Z"), spring("2026-03-29T01:00:00Z")], [1, 3]);
+        let autumn = |time| place("Europe/Berlin", "2026-10-25", time);
+        let hours = ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T22:00:00Z"];
+        assert_eq!(hours.map(autumn), [2, 2, 23]);
+        // A day that began at one.
+        assert_eq!(place("America/Havana", "2026-03-08", "2026-03-08T05:00:00Z"), 1);
+    }
+
+    #[test]
+    fn three_days_have_hours_also_where_they_have_one_more() {
+        let berlin = zone("Europe/Berlin").expect("zone");
+        let days = Range::between("2026-10-24", "2026-10-26").expect("days");
+        let days = days.at(0, &berlin, None).expect("at");
+        assert_eq!((days.to - days.from, days.bucket()), (73 * 3_600_000, Bucket::Hour));
     }
 
     #[test]

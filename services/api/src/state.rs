@@ -8,24 +8,30 @@ use watchkeeper_store::{DEFAULT_SITE_PROJECT, DEFAULT_VISIT_IDLE, SiteAccess, St
 
 use crate::{
     AuthConfig,
+    answers::Answers,
     guesses::Guesses,
+    rooms::Rooms,
     routes::{
         dashboard::Shared,
         monitoring::{self, MonitoringOptions},
     },
 };
 
-/// Answers that read whole pages of hits, at once; further ones wait.
+/// Answers that read whole pages of hits, at once, and those of one project among them; further ones wait.
 const HEAVY: usize = 4;
+const HEAVY_EACH: u32 = 3;
 
-/// Exports and imports at once; further ones wait.
+/// Exports and imports at once, and those of one project among them; further ones wait.
 const EXPORTS: usize = 2;
+const EXPORTS_EACH: u32 = 1;
 
 /// How the API behaves.
 #[derive(Clone)]
 pub struct ApiOptions {
     /// Who may administer and look.
     pub auth: AuthConfig,
+    /// Names besides this machine's own, by which what is open to everybody here may be asked.
+    pub allowed_hosts: Vec<String>,
     /// Whether anybody may get a new API key.
     pub open_signup: bool,
     /// Rows of a dashboard page. The dashboard stops at a page of fewer than 200,000.
@@ -53,6 +59,7 @@ impl ApiOptions {
     pub fn new(auth: AuthConfig, open_signup: bool) -> Self {
         Self {
             auth,
+            allowed_hosts: Vec::new(),
             open_signup,
             page_size: 250_000,
             max_load: 1_000_000,
@@ -73,9 +80,16 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) analytics: Analytics,
     pub(crate) options: Arc<ApiOptions>,
+    /// At the administrator's token.
     pub(crate) guesses: Arc<Guesses>,
+    /// At the secret of the installation's website. Who has that may not guess at the token.
+    pub(crate) site_guesses: Arc<Guesses>,
+    pub(crate) answers: Arc<Answers>,
+    /// For what reads whole pages of hits of no project in particular.
     pub(crate) heavy: Arc<Semaphore>,
-    pub(crate) exports: Arc<Semaphore>,
+    /// The same places, for what reads those of one project.
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) exports: Arc<Rooms>,
     pub(crate) changed: Arc<dyn Fn() + Send + Sync>,
     pub(crate) transitions: Arc<Notify>,
     pub(crate) dashboard: Arc<Shared>,
@@ -89,13 +103,17 @@ impl Api {
         options: ApiOptions,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Self {
+        let heavy = Arc::new(Semaphore::new(HEAVY));
         Self {
             store: analytics.store().clone(),
             analytics,
             options: Arc::new(options),
             guesses: Arc::default(),
-            heavy: Arc::new(Semaphore::new(HEAVY)),
-            exports: Arc::new(Semaphore::new(EXPORTS)),
+            site_guesses: Arc::default(),
+            answers: Arc::default(),
+            rooms: Arc::new(Rooms::new(Arc::clone(&heavy), HEAVY_EACH)),
+            heavy,
+            exports: Arc::new(Rooms::new(Arc::new(Semaphore::new(EXPORTS)), EXPORTS_EACH)),
             changed: Arc::new(changed),
             transitions: Arc::new(Notify::new()),
             dashboard: Arc::default(),

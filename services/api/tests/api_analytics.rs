@@ -33,6 +33,7 @@ on_both_stores! {
     data_of_a_country
     pages_of_data
     a_page_of_data_has_50000_rows
+    a_page_of_data_that_would_be_too_long_is_refused
     looking_at_a_link_makes_and_deletes_nothing
     browsers_of_every_origin_may_read
     what_is_not_there_answers_as_gin_does
@@ -452,6 +453,26 @@ async fn a_page_of_data_has_50000_rows(fresh: Fresh) {
             .collect();
         assert_eq!(found, expected.map(|n| n.to_string()).collect::<Vec<_>>(), "page {page}");
     }
+}
+
+async fn a_page_of_data_that_would_be_too_long_is_refused(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (key, _) = account(&client).await;
+    let project = fresh.store.project_by_key(key).await.expect("find").expect("is there").id;
+    let hits: Vec<_> = (0..700_i32)
+        .map(|n| {
+            let long = || Some(format!("{n}{}", "x".repeat(2_000)));
+            let (host, path, query) = (long(), long(), long());
+            Hit { host, path, query, user: long(), user_agent: long(), status: Some(200), ..Hit::default() }
+        })
+        .collect();
+    // Seventy megabytes of rows.
+    for _ in 0..10 {
+        fresh.store.append(project, hits.clone()).await.expect("append");
+    }
+    let refused = data(&client, key, "").await;
+    assert!(refused.status == 422 && refused.text().contains("more than 64 MiB"), "{}", refused.status);
+    assert_eq!(data(&client, key, "?status=404").await.text(), "[]");
 }
 
 /// As mail programs and chats do, which ask for the head of every link that they see.

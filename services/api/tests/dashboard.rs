@@ -15,6 +15,7 @@ use watchkeeper_store::Hit;
 
 on_both_stores! {
     each_panel_tells_what_was_logged
+    each_tile_tells_its_change_against_the_period_before
     each_filter_keeps_what_it_says
     what_is_derived_of_hits_is_listed_and_filters
     what_the_settings_hide_is_hidden_until_the_url_shows_it
@@ -80,6 +81,46 @@ async fn each_panel_tells_what_was_logged(fresh: Fresh) {
     let counted: f64 = times.iter().map(|row| row[2].parse::<f64>().expect("hits")).sum();
     assert!((counted - 10.0).abs() < f64::EPSILON);
     assert_eq!(times.iter().find(|row| row[0] == "2000").map(|row| row[2].as_str()), Some("1"), "{times:?}");
+}
+
+async fn each_tile_tells_its_change_against_the_period_before(fresh: Fresh) {
+    let by = |user: &str| json!({ "user_id": user });
+    // Two hours later it is the next day.
+    let rows = json!([
+        hit(0, "GET", "/a", 200, 10, &by("u1")),
+        hit(1, "GET", "/a", 200, 10, &by("u1")),
+        hit(2, "GET", "/a", 200, 20, &by("u2")),
+        hit(3, "GET", "/a", 500, 40, &by("u2")),
+        hit(7_200, "GET", "/a", 200, 10, &by("u1")),
+        hit(7_201, "GET", "/a", 200, 15, &by("u2")),
+        hit(7_202, "GET", "/a", 200, 15, &by("u3")),
+        hit(7_203, "GET", "/a", 200, 30, &by("u3")),
+        hit(7_204, "GET", "/a", 404, 30, &by("u3")),
+    ]);
+    let project = project(&fresh, &rows).await;
+    let page = project.get("?from=2023-11-15&to=2023-11-15").await;
+    let change = |name: &str| {
+        let tile = page.text().split(&format!("<h2>{name}</h2>")).nth(1).expect(name);
+        let change = tile.split("</div>").next().and_then(|tile| tile.split("class=\"change ").nth(1));
+        let (class, rest) = change.and_then(|change| change.split_once('"')).expect("a change");
+        let text = rest.split("aria-hidden=\"true\">").nth(1).and_then(|text| text.split('<').next());
+        format!("{} {class}", text.expect("a text")).trim_end().to_owned()
+    };
+    for (tile, told) in [
+        ("Requests", "▲ 25 %"),
+        ("Users", "▲ 50 % good"),
+        ("Success rate", "▲ 6.7 % good"),
+        ("Errors", "= 0 %"),
+        ("Median time", "▲ 50 % bad"),
+        ("95th percentile", "▼ 25 % good"),
+    ] {
+        assert_eq!(change(tile), told, "{tile}");
+    }
+    assert!(page.text().contains("<span class=\"hide\">up 25 % against the period before</span>"));
+    let filtered = project.get("?from=2023-11-15&to=2023-11-15&userID=u2").await;
+    assert!(filtered.text().contains("▼ 50 %"), "the filter holds before too: {}", filtered.text());
+    let first = project.get("?from=2023-11-14&to=2023-11-14").await;
+    assert!(!first.text().contains("class=\"change"), "nothing was before: {}", first.text());
 }
 
 async fn each_filter_keeps_what_it_says(fresh: Fresh) {

@@ -32,6 +32,9 @@ async fn only_who_may_look_looks(fresh: Fresh) {
         assert_eq!(person.status, 303, "{path}");
         assert!(person.header("location").is_some_and(|to| to.starts_with("/login?next=%2F")), "{path}");
     }
+    let filtered = closed.call("GET", "/p/shop?path=/v1/*&period=30d", &[HTML], Body::empty()).await;
+    let to = "/login?next=%2Fp%2Fshop%3Fpath%3D%2Fv1%2F*%26period%3D30d";
+    assert_eq!(filtered.header("location"), Some(to), "the filters are there after the sign-in");
     assert_eq!(
         closed.call("GET", &format!("/p/{}", Uuid::new_v4()), &[HTML], Body::empty()).await.status,
         303

@@ -105,7 +105,7 @@ async fn every_reference_has_its_schema_and_every_operation_its_words() {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_query_are_answered() {
+async fn the_examples_of_queries_and_exports_are_answered() {
     let fresh = sqlite().await;
     let client = client_with(&fresh.store, with_documents()).await;
     let key = serde_json::json!({ "key": uuid::Uuid::new_v4() }).to_string();
@@ -119,6 +119,10 @@ async fn the_examples_of_the_query_are_answered() {
         let answer = client.call("POST", "/api/v1/query", &[ADMIN], example["value"].to_string()).await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
     }
+    let example =
+        &document["paths"]["/api/v1/export"]["post"]["requestBody"]["content"]["application/json"]["example"];
+    let answer = client.call("POST", "/api/v1/export", &[ADMIN], example.to_string()).await;
+    assert_eq!(answer.status, 200, "{example}: {}", answer.text());
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ on_both_stores! {
     an_export_has_the_hits_of_its_filter_and_range
     an_export_of_everything_has_what_is_dated_after_now
     an_export_whose_client_has_left_makes_room_though_it_finds_nothing
+    exports_that_nobody_takes_leave_room_for_those_of_other_projects
     an_import_tells_of_the_rows_that_it_did_not_take
     an_import_is_for_who_may_write
     an_import_obeys_the_stricter_of_projects_and_installations_privacy
@@ -149,6 +150,31 @@ async fn an_export_whose_client_has_left_makes_room_though_it_finds_nothing(fres
     assert_eq!((next.status, next.text()), (200, ""));
 }
 
+async fn exports_that_nobody_takes_leave_room_for_those_of_other_projects(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let (busy, _) = named(&fresh, &client, "busy").await;
+    let (other, _) = named(&fresh, &client, "other").await;
+    let hit = Hit { ts: 5, path: Some("a".repeat(2_000)), ..Hit::default() };
+    fresh.store.append(busy, vec![hit.clone(); 4_000]).await.expect("append");
+    fresh.store.append(other, vec![hit]).await.expect("append");
+    let ask = || {
+        let request = Request::get("/api/v1/export?project=busy&format=ndjson").header(ADMIN.0, ADMIN.1);
+        client.0.clone().oneshot(request.body(Body::empty()).expect("request"))
+    };
+    let untaken = ask().await.expect("infallible");
+    assert_eq!(untaken.status(), 200);
+    let waiting = tokio::spawn(ask());
+    for _ in 0..10 {
+        let next = export(&client, "project=other&format=ndjson");
+        let next = tokio::time::timeout(Duration::from_secs(15), next).await.expect("there is room");
+        assert_eq!((next.status, next.text().lines().count()), (200, 1));
+    }
+    // Its own next one comes when it is given up.
+    drop(untaken);
+    let next = tokio::time::timeout(Duration::from_secs(15), waiting).await.expect("there is room again");
+    assert_eq!(next.expect("task").expect("infallible").status(), 200);
+}
+
 async fn an_import_tells_of_the_rows_that_it_did_not_take(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (project, _) = named(&fresh, &client, "shop").await;
@@ -230,6 +256,9 @@ async fn mistakes_are_named_with_their_field(fresh: Fresh) {
     export(&client, "project=shop&format=xlsx").await.blames(422, "format");
     export(&client, "project=nothing&format=csv").await.blames(404, "project");
     export(&client, "project=shop&format=csv&from=soon").await.blames(422, "from");
+    export(&client, "project=shop&format=csv&to=soon").await.blames(422, "to");
+    export(&client, "project=shop&format=csv&from=2026-02-01&to=2026-01-01").await.blames(422, "to");
+    export(&client, "project=shop&format=csv&date_range=8d").await.blames(422, "date_range");
     export(&client, "project=shop&format=csv&filters=%7B").await.blames(400, "filters");
     export(&client, "project=shop&format=csv&date_range=7d&from=2026-01-01").await.blames(422, "from");
     import(&client, "project=shop", &[ADMIN], b"x".to_vec()).await.blames(422, "format");

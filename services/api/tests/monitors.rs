@@ -44,7 +44,7 @@ async fn a_monitor_is_added_once_and_three_at_most(fresh: Fresh) {
     }
     client.post(ADD, &monitor(user, "d.example")).await.says(400, "Monitor limit reached.");
     client.post(ADD, &monitor(user, "a.example")).await.says(409, "Monitor already exists.");
-    assert_eq!(urls(&client, user).await, ["a.example", "https://b.example/path?q=1", "c.example:8080"]);
+    assert_eq!(urls(&client, user).await, ["a.example", "c.example:8080", "https://b.example/path?q=1"]);
     let (_, other) = account(&client).await;
     client.post(ADD, &monitor(other, "a.example")).await.says(201, ADDED);
 }

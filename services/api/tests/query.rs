@@ -2,9 +2,11 @@
 
 mod common;
 
-use common::{ADMIN, Answer, Client, Fresh, account, client, log, row};
+use common::{ADMIN, Answer, Client, Fresh, account, client, client_asking, log, logger, options, row};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use watchkeeper_analytics::{Analytics, AnalyticsOptions};
+use watchkeeper_logger::{Bounds, Signup};
 use watchkeeper_store::{Hit, ProjectId};
 
 on_both_stores! {
@@ -13,8 +15,12 @@ on_both_stores! {
     several_panels_are_answered_at_once_with_a_shared_filter
     time_is_told_on_the_zones_clock_and_empty_buckets_by_labels
     a_comparison_gives_each_row_its_numbers_then
+    hours_are_compared_by_the_clock_where_a_day_has_one_less
+    a_comparison_that_would_look_through_too_many_rows_is_refused
+    an_answer_that_would_be_too_long_is_refused_and_a_shorter_one_is_not
     pages_of_a_table_follow_each_other
     a_session_ends_by_the_idle_time_that_is_asked_for
+    what_is_no_longer_exact_says_by_how_much_it_may_be_off
     hits_are_asked_for_by_the_admin_the_key_and_the_user_id
     no_one_else_is_told_anything
     every_mistake_is_named_with_its_field
@@ -115,6 +121,9 @@ async fn filters_of_every_operator_choose_the_same_hits_as_their_meaning(fresh: 
         (json!(["is", "user", [null]]), vec![0, 1, 2]),
         (json!(["is_not", "user", [null, "u3"]]), vec![4]),
         (json!(["is", "status", [404, 400]]), vec![2]),
+        (json!(["is", "status", ["0400", "+200"]]), vec![0, 2]),
+        (json!(["is", "hour_of_day", ["010"]]), vec![0, 1, 2, 3, 4]),
+        (json!(["is_not", "weekday", ["01"]]), vec![]),
         (json!(["is", "status_class", ["5xx", "6xx"]]), vec![3, 4]),
         (json!([">=", "status", 400]), vec![2, 3, 4]),
         (json!(["<", "duration", [2.5]]), vec![0, 1, 2]),
@@ -218,6 +227,79 @@ async fn a_comparison_gives_each_row_its_numbers_then(fresh: Fresh) {
     assert_eq!(first["comparison"], json!({ "metrics": [2], "change": [-50.0] }));
 }
 
+async fn hours_are_compared_by_the_clock_where_a_day_has_one_less(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let times = [
+        // 01:30, 10:00 and 23:00 of the day whose clocks went forward, and of the one after.
+        "2026-03-29T00:30:00Z",
+        "2026-03-29T08:00:00Z",
+        "2026-03-29T21:00:00Z",
+        "2026-03-29T23:30:00Z",
+        "2026-03-30T08:00:00Z",
+        "2026-03-30T08:10:00Z",
+        "2026-03-30T21:00:00Z",
+    ];
+    let project = project(&fresh, times.map(|time| hit(time, "/", 200)).to_vec()).await;
+    let question = json!({
+        "date_range": ["2026-03-30", "2026-03-30"], "timezone": "Europe/Berlin", "metrics": ["hits"],
+        "dimensions": ["time:hour"], "include": { "comparison": "previous_period" },
+    });
+    let answer = ask(&client, project, question).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = answer.json();
+    let rows = body["results"].as_array().expect("rows").iter();
+    let hours: Value = rows.map(|row| json!([row["dimensions"][0], row["comparison"]["change"]])).collect();
+    let expected = json!([
+        ["2026-03-30T01:00:00+02:00", [0.0]],
+        ["2026-03-30T10:00:00+02:00", [100.0]],
+        ["2026-03-30T23:00:00+02:00", [0.0]],
+    ]);
+    assert_eq!(hours, expected);
+}
+
+async fn a_comparison_that_would_look_through_too_many_rows_is_refused(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let of = |time: &str, path: i32, user: i32| Hit {
+        user: Some(user.to_string()),
+        ..hit(time, &format!("/{path}"), 200)
+    };
+    // A hundred combinations of what then had ten thousand.
+    let mut hits: Vec<_> = (0..101).map(|n| of("2026-01-02T10:00:00Z", n, n)).collect();
+    hits.extend((0..101 * 101).map(|n| of("2026-01-01T10:00:00Z", n / 101, n % 101)));
+    let project = project(&fresh, hits).await;
+    let panel = json!({ "metrics": ["hits"], "dimensions": ["path", "user"] });
+    let question = |panels| {
+        json!({
+            "date_range": ["2026-01-02", "2026-01-02"], "include": { "comparison": "previous_period" },
+            "panels": vec![panel.clone(); panels],
+        })
+    };
+    ask(&client, project, question(20)).await.blames(422, "panels[0].dimensions");
+    let answer = ask(&client, project, question(19)).await;
+    let results = &answer.json()["panels"][18]["results"];
+    assert_eq!(results.as_array().map(Vec::len), Some(101), "{}", answer.text());
+    assert_eq!(results[100]["comparison"]["metrics"], json!([1]));
+}
+
+async fn an_answer_that_would_be_too_long_is_refused_and_a_shorter_one_is_not(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let hits = (0..1_000).map(|n| {
+        let long = |what: &str| Some(format!("{what}{n}{}", "x".repeat(2_000)));
+        let hit = hit("2026-01-05T10:00:00Z", "/", 200);
+        Hit { path: long("/"), query: long("q"), ..hit }
+    });
+    let project = project(&fresh, hits.collect()).await;
+    let panel = json!({ "metrics": ["hits"], "dimensions": ["path", "query"] });
+    let panels = |count| json!({ "panels": vec![panel.clone(); count] });
+    // Eighty megabytes, and eight.
+    let answer = ask(&client, project, panels(20)).await;
+    assert!(answer.status == 422 && answer.text().contains("more than 64 MiB"), "{}", answer.text());
+    let answer = ask(&client, project, panels(2)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json()["panels"][1]["results"].as_array().map(Vec::len), Some(1_000));
+}
+
 async fn pages_of_a_table_follow_each_other(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let hits = (0..25).map(|n| hit("2026-01-02T10:00:00Z", &format!("/{n:02}"), 200)).collect();
@@ -248,6 +330,35 @@ async fn a_session_ends_by_the_idle_time_that_is_asked_for(fresh: Fresh) {
     }
     let panels = json!({ "session_idle": 60, "panels": [{ "metrics": ["sessions"] }] });
     assert_eq!(ask(&client, project, panels).await.json()["panels"][0]["results"][0]["metrics"], json!([3]));
+}
+
+async fn what_is_no_longer_exact_says_by_how_much_it_may_be_off(fresh: Fresh) {
+    const HITS: i64 = 100_000;
+    // Each of so many hundredths of a millisecond once, in no order.
+    let slow =
+        |n: i64| Hit { duration_us: Some(n * 7_919 % HITS * 10), ..hit("2026-01-05T10:00:00Z", "/", 200) };
+    let project = project(&fresh, (0..HITS / 2).map(slow).collect()).await;
+    fresh.store.append(project, (HITS / 2..HITS).map(slow).collect()).await.expect("append");
+    fresh.store.seal_all().await.expect("seal");
+    let question = json!({ "metrics": ["p50", "p99"] });
+    let narrow = AnalyticsOptions { question_bytes: 300_000, threads: 1, ..AnalyticsOptions::default() };
+    let mut told = Vec::new();
+    for analytics in [AnalyticsOptions::default(), narrow] {
+        let analytics = Analytics::with_options(fresh.store.clone(), analytics);
+        let logger = logger(&fresh.store, Signup::Open, 0, Bounds::default()).await;
+        let client = client_asking(analytics, options(), logger);
+        let answer = ask(&client, project, question.clone()).await;
+        let numbers = rows(&answer)[0][1].clone();
+        let body = answer.json();
+        let error = body["meta"]["quantile_error"].as_f64();
+        for (found, wanted) in [(&numbers[0], 500.0), (&numbers[1], 990.0)] {
+            let off = (found.as_f64().expect("a number") / wanted - 1.0).abs();
+            assert!(off <= error.unwrap_or_default() + 0.0001, "{found} for {wanted}: {body}");
+        }
+        told.push(error);
+    }
+    assert_eq!(told[0], None, "all of them fit");
+    assert!(told[1].is_some_and(|error| (0.0001..=0.004).contains(&error)), "{told:?}");
 }
 
 fn question(project: Option<&str>) -> String {

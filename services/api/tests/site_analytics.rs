@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use watchkeeper_api::ApiOptions;
 use watchkeeper_logger::{Bounds, Logger, LoggerMetrics, Signup};
-use watchkeeper_store::Store;
+use watchkeeper_store::{DAY_MS, Hit, Store};
 use watchkeeper_testkit::{
     dns::{Dns, Reply},
     mmdb::{self, map, text},
@@ -18,6 +18,7 @@ use watchkeeper_testkit::{
 
 on_both_stores! {
     no_header_a_wrong_one_and_bearer_are_401_on_every_endpoint_and_the_exact_secret_is_not
+    who_guesses_at_the_secret_is_slowed_down_and_nobody_else
     a_project_key_reads_its_own_project
     a_view_in_the_query_string_counts_one
     a_view_as_json_counts_one
@@ -44,6 +45,7 @@ on_both_stores! {
     statistics_count_by_group_and_resolution
     a_query_fills_buckets_and_refuses_what_it_cannot
     where_no_address_is_kept_users_are_visitors
+    statistics_that_would_be_too_long_are_refused
 }
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0";
@@ -123,6 +125,25 @@ async fn no_header_a_wrong_one_and_bearer_are_401_on_every_endpoint_and_the_exac
     let none = ApiOptions { site: watchkeeper_store::SiteAccess::new(None, "site"), ..options() };
     let closed = Site { store: fresh.store.clone(), client: client_with(&fresh.store, none).await };
     assert_eq!(closed.get("users").await.status, 401, "without a secret nothing opens anything");
+}
+
+async fn who_guesses_at_the_secret_is_slowed_down_and_nobody_else(fresh: Fresh) {
+    let site = Site::of(&fresh).await;
+    let ask = async |from: &str, presented: &str| {
+        let headers = [("x-forwarded-for", from), ("authorization", presented)];
+        site.client.call("GET", "/api/v1/data/users", &headers, Body::empty()).await
+    };
+    let (website, stranger) = ("192.0.2.1", "192.0.2.66");
+    for guess in 0..20 {
+        assert_eq!(ask(stranger, &format!("guess-{guess}")).await.status, 401);
+    }
+    for presented in ["guess-20", SECRET] {
+        let refused = ask(stranger, presented).await;
+        assert_eq!(refused.status, 429, "{presented}");
+        assert!(refused.header("retry-after").is_some());
+    }
+    assert_eq!(ask(stranger, &Uuid::new_v4().to_string()).await.status, 401, "a key is no guess");
+    assert_eq!(ask(website, SECRET).await.status, 400);
 }
 
 async fn a_project_key_reads_its_own_project(fresh: Fresh) {
@@ -592,4 +613,29 @@ async fn where_no_address_is_kept_users_are_visitors(fresh: Fresh) {
         site.rows(&format!("countries?{EVER}&classification=USER")).await,
         json!([{ "country": null, "value": 3 }])
     );
+}
+
+async fn statistics_that_would_be_too_long_are_refused(fresh: Fresh) {
+    let site = Site::of(&fresh).await;
+    let project = fresh.store.project_named("site").await.expect("project").id;
+    // A hundred URLs on each of a hundred days.
+    for day in 20_000..20_100 {
+        let view = |n: i64| Hit {
+            ts: day * DAY_MS,
+            route: Some(format!("/{n}{}", "x".repeat(8_000))),
+            visitor: Some(n),
+            bot: Some(false),
+            ..Hit::default()
+        };
+        fresh.store.append(project, (0..100).map(view).collect()).await.expect("append");
+    }
+    let ask = async |resolution: &str| {
+        let rest = format!("query_on=People&count_what=Views&group_what=Url&resolution={resolution}");
+        site.get(&format!("statistics?{rest}")).await
+    };
+    let days = ask("Day").await;
+    assert!(days.status == 400 && days.text().contains("more than 64 MiB"), "{}", days.status);
+    let all = ask("All").await;
+    assert_eq!((all.status, all.json().as_array().map(Vec::len)), (200, Some(100)));
+    assert_eq!(all.json()[0]["quantity"], 100);
 }

@@ -16,7 +16,10 @@ on_both_stores! {
     what_is_checked_no_more_is_not_known_any_more
     an_incident_is_told_from_its_beginning_to_its_end
     a_maintenance_is_planned_goes_on_and_ends_by_the_clock
+    a_maintenance_goes_on_as_long_as_somebody_says_so
+    a_maintenance_of_the_whole_page_takes_the_blame_for_all_of_it
     an_incident_moves_what_it_is_about
+    an_incident_about_what_has_gone_moves_the_banner
     the_feeds_and_the_json_tell_the_same
     a_reader_who_has_the_page_gets_304
     a_page_answers_at_a_host_of_its_own_and_nowhere_else
@@ -196,6 +199,63 @@ async fn a_maintenance_is_planned_goes_on_and_ends_by_the_clock(fresh: Fresh) {
     assert_eq!(data["state"]["text"], "Maintenance under way");
     post(&client, &plan("Over", -600_000, -60_000)).await;
     assert_eq!(as_json(&client).await["past"][0]["status"], "completed");
+}
+
+async fn a_maintenance_goes_on_as_long_as_somebody_says_so(fresh: Fresh) {
+    let client = shop(&fresh.store).await;
+    let now = now_ms();
+    let plan = json!({ "kind": "maintenance", "title": "Move", "text": "x", "endpoints": ["uid-Web"],
+                       "startsAt": at(now - 600_000), "endsAt": at(now - 60_000) });
+    let id = post(&client, &plan).await;
+    let tell = async |update: Value| {
+        let path = format!("/api/v1/status-pages/shop/incidents/{id}/updates");
+        let told = send(&client, "POST", &path, &update).await;
+        assert_eq!(told.status, 201, "{}", told.text());
+        told.json()
+    };
+    // A word after its end does not begin it again.
+    assert_eq!(tell(json!({ "text": "All moved." })).await["status"], "completed");
+    assert_eq!(as_json(&client).await["active"], json!([]));
+    // It takes longer than was planned.
+    assert_eq!(tell(json!({ "status": "in_progress", "text": "Not quite." })).await["endsAt"], Value::Null);
+    let data = as_json(&client).await;
+    assert_eq!(
+        (&data["active"][0]["status"], &data["groups"][0]["endpoints"][1]["state"]),
+        (&json!("in_progress"), &json!("maintenance"))
+    );
+    let form = client
+        .call("GET", &format!("/status-pages/shop/incidents/{id}"), &[ADMIN, HTML], Body::empty())
+        .await;
+    assert!(form.text().contains("<option value=\"in_progress\" selected>"), "{}", form.text());
+    assert!(tell(json!({ "status": "completed", "text": "Done." })).await["endsAt"].is_string());
+    assert_eq!(as_json(&client).await["past"][0]["status"], "completed");
+}
+
+async fn a_maintenance_of_the_whole_page_takes_the_blame_for_all_of_it(fresh: Fresh) {
+    let client = shop(&fresh.store).await;
+    let now = now_ms();
+    let plan = json!({ "kind": "maintenance", "title": "Move", "text": "x",
+                       "startsAt": at(now - 60_000), "endsAt": at(now + 600_000) });
+    post(&client, &plan).await;
+    let data = as_json(&client).await;
+    let states = [0, 1].map(|n| data["groups"][0]["endpoints"][n]["state"].clone());
+    assert_eq!(states, [json!("maintenance"), json!("maintenance")]);
+    assert_eq!(data["state"]["text"], "Maintenance under way");
+    // What somebody says went wrong is not part of it.
+    post(&client, &json!({ "title": "Lost", "text": "x", "impact": "major", "endpoints": ["Web"] })).await;
+    let data = as_json(&client).await;
+    let states = [0, 1].map(|n| data["groups"][0]["endpoints"][n]["state"].clone());
+    assert_eq!(states, [json!("maintenance"), json!("down")]);
+}
+
+async fn an_incident_about_what_has_gone_moves_the_banner(fresh: Fresh) {
+    let client = shop(&fresh.store).await;
+    post(&client, &json!({ "title": "Lost", "text": "x", "impact": "major", "endpoints": ["Web"] })).await;
+    assert_eq!(as_json(&client).await["state"]["text"], "Partial outage", "the other one is up");
+    assert!(fresh.store.delete_endpoint("uid-Web").await.expect("deleted"));
+    let data = as_json(&client).await;
+    assert_eq!(data["groups"][0]["endpoints"].as_array().map(Vec::len), Some(1));
+    assert_eq!(data["state"]["text"], "Major outage", "nothing on the page tells of it any more");
 }
 
 async fn an_incident_moves_what_it_is_about(fresh: Fresh) {

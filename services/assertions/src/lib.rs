@@ -24,6 +24,7 @@ mod path;
 mod tests;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use operand::{Operand, Value};
 pub use parse::{ParseError, parse};
@@ -54,6 +55,19 @@ pub struct Facts<'a> {
     pub body: &'a [u8],
     /// Whether the body was longer.
     pub body_cut: bool,
+    /// The body as JSON, which the first condition to ask for it reads; nothing before.
+    pub json: Json,
+}
+
+/// A body as JSON, read once however many conditions ask for it.
+#[derive(Debug, Clone, Default)]
+pub struct Json(OnceCell<Option<serde_json::Value>>);
+
+impl Json {
+    /// The value of `body`; `None` when that is not JSON.
+    fn of(&self, body: &[u8]) -> Option<&serde_json::Value> {
+        self.0.get_or_init(|| serde_json::from_slice(body).ok()).as_ref()
+    }
 }
 
 /// A condition that was understood.
@@ -133,7 +147,8 @@ impl Condition {
                 }
             }
         };
-        if holds {
+        // What was cut off may be what decides: nothing that is not known holds.
+        if holds && !self.left.is_cut(facts) && !self.right.is_cut(facts) {
             return Ok(());
         }
         Err(format!(

@@ -80,8 +80,8 @@ impl Placeholder {
             Self::Body(path) if path.is_empty() => {
                 Value::Text(String::from_utf8_lossy(facts.body.trim_ascii()))
             }
-            Self::Body(path) => match json(facts) {
-                Some(body) => text(path.find(&body).map(plain)),
+            Self::Body(path) => match facts.json.of(facts.body) {
+                Some(body) => text(path.find(body).map(plain)),
                 None => Value::Missing,
             },
             Self::Header(name) => facts
@@ -95,9 +95,9 @@ impl Placeholder {
     /// Elements of an array, or characters of anything else.
     fn len<'a>(&self, facts: &'a Facts) -> Value<'a> {
         if let Self::Body(path) = self
-            && let Some(body) = json(facts)
+            && let Some(body) = facts.json.of(facts.body)
         {
-            return match path.find(&body) {
+            return match path.find(body) {
                 None => Value::Missing,
                 Some(serde_json::Value::Array(items)) => length(items.len()),
                 Some(_) if path.is_empty() => length(facts.body.trim_ascii().len()),
@@ -114,10 +114,6 @@ impl Placeholder {
 
 fn length<'a>(length: usize) -> Value<'a> {
     Value::Number(i64::try_from(length).unwrap_or(i64::MAX))
-}
-
-fn json(facts: &Facts) -> Option<serde_json::Value> {
-    serde_json::from_slice(facts.body).ok()
 }
 
 /// A string without its quotes, anything else as JSON.
@@ -232,6 +228,18 @@ impl Operand {
         }
     }
 
+    /// Whether what the side is about may lie beyond where the body was cut.
+    pub fn is_cut(&self, facts: &Facts) -> bool {
+        match self {
+            Self::Placeholder(Placeholder::Body(path)) | Self::Has(Placeholder::Body(path)) => {
+                facts.body_cut && !path.is_empty()
+            }
+            Self::Len(Placeholder::Body(_)) => facts.body_cut,
+            Self::Any(options) => options.iter().any(|option| option.is_cut(facts)),
+            _ => false,
+        }
+    }
+
     /// What the side comes to; patterns come to nothing by themselves.
     pub fn resolve<'a>(&'a self, facts: &'a Facts) -> Value<'a> {
         match self {
@@ -259,11 +267,11 @@ impl Operand {
             Self::Len(inner) => format!("len({})", inner.text()),
             Self::Has(inner) => format!("has({})", inner.text()),
         };
+        if self.is_cut(facts) {
+            return format!("{written} (not known: the body is longer than maxBodyBytes)");
+        }
         let value = self.resolve(facts);
         match value.text() {
-            None if facts.body_cut && self.mentions(Subject::Body) => {
-                format!("{written} (not known: the body is longer than maxBodyBytes)")
-            }
             None => format!("{written} (missing)"),
             Some(text) if text.len() > MAX_SHOWN => {
                 format!("{written} ({}…)", &text[..text.floor_char_boundary(MAX_SHOWN)])

@@ -49,11 +49,12 @@ impl Path {
         self.steps.is_empty()
     }
 
-    /// The value at this path, if there is one.
+    /// The value at this path, if there is one; as Gatus has it, `null` is none.
     pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
-        self.steps.iter().try_fold(value, |value, step| match step {
+        let found = self.steps.iter().try_fold(value, |value, step| match step {
             Step::Key(key) => value.get(key),
             Step::Index(index) => value.get(index),
-        })
+        });
+        found.filter(|value| self.is_empty() || !value.is_null())
     }
 }

@@ -13,7 +13,7 @@ fn facts() -> Facts<'static> {
         domain_expiration: Some(1_000 * 3_600_000),
         headers: vec![("content-type", "application/json; charset=utf-8".into())],
         body: BODY,
-        body_cut: false,
+        ..Facts::default()
     }
 }
 
@@ -64,6 +64,8 @@ fn conditions_of_gatus_that_hold_there_hold_here() {
             "len([BODY].user.name) == 8",
             "len([BODY].user) > 10",
             "has([BODY].errors) == false",
+            "has([BODY].nothing) == false",
+            "[BODY].nothing != null",
             "has([BODY].user) == true",
             "has([BODY].user.name) == true",
             "[BODY] == pat(*john*)",
@@ -73,6 +75,18 @@ fn conditions_of_gatus_that_hold_there_hold_here() {
             "[DNS_RCODE] == NOERROR",
         ],
     );
+}
+
+#[test]
+fn a_whole_body_and_parts_of_one_are_compared_as_gatus_does() {
+    let number = Facts { body: b"1\n", ..Facts::default() };
+    all(true, &number, &["[BODY] == 1", "1 == [BODY]", "[BODY] != 2", "[BODY] > 0", "[BODY] <= 0x1"]);
+    all(false, &number, &["[BODY] == 2", "[BODY] != 1", "[BODY] < 1"]);
+    let same = Facts { body: br#"{"age": 42, "id": 42, "other": 43}"#, ..Facts::default() };
+    all(true, &same, &["[BODY].age == [BODY].id", "[BODY].age <= [BODY].id", "[BODY].age < [BODY].other"]);
+    all(false, &same, &["[BODY].age != [BODY].id", "[BODY].age > [BODY].id", "[BODY].age == [BODY].other"]);
+    // What neither side has is equal to nothing.
+    all(false, &same, &["[BODY].age == [BODY].none"]);
 }
 
 #[test]
@@ -154,7 +168,7 @@ fn a_side_that_was_not_seen_or_is_no_number_never_holds() {
             "[HEADER].X == regex(.*)",
         ],
     );
-    all(false, &facts(), &["[BODY].user.name < 5", "[BODY].nothing < 5"]);
+    all(false, &facts(), &["[BODY].user.name < 5", "[BODY].nothing < 5", "len([BODY].nothing) < 5"]);
 }
 
 #[test]
@@ -173,6 +187,25 @@ fn a_failed_condition_tells_the_values() {
     let long = Facts { body: "é".repeat(500).as_bytes().to_vec().leak(), ..Facts::default() };
     let text = judge("[BODY] == x", &long).expect_err("differs");
     assert!(text.len() < 120 && text.contains('…'), "{text}");
+}
+
+#[test]
+fn nothing_that_a_cut_body_may_hold_further_on_is_taken_for_absent() {
+    let cut = Facts { body: b"{\"errors\": [\"on", body_cut: true, ..Facts::default() };
+    all(
+        false,
+        &cut,
+        &[
+            "has([BODY].errors) == false",
+            "[BODY].status != DOWN",
+            "len([BODY].errors) != 3",
+            "len([BODY]) < 100",
+            "[BODY].a != [BODY].b",
+        ],
+    );
+    all(true, &cut, &["[BODY] == pat(*errors*)", "[BODY_SIZE] < 100", "has([BODY]) == true"]);
+    let told = judge("has([BODY].errors) == false", &cut).expect_err("not known");
+    assert_eq!(told, "has([BODY].errors) (not known: the body is longer than maxBodyBytes) == false");
 }
 
 #[test]

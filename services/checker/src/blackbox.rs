@@ -1,7 +1,12 @@
 //! `GET /probe?target=&module=&hostname=` as blackbox_exporter answers it: one probe, made
 //! now, as metrics.
 
+mod modules;
+#[cfg(test)]
+mod served_tests;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,8 +23,9 @@ use watchkeeper_store::{
 use crate::exposition::{families, samples};
 use crate::guard::Trust;
 use crate::probe::Probers;
+pub use modules::{Modules, ModulesConfig};
 
-/// Names of the modules.
+/// Names of the modules that need no configuration.
 const MODULES: &str = "http_2xx, http_post_2xx, tcp_connect, tls_connect, pop3s_banner, ssh_banner, dns_udp, \
                        dns_tcp, icmp, grpc, grpc_plain, websocket";
 
@@ -31,13 +37,14 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// The endpoint. Whoever reaches it may ask what strangers may: private networks
-/// only as far as the installation allows them.
-pub fn router(probers: Probers) -> Router {
-    Router::new().route("/probe", get(probe)).with_state(probers)
+/// only as far as the installation allows them. A module of `modules` goes before
+/// one that is there by itself.
+pub fn router(probers: Probers, modules: Modules) -> Router {
+    Router::new().route("/probe", get(probe)).with_state((probers, Arc::new(modules)))
 }
 
 async fn probe(
-    State(probers): State<Probers>,
+    State((probers, modules)): State<(Probers, Arc<Modules>)>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
@@ -46,12 +53,24 @@ async fn probe(
     if text("target").is_empty() {
         return refuse("Target parameter is missing: add target=".into());
     }
-    let module = if text("module").is_empty() { "http_2xx" } else { text("module") };
-    let Some(probe) = probe_of(module, text("target"), &query) else {
-        return refuse(format!("Unknown module \"{module}\": there are {MODULES}"));
+    let name = if text("module").is_empty() { "http_2xx" } else { text("module") };
+    let hostname = Some(text("hostname")).filter(|name| !name.is_empty());
+    let module = modules.get(name);
+    let probe = match module {
+        Some(module) => Some(module.probe(text("target"), hostname)),
+        None => probe_of(name, text("target"), &query),
     };
-    let timeout = timeout(&headers);
-    let outcome = probers.probe(Trust::Stranger, "", &probe, &[], timeout).await;
+    let Some(probe) = probe else {
+        let configured: String = modules.names().map(|name| format!("{name}, ")).collect();
+        return refuse(format!("Unknown module \"{name}\": there are {configured}{MODULES}"));
+    };
+    let waits = timeout(&headers);
+    let timeout = module.and_then(|module| module.timeout).map_or(waits, |own| own.min(waits));
+    let assertions = module.map(|module| module.assertions.as_slice()).unwrap_or_default();
+    let mut outcome = probers.probe(Trust::Stranger, "", &probe, assertions, timeout).await;
+    if let Some(module) = module {
+        module.judge(&mut outcome);
+    }
     let mut samples = samples(&probe, &outcome);
     samples.push(crate::exposition::Sample {
         name: "probe_timeout_seconds",
@@ -127,8 +146,7 @@ fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Opti
     };
     Some(match module {
         "http_2xx" | "http_post_2xx" => {
-            let url = if target.contains("://") { target.to_owned() } else { format!("http://{target}") };
-            let mut probe = HttpProbe::new(url);
+            let mut probe = HttpProbe::new(url_of(target));
             probe.headers.extend(hostname.map(|name| ("Host".to_owned(), name.clone())));
             probe.tls = options();
             if module == "http_post_2xx" {
@@ -164,6 +182,11 @@ fn probe_of(module: &str, target: &str, query: &HashMap<String, String>) -> Opti
     })
 }
 
+/// A target as a URL.
+fn url_of(target: &str) -> String {
+    if target.contains("://") { target.to_owned() } else { format!("http://{target}") }
+}
+
 /// The name of a `host:port`.
 fn without_port(host: &str) -> String {
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
@@ -181,9 +204,18 @@ mod tests {
 
     /// Asks the endpoint by a probe of our own, and says what does not hold of its answer.
     async fn ask(rules: GuardRules, query: &str, conditions: &[&str]) -> Option<String> {
+        ask_with(Modules::default(), rules, query, conditions).await
+    }
+
+    async fn ask_with(
+        modules: Modules,
+        rules: GuardRules,
+        query: &str,
+        conditions: &[&str],
+    ) -> Option<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
-        let router = router(Probers::new(rules, None).expect("probers"));
+        let router = router(Probers::new(rules, None).expect("probers"), modules);
         tokio::spawn(async move { axum::serve(listener, router).await });
         let query = query.replace("SELF", &at.to_string());
         let assertions: Vec<Assertion> = conditions
@@ -223,6 +255,27 @@ mod tests {
             ask(loopback(), "target=SELF&module=tcp_connect", &["[BODY] == regex((?m)^probe_success 1$)"])
                 .await;
         assert_eq!(told, None);
+    }
+
+    #[tokio::test]
+    async fn a_configured_module_is_asked_by_its_terms() {
+        // The endpoint without a target is a server that answers 400.
+        for (text, success) in [("parameter is missing", 1), ("something else", 0)] {
+            let config = serde_json::from_value(serde_json::json!({ "modules": { "own": {
+                "prober": "http",
+                "timeout": "3s",
+                "http": { "valid_status_codes": [400], "fail_if_body_not_matches_regexp": [text] },
+            }}}));
+            let modules = Modules::new(config.expect("a configuration")).expect("modules");
+            let conditions = [
+                format!("[BODY] == regex((?m)^probe_success {success}$)"),
+                format!("[BODY] == regex((?m)^probe_failed_due_to_regex {}$)", 1 - success),
+                "[BODY] == regex((?m)^probe_timeout_seconds 3$)".to_owned(),
+            ];
+            let conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
+            let told = ask_with(modules, loopback(), "target=SELF/probe&module=own", &conditions).await;
+            assert_eq!(told, None, "{text}");
+        }
     }
 
     #[test]

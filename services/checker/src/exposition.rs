@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use watchkeeper_store::{Endpoint, Origin, Probe};
+use watchkeeper_store::{Endpoint, Origin, Probe, maintenance};
 
-use crate::probe::seen::Stage;
+use crate::probe::seen::{SERVING_STATES, Stage};
 use crate::result::Outcome;
 
 /// Endpoints of a replica with series of their own, unless it is told otherwise.
@@ -44,7 +44,9 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
         "Whether the last check was good with an assertion that did not hold.",
         flag(outcome.degraded),
     );
-    tell("probe_duration_seconds", "Duration of the last check.", outcome.duration.as_secs_f64());
+    // The outcome's own ends with the head of an answer, this with the last of it that was read.
+    let duration = outcome.duration.max(seen.total()).as_secs_f64();
+    tell("probe_duration_seconds", "Duration of the last check.", duration);
     let lookup = seen.time(Stage::Resolve).as_secs_f64();
     tell("probe_dns_lookup_time_seconds", "Time that the resolution of the name took.", lookup);
     if let Some(ip) = seen.ip {
@@ -87,13 +89,18 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
         tell("probe_failed_due_to_regex", "Whether a pattern that was expected did not come.", failed);
     }
     if let Some(chain) = &seen.chain {
-        #[allow(clippy::cast_precision_loss)] // far below 2^52
-        let expiry = chain.earliest as f64 / 1_000.0;
         tell(
             "probe_ssl_earliest_cert_expiry",
             "When the first certificate that the server sent expires, Unix seconds.",
-            expiry,
+            seconds(chain.earliest),
         );
+        if let Some(until) = chain.trusted_until {
+            tell(
+                "probe_ssl_last_chain_expiry_timestamp_seconds",
+                "When the trust in the server's certificate ends, Unix seconds.",
+                seconds(until),
+            );
+        }
     }
     if let Some(dns) = &seen.dns {
         tell("probe_dns_answer_rrs", "Records in the answer section.", count(dns.answers));
@@ -109,36 +116,72 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
     if let Some(status) = seen.grpc_status {
         tell("probe_grpc_status_code", "gRPC status of the answer.", f64::from(status));
     }
-    if matches!(probe, Probe::Icmp(_)) {
-        let time = |stage| seen.time(stage).as_secs_f64();
-        let phases = [("resolve", lookup), ("setup", time(Stage::Connect)), ("rtt", time(Stage::Processing))];
-        samples.extend(phases.map(|(phase, value)| Sample {
-            name: "probe_icmp_duration_seconds",
-            help: "Duration of the last check's phases.",
-            labels: vec![("phase", phase.to_owned())],
-            value,
+    if let Probe::WebSocket(probe) = probe {
+        let status = f64::from(outcome.status.unwrap_or(0));
+        tell("probe_websocket_status_code", "HTTP status of the handshake, 0 without an answer.", status);
+        let open = flag(outcome.status == Some(101));
+        tell("probe_websocket_connection_upgraded", "Whether the WebSocket was opened.", open);
+        if probe.expect.is_some() {
+            let failed = flag(seen.regex_failed);
+            tell("probe_websocket_failed_due_to_regex", "Whether the expected message did not come.", failed);
+        }
+    }
+    if matches!(probe, Probe::Grpc(_)) {
+        tell("probe_grpc_ssl", "Whether the answer came over TLS.", flag(seen.tls.is_some()));
+        samples.extend(SERVING_STATES.map(|state| Sample {
+            name: "probe_grpc_healthcheck_response",
+            help: "The state that the service is in.",
+            labels: vec![("serving_status", state.to_owned())],
+            value: flag(seen.serving == Some(state)),
         }));
     }
-    if http {
-        let stages = [
-            ("resolve", Stage::Resolve),
-            ("connect", Stage::Connect),
-            ("tls", Stage::Tls),
-            ("processing", Stage::Processing),
-            ("transfer", Stage::Transfer),
-        ];
-        samples.extend(stages.map(|(phase, stage)| Sample {
-            name: "probe_http_duration_seconds",
-            help: "Duration of the last check's phases, all redirects together.",
-            labels: vec![("phase", phase.to_owned())],
-            value: seen.time(stage).as_secs_f64(),
-        }));
-    }
+    let time = |stage| seen.time(stage).as_secs_f64();
+    let (connect, tls, processing) = (time(Stage::Connect), time(Stage::Tls), time(Stage::Processing));
+    let transfer = time(Stage::Transfer);
+    let (name, phases) = match probe {
+        Probe::Http(_) => (
+            "probe_http_duration_seconds",
+            vec![
+                ("resolve", lookup),
+                ("connect", connect),
+                ("tls", tls),
+                ("processing", processing),
+                ("transfer", transfer),
+            ],
+        ),
+        Probe::Dns(_) => (
+            "probe_dns_duration_seconds",
+            vec![("resolve", lookup), ("connect", connect + tls), ("request", processing)],
+        ),
+        Probe::Icmp(_) => (
+            "probe_icmp_duration_seconds",
+            vec![("resolve", lookup), ("setup", connect), ("rtt", processing)],
+        ),
+        Probe::Grpc(_) => (
+            "probe_grpc_duration_seconds",
+            vec![("resolve", lookup), ("check", connect + tls + processing + transfer)],
+        ),
+        _ => ("", Vec::new()),
+    };
+    samples.extend(phases.into_iter().map(|(phase, value)| Sample {
+        name,
+        help: "Duration of the last check's phases, all redirects together.",
+        labels: vec![("phase", phase.to_owned())],
+        value,
+    }));
     if let Some(version) = seen.tls {
         samples.push(Sample {
             name: "probe_tls_version_info",
             help: "Version of TLS that was agreed.",
             labels: vec![("version", version.to_owned())],
+            value: 1.0,
+        });
+    }
+    if let Some(cipher) = &seen.cipher {
+        samples.push(Sample {
+            name: "probe_tls_cipher_info",
+            help: "Cipher suite that was agreed.",
+            labels: vec![("cipher", cipher.clone())],
             value: 1.0,
         });
     }
@@ -157,6 +200,28 @@ pub(crate) fn samples(probe: &Probe, outcome: &Outcome) -> Vec<Sample> {
         });
     }
     samples
+}
+
+/// What the maintenance of an endpoint has to do with its check of the given instant, UTC milliseconds.
+fn planned(endpoint: &Endpoint, ok: bool, at: i64) -> [Sample; 2] {
+    let open = maintenance::ends_at(&endpoint.spec.maintenance, at).is_some();
+    let told = |name, help, set: bool| {
+        let value = f64::from(u8::from(set));
+        Sample { name, help, labels: Vec::new(), value }
+    };
+    let during = "Whether the last check began in a window of maintenance.";
+    // Apart from the other, for no sum over time tells which failures were those of a window.
+    let failed = "Whether the last check began in a window of maintenance and was not good.";
+    [
+        told("watchkeeper_endpoint_maintenance", during, open),
+        told("watchkeeper_endpoint_failed_in_maintenance", failed, open && !ok),
+    ]
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    let milliseconds = milliseconds as f64;
+    milliseconds / 1_000.0
 }
 
 /// FNV-1a of an address's bytes.
@@ -239,6 +304,8 @@ pub(crate) struct Exposition {
 
 #[derive(Default)]
 struct Shared {
+    /// Endpoints of this replica, each with its revision.
+    watched: HashMap<i64, i64>,
     exposed: HashMap<i64, Exposed>,
     /// Endpoints that should have series, and for which there was no room.
     left_out: HashSet<i64>,
@@ -257,15 +324,27 @@ impl Exposition {
         Self { most: EXPOSED, left_out, shared: Arc::default() }
     }
 
+    /// Takes samples of an endpoint in its present revision over from now on.
+    pub fn watch(&self, endpoint: &Endpoint) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.watched.insert(endpoint.id, endpoint.revision);
+    }
+
     /// Takes a check's samples over, if its endpoint gets series: those with an objective
     /// first, and then whoever comes first. Monitors that strangers posted do not; their
-    /// names are URLs, which are theirs and may hold secrets.
-    pub fn observe(&self, endpoint: &Endpoint, outcome: &Outcome) {
+    /// names are URLs, which are theirs and may hold secrets. `at` is when the check began, UTC
+    /// milliseconds, by which it falls into a window of maintenance or not.
+    pub fn observe(&self, endpoint: &Endpoint, outcome: &Outcome, at: i64) {
         if endpoint.origin == Origin::Monitor {
             return;
         }
-        let samples = samples(&endpoint.spec.probe, outcome);
+        let mut samples = samples(&endpoint.spec.probe, outcome);
+        samples.extend(planned(endpoint, outcome.ok, at));
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // A check may end while its endpoint goes or changes; its series would stay for ever.
+        if shared.watched.get(&endpoint.id) != Some(&endpoint.revision) {
+            return;
+        }
         if let Some(known) = shared.exposed.get_mut(&endpoint.id) {
             known.samples = samples;
             return;
@@ -284,6 +363,7 @@ impl Exposition {
     /// Takes an endpoint's own series away, as when it is gone or changed.
     pub fn forget(&self, id: i64) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.watched.remove(&id);
         shared.exposed.remove(&id);
         shared.left_out.remove(&id);
         self.count(&shared);
@@ -344,7 +424,7 @@ impl Collector for Exposition {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use watchkeeper_store::{ConnectOptions, HttpProbe, IcmpProbe};
+    use watchkeeper_store::{ConnectOptions, GrpcProbe, HttpProbe, IcmpProbe};
 
     use super::*;
     use crate::probe::seen::Seen;
@@ -384,5 +464,28 @@ mod tests {
             .map(|sample| sample.labels[0].1.as_str())
             .collect();
         assert_eq!(phases, ["resolve", "setup", "rtt"]);
+    }
+
+    #[test]
+    fn a_grpc_service_is_in_one_state_of_all() {
+        let probe = Probe::Grpc(GrpcProbe {
+            address: "a.example:50051".into(),
+            service: String::new(),
+            metadata: Vec::new(),
+            tls: None,
+            connect: ConnectOptions::default(),
+        });
+        let mut outcome = Outcome::default();
+        (outcome.seen.serving, outcome.seen.grpc_status) = (Some("NOT_SERVING"), Some(0));
+        let found = samples(&probe, &outcome);
+        let states: Vec<_> = found
+            .iter()
+            .filter(|sample| sample.name == "probe_grpc_healthcheck_response")
+            .map(|sample| (sample.labels[0].1.as_str(), sample.value))
+            .collect();
+        let expected = [("UNKNOWN", 0.0), ("SERVING", 0.0), ("NOT_SERVING", 1.0), ("SERVICE_UNKNOWN", 0.0)];
+        assert_eq!(states, expected);
+        assert_eq!(value(&found, "probe_grpc_ssl"), Some(0.0));
+        assert_eq!(value(&found, "probe_grpc_status_code"), Some(0.0));
     }
 }

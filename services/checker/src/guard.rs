@@ -111,10 +111,11 @@ impl Guard {
         let ip = ip.to_canonical();
         let rules = &self.rules;
         // What a translator would make of the address counts as well.
-        for ip in std::iter::once(ip).chain(embedded_v4(ip).map(IpAddr::V4)) {
-            if rules.deny.iter().any(|net| net.contains(&ip)) {
-                return Err(Denied::Address("denied by this installation"));
-            }
+        let spellings = || std::iter::once(ip).chain(embedded_v4(ip).map(IpAddr::V4));
+        if spellings().any(|ip| rules.deny.iter().any(|net| net.contains(&ip))) {
+            return Err(Denied::Address("denied by this installation"));
+        }
+        for ip in spellings() {
             if let Some(kind) = never_reached(ip)
                 && !(self.trust == Trust::Operator && rules.metadata.contains(&ip))
             {
@@ -168,7 +169,9 @@ mod tests {
             "169.254.0.1",
             "::ffff:169.254.169.254",
             "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
             "64:ff9b::169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
             "2002:a9fe:a9fe::1",
             "fe80::1",
             "febf::1",
@@ -245,7 +248,15 @@ mod tests {
         };
         for trust in [Trust::Operator, Trust::Stranger] {
             let guard = guard(trust, rules.clone());
-            for ip in ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "2002:a01:203::", "8.8.8.8"] {
+            for ip in [
+                "10.1.2.3",
+                "::ffff:10.1.2.3",
+                "::ffff:0:10.1.2.3",
+                "64:ff9b::10.1.2.3",
+                "64:ff9b:1::10.1.2.3",
+                "2002:a01:203::",
+                "8.8.8.8",
+            ] {
                 let error = guard.check(ip.parse().expect("an address")).expect_err(ip).to_string();
                 assert!(error.contains("denied by this installation"), "{error}");
             }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use watchkeeper_store::Probe;
 
 use crate::probe::split_port;
 
@@ -12,10 +13,19 @@ use crate::probe::split_port;
 pub(crate) const PER_HOST: usize = 64;
 
 /// Hosts with probes under way; clones share them.
-#[derive(Clone, Default)]
-pub(crate) struct Hosts(Arc<Mutex<HashMap<String, Weak<Semaphore>>>>);
+#[derive(Clone)]
+pub(crate) struct Hosts {
+    /// Probes of one host at once.
+    most: usize,
+    known: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
+}
 
 impl Hosts {
+    /// Hosts that are asked by so many probes at once.
+    pub fn new(most: usize) -> Self {
+        Self { most: most.max(1), known: Arc::default() }
+    }
+
     /// Waits for a turn at the host of a target. What has no host never waits.
     pub async fn turn(&self, target: &str) -> Option<OwnedSemaphorePermit> {
         let host = authority(target);
@@ -26,7 +36,7 @@ impl Hosts {
     }
 
     fn semaphore(&self, host: &str) -> Arc<Semaphore> {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = hosts.get(host).and_then(Weak::upgrade) {
             return known;
         }
@@ -34,9 +44,17 @@ impl Hosts {
         if hosts.len() >= 1_024 && hosts.len().is_power_of_two() {
             hosts.retain(|_, semaphore| semaphore.strong_count() > 0);
         }
-        let semaphore = Arc::new(Semaphore::new(PER_HOST));
+        let semaphore = Arc::new(Semaphore::new(self.most));
         hosts.insert(host.to_owned(), Arc::downgrade(&semaphore));
         semaphore
+    }
+}
+
+/// Whom a probe asks, who is not the one that it asks about where that is a DNS server.
+pub(crate) fn asked(probe: &Probe) -> &str {
+    match probe {
+        Probe::Dns(probe) => probe.server.as_deref().unwrap_or_default(),
+        probe => probe.target(),
     }
 }
 
@@ -55,6 +73,8 @@ pub(crate) fn host_of(target: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use watchkeeper_store::{ConnectOptions, DnsProbe, DnsTransport, HttpProbe, TlsOptions};
+
     use super::*;
 
     #[test]
@@ -72,9 +92,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_question_of_dns_is_a_load_of_the_server_and_not_of_what_it_is_about() {
+        let mut probe = DnsProbe {
+            server: Some("ns.example:53".into()),
+            transport: DnsTransport::Udp,
+            name: "shop.example".into(),
+            record_type: "A".into(),
+            expected: Vec::new(),
+            exact: false,
+            rcodes: Vec::new(),
+            tls: TlsOptions::default(),
+            connect: ConnectOptions::default(),
+        };
+        assert_eq!(asked(&Probe::Dns(probe.clone())), "ns.example:53");
+        probe.server = None;
+        assert_eq!(asked(&Probe::Dns(probe)), "");
+        assert_eq!(asked(&Probe::Http(HttpProbe::new("http://shop.example/"))), "http://shop.example/");
+    }
+
     #[tokio::test]
     async fn one_host_is_asked_by_so_many_at_once_and_holds_no_other_up() {
-        let hosts = Hosts::default();
+        let hosts = Hosts::new(PER_HOST);
         let mut turns = Vec::new();
         for number in 0..PER_HOST {
             turns.push(hosts.turn(&format!("http://u:p@slow.example/{number}?x")).await.expect("a turn"));

@@ -92,20 +92,26 @@ impl Metrics {
         self
     }
 
-    /// Counts a check that started `lag` after it was due.
-    pub fn observe(&self, endpoint: &Endpoint, outcome: &Outcome, lag: Duration) {
+    /// Counts a check that started at `at`, UTC milliseconds, which was `lag` after it was due.
+    pub fn observe(&self, endpoint: &Endpoint, outcome: &Outcome, at: i64, lag: Duration) {
         let result = if outcome.ok { "success" } else { "failure" };
         self.checks.with_label_values(&[result]).inc();
         self.duration.observe(outcome.duration.as_secs_f64());
         self.lag.observe(lag.as_secs_f64());
-        self.exposition.observe(endpoint, outcome);
+        self.exposition.observe(endpoint, outcome, at);
     }
 
-    /// Shows what the newest call of an endpoint said that reports by itself.
-    pub fn show(&self, endpoint: &Endpoint, said: Option<bool>) {
+    /// Shows what the newest call of an endpoint said that reports by itself, as it was found at `at`, UTC
+    /// milliseconds.
+    pub fn show(&self, endpoint: &Endpoint, said: Option<bool>, at: i64) {
         if let Some(ok) = said {
-            self.exposition.observe(endpoint, &Outcome { ok, ..Outcome::default() });
+            self.exposition.observe(endpoint, &Outcome { ok, ..Outcome::default() }, at);
         }
+    }
+
+    /// Lets an endpoint as it is now have series of its own.
+    pub fn watch(&self, endpoint: &Endpoint) {
+        self.exposition.watch(endpoint);
     }
 
     /// Takes an endpoint's own series away, as when it is gone or changed.
@@ -117,7 +123,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
-    use watchkeeper_store::{Origin, Slo};
+    use watchkeeper_store::{MaintenanceWindow, Origin, Slo};
 
     use super::*;
     use crate::testing::endpoint;
@@ -140,7 +146,8 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).expect("metrics");
         let endpoint = endpoint(7, "http://example.test/");
-        metrics.observe(&endpoint, &outcome(503), Duration::ZERO);
+        metrics.watch(&endpoint);
+        metrics.observe(&endpoint, &outcome(503), 0, Duration::ZERO);
         let text = exposition(&registry);
         let labels = r#"{endpoint="endpoint-7",group="",namespace="shop"}"#;
         assert!(text.contains(&format!("probe_success{labels} 0")), "{text}");
@@ -152,6 +159,54 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_in_a_window_of_maintenance_is_told_as_one_and_a_good_check_or_a_later_one_is_not() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).expect("metrics");
+        let mut endpoint = endpoint(7, "http://example.test/");
+        endpoint.spec.maintenance = vec![MaintenanceWindow {
+            start: "1970-01-01T01:00".into(),
+            duration: Duration::from_secs(60),
+            recurrence: None,
+            timezone: "UTC".into(),
+        }];
+        metrics.watch(&endpoint);
+        let shown = |at: i64, status: u16| {
+            metrics.observe(&endpoint, &outcome(status), at, Duration::ZERO);
+            let text = exposition(&registry);
+            ["maintenance", "failed_in_maintenance"].map(|name| {
+                let labels = r#"{endpoint="endpoint-7",group="",namespace="shop"}"#;
+                text.contains(&format!("watchkeeper_endpoint_{name}{labels} 1"))
+            })
+        };
+        let opens = 3_600_000;
+        assert_eq!(shown(opens - 1, 503), [false, false]);
+        assert_eq!(shown(opens, 503), [true, true]);
+        assert_eq!(shown(opens, 200), [true, false]);
+        assert_eq!(shown(opens + 60_000, 503), [false, false]);
+    }
+
+    #[test]
+    fn a_check_that_ends_after_its_endpoint_has_gone_or_changed_leaves_no_series() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).expect("metrics");
+        let before = endpoint(7, "http://example.test/");
+        metrics.watch(&before);
+        metrics.forget(7);
+        metrics.observe(&before, &outcome(503), 0, Duration::ZERO);
+        assert!(!exposition(&registry).contains("endpoint-7"), "nobody would take them away");
+
+        let mut after = before.clone();
+        after.revision += 1;
+        after.spec.group = Some("new".into());
+        metrics.watch(&after);
+        metrics.observe(&before, &outcome(503), 0, Duration::ZERO);
+        metrics.observe(&after, &outcome(200), 0, Duration::ZERO);
+        let text = exposition(&registry);
+        let labels = r#"{endpoint="endpoint-7",group="new",namespace="shop"}"#;
+        assert!(text.contains(&format!("probe_success{labels} 1")), "{text}");
+    }
+
+    #[test]
     fn so_many_endpoints_have_series_those_with_an_objective_first_and_the_others_are_counted() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).expect("metrics").exposing(3);
@@ -159,7 +214,8 @@ mod tests {
             let mut endpoint = endpoint(id, "http://example.test/");
             let slo = Slo { target: 0.99, window: Duration::from_secs(86_400) };
             endpoint.spec.slo = objective.then_some(slo);
-            metrics.observe(&endpoint, &outcome(200), Duration::ZERO);
+            metrics.watch(&endpoint);
+            metrics.observe(&endpoint, &outcome(200), 0, Duration::ZERO);
         };
         let shown = || {
             let text = exposition(&registry);
@@ -190,7 +246,8 @@ mod tests {
         let mut endpoint = endpoint(1, "http://example.test/?token=s3cret");
         endpoint.origin = Origin::Monitor;
         endpoint.name = "http://example.test/?token=s3cret".into();
-        metrics.observe(&endpoint, &outcome(200), Duration::ZERO);
+        metrics.watch(&endpoint);
+        metrics.observe(&endpoint, &outcome(200), 0, Duration::ZERO);
         assert!(!exposition(&registry).contains("s3cret"));
     }
 }

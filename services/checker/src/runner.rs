@@ -12,7 +12,7 @@ use watchkeeper_store::{Check, Endpoint, Origin, PlannedCheck, Probe, State};
 
 use crate::guard::Trust;
 use crate::heartbeat::{self, Heartbeats, Look};
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, PER_HOST, asked};
 use crate::metrics::Metrics;
 use crate::probe::Probers;
 use crate::recorder::Found;
@@ -31,12 +31,25 @@ struct Tools {
     probers: Probers,
     heartbeats: Heartbeats,
     metrics: Metrics,
+    rooms: Rooms,
+    /// A room of their own for monitors of strangers, a part as large, so that many slow
+    /// ones of theirs hold up none of the operator's, at whatever host.
+    strangers: Rooms,
+    results: mpsc::Sender<Found>,
+}
+
+/// Where attempts wait for their turn.
+#[derive(Clone)]
+struct Rooms {
     hosts: Hosts,
     permits: Arc<Semaphore>,
-    /// A part of the permits' number for monitors of strangers, so that many slow
-    /// ones of theirs hold up none of the operator's.
-    strangers: Arc<Semaphore>,
-    results: mpsc::Sender<Found>,
+}
+
+impl Rooms {
+    /// For so many attempts at once, of which so many are of one host.
+    fn new(permits: usize, per_host: usize) -> Self {
+        Self { hosts: Hosts::new(per_host), permits: Arc::new(Semaphore::new(permits.max(1))) }
+    }
 }
 
 /// Runs the checks that fall to this replica.
@@ -61,12 +74,11 @@ impl Runner {
         concurrency: usize,
         results: mpsc::Sender<Found>,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(concurrency.max(1)));
-        let strangers = Arc::new(Semaphore::new((concurrency / 4).max(1)));
-        let hosts = Hosts::default();
+        let rooms = Rooms::new(concurrency, PER_HOST);
+        let strangers = Rooms::new(concurrency / 4, PER_HOST / 4);
         Self {
             tenure: None,
-            tools: Tools { probers, heartbeats, metrics, hosts, permits, strangers, results },
+            tools: Tools { probers, heartbeats, metrics, rooms, strangers, results },
             schedule: Schedule::default(),
             watched: HashMap::new(),
             running: JoinSet::new(),
@@ -158,6 +170,7 @@ impl Runner {
                 (None, None) => First::Soon(None),
             };
             self.remove(id);
+            self.tools.metrics.watch(&endpoint);
             self.schedule.insert(id, heartbeat::pace(&endpoint.spec), first, now);
             self.watched.insert(id, Watched { endpoint: Arc::new(endpoint), check: None });
         }
@@ -242,7 +255,7 @@ impl Tools {
                     self.tell(&endpoint, missed, (at, due.planned), late(at, &due), term).await;
                 }
                 // Its calls are stored where they arrive; here they are shown.
-                Look::Said(said) => self.metrics.show(&endpoint, said),
+                Look::Said(said) => self.metrics.show(&endpoint, said, at),
             }
             return;
         }
@@ -269,7 +282,7 @@ impl Tools {
         lag: Duration,
         term: i64,
     ) {
-        self.metrics.observe(endpoint, &outcome, lag);
+        self.metrics.observe(endpoint, &outcome, at, lag);
         tracing::debug!(
             endpoint = endpoint.uid,
             ok = outcome.ok,
@@ -284,9 +297,9 @@ impl Tools {
         let _ = self.results.send(Found { term, check }).await;
     }
 
-    fn permits(&self, origin: Origin) -> &Semaphore {
+    fn rooms(&self, origin: Origin) -> &Rooms {
         match Trust::from(origin) {
-            Trust::Operator => &self.permits,
+            Trust::Operator => &self.rooms,
             Trust::Stranger => &self.strangers,
         }
     }
@@ -302,8 +315,9 @@ impl Tools {
 
     /// Waits until an attempt may begin; for its host first, so that whoever waits there holds no permit.
     async fn place(&self, endpoint: &Endpoint) -> Place<'_> {
-        let turn = self.hosts.turn(endpoint.spec.probe.target()).await;
-        (turn, self.permits(endpoint.origin).acquire().await)
+        let rooms = self.rooms(endpoint.origin);
+        let turn = rooms.hosts.turn(asked(&endpoint.spec.probe)).await;
+        (turn, rooms.permits.acquire().await)
     }
 }
 
@@ -343,5 +357,27 @@ mod tests {
         runner.ended(ended);
         assert!(runner.watched[&1].check.is_some());
         assert_eq!(runner.schedule.pop_due(10_000), None, "the new one still runs");
+    }
+
+    #[tokio::test]
+    async fn monitors_of_strangers_take_no_turn_of_the_operators_at_a_host() {
+        let probers = Probers::new(GuardRules::default(), None).expect("probers");
+        let metrics = Metrics::new(&Registry::new()).expect("metrics");
+        let (results, _stored) = mpsc::channel(1);
+        let tools = Runner::new(probers, Heartbeats::new(), metrics, 256, results).tools;
+        let own = endpoint(1, "http://shop.example/health");
+        let monitor = Endpoint { origin: Origin::Monitor, ..endpoint(2, "http://shop.example/slow") };
+        let mut places = Vec::new();
+        for _ in 0..PER_HOST / 4 {
+            places.push(tools.place(&monitor).await);
+        }
+        let waiting = tools.place(&monitor);
+        tokio::pin!(waiting);
+        assert!(futures::poll!(waiting.as_mut()).is_pending(), "so many of theirs are at the host");
+        for _ in 0..PER_HOST {
+            places.push(tools.place(&own).await);
+        }
+        drop(places.remove(0));
+        let _place = waiting.await;
     }
 }

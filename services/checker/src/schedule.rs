@@ -88,7 +88,7 @@ impl Schedule {
             next: Next::Soon,
             running: false,
         };
-        let plausible = |newest: &i64| *newest <= now.saturating_add(interval).saturating_add(AHEAD);
+        let plausible = |newest: &i64| *newest <= now.saturating_add(AHEAD);
         match first {
             First::Soon(newest) => slot.newest = newest.filter(plausible),
             First::After(newest) => {

@@ -99,6 +99,12 @@ fn planned_instants_only_grow_whatever_is_changed() {
     // One of a clock that was hours ahead holds nothing up.
     schedule.insert(1, MINUTE, First::After(NOW + 7_200_000), NOW);
     assert!(schedule.next_due().is_some_and(|due| due <= NOW + MINUTE_MS));
+    // However long the interval is: no check is planned for later than it is made.
+    for id in 0..100 {
+        schedule.insert(id, 60 * MINUTE, First::After(NOW + 30 * MINUTE_MS), NOW);
+        assert!(schedule.next_due().is_some_and(|due| due <= NOW + 60 * MINUTE_MS));
+        schedule.remove(id);
+    }
 }
 
 #[test]

@@ -29,11 +29,14 @@ use watchkeeper_testkit::{
 
 on_both_stores! {
     no_header_a_wrong_one_and_bearer_are_401_and_the_exact_secret_is_not
+    who_guesses_at_the_secret_is_slowed_down_and_nobody_else
     a_project_key_opens_its_project_and_an_unknown_one_nothing
     a_view_in_the_query_string_is_stored_with_an_empty_answer
     a_view_as_json_is_stored_and_missing_or_null_fields_are_400
     a_batch_takes_200_views_and_stores_nothing_of_0_or_201
+    a_small_report_that_would_become_gigabytes_is_refused
     an_odd_address_is_stored_and_counted_without_a_country
+    an_address_that_cannot_be_kept_beside_the_views_holds_no_other_up
     every_url_comes_back_as_it_was_posted
     a_timestamp_is_the_time_of_its_view
     the_backup_log_has_a_line_a_view_once
@@ -103,6 +106,25 @@ async fn no_header_a_wrong_one_and_bearer_are_401_and_the_exact_secret_is_not(fr
     assert!(stored_views(&fresh.store).await.is_empty());
 }
 
+async fn who_guesses_at_the_secret_is_slowed_down_and_nobody_else(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let ask = async |from: &str, presented: &str| {
+        let headers = [("x-forwarded-for", from), ("authorization", presented)];
+        client.call("POST", TRAFFIC, &headers, "junk").await
+    };
+    let (website, stranger) = ("192.0.2.1", "192.0.2.66");
+    for guess in 0..20 {
+        assert_eq!(ask(stranger, &format!("guess-{guess}")).await.status, 401);
+    }
+    for presented in ["guess-20", SECRET] {
+        let refused = ask(stranger, presented).await;
+        assert_eq!(refused.status, 429, "{presented}");
+        assert!(refused.header("retry-after").is_some());
+    }
+    assert_eq!(ask(stranger, &Uuid::new_v4().to_string()).await.status, 401, "a key is no guess");
+    assert_eq!(ask(website, SECRET).await.status, 400);
+}
+
 async fn a_project_key_opens_its_project_and_an_unknown_one_nothing(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let (key, unknown) = (Uuid::new_v4(), Uuid::new_v4().to_string());
@@ -168,6 +190,15 @@ async fn a_batch_takes_200_views_and_stores_nothing_of_0_or_201(fresh: Fresh) {
     assert_eq!(stored_views(&fresh.store).await.len(), 200);
 }
 
+async fn a_small_report_that_would_become_gigabytes_is_refused(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    let zeros = format!(r#"{{"traffic":[0{}]}}"#, ",0".repeat(1_000_000));
+    let small = gzip(zeros.as_bytes());
+    assert!(small.len() < 5_000);
+    let headers = [("authorization", SECRET), ("content-encoding", "gzip")];
+    client.call("POST", TRAFFIC, &headers, small).await.blames(413, "traffic");
+}
+
 async fn an_odd_address_is_stored_and_counted_without_a_country(fresh: Fresh) {
     let client = client(&fresh.store).await;
     let odd = ["1234", "123.456.7890"];
@@ -181,6 +212,14 @@ async fn an_odd_address_is_stored_and_counted_without_a_country(fresh: Fresh) {
         facts(&fresh.store, "1234").await,
         AddressFacts { bot: Some(false), ..AddressFacts::default() }
     );
+}
+
+async fn an_address_that_cannot_be_kept_beside_the_views_holds_no_other_up(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    report(&client, &["12\0 34", "1234"].map(|ip| view(ip, FIREFOX, "2023-11-14T22:13:20"))).await;
+    processor(&fresh.store, None, None).await.process_all(|_| {}).await.expect("process");
+    assert_eq!(facts(&fresh.store, "1234").await.bot, Some(false));
+    assert_eq!(stored_views(&fresh.store).await.len(), 2);
 }
 
 async fn every_url_comes_back_as_it_was_posted(fresh: Fresh) {

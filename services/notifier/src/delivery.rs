@@ -13,7 +13,13 @@ use watchkeeper_store::{
     now_ms,
 };
 
-use crate::{NotifierError, channels, failure::Failure, http::Http, message::Message, metrics::Metrics};
+use crate::{
+    NotifierError, channels,
+    failure::{Failure, Untaken},
+    http::Http,
+    message::Message,
+    metrics::Metrics,
+};
 
 /// How the notifier behaves.
 #[derive(Debug, Clone)]
@@ -165,18 +171,28 @@ impl Delivery {
             );
             return;
         }
+        let untaken = match tokio::time::timeout(self.options.patience, self.send(claim)).await {
+            Ok(untaken) => untaken,
+            Err(_) => whole(claim, Failure::passing("no answer in time")),
+        };
+        let failed: HashSet<usize> = untaken.iter().flat_map(|part| &part.places).copied().collect();
+        let taken: Vec<usize> = (0..claim.notices.len()).filter(|place| !failed.contains(place)).collect();
+        if !taken.is_empty() {
+            self.conclude(&claim.part(&taken), &Verdict::Sent, asked).await;
+        }
+        for Untaken { places, failure } in untaken {
+            let part = claim.part(&places);
+            let verdict = self.judge(&part, failure);
+            self.conclude(&part, &verdict, asked).await;
+        }
+    }
+
+    /// Tells and notes what became of a message, or of a part of it.
+    async fn conclude(&self, claim: &Claim, verdict: &Verdict, asked: Instant) {
         let kind = claim.channel.as_ref().map_or("none", |channel| channel.kind.as_str());
-        let sent = match tokio::time::timeout(self.options.patience, self.send(claim)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Failure::passing("no answer in time")),
-        };
-        let verdict = match sent {
-            Ok(()) => Verdict::Sent,
-            Err(failure) => self.judge(claim, failure),
-        };
         let name = claim.channel.as_ref().map_or("", |channel| channel.name.as_str());
         let count = claim.notices.len();
-        let outcome = match &verdict {
+        let outcome = match verdict {
             Verdict::Sent => {
                 tracing::info!(
                     channel = name,
@@ -202,20 +218,20 @@ impl Delivery {
             }
         };
         self.metrics.count(kind, outcome, count);
-        self.settle(claim, &verdict, asked).await;
+        self.settle(claim, verdict, asked).await;
     }
 
-    async fn send(&self, claim: &Claim) -> Result<(), Failure> {
+    /// Sends a message; returns what of it was not taken.
+    async fn send(&self, claim: &Claim) -> Vec<Untaken> {
         let Some(channel) = &claim.channel else {
-            return Err(Failure::permanent("the channel is not there any more"));
+            let error = "the channel is not there, or lacks something such as its Secret";
+            return whole(claim, Failure::permanent(error));
         };
-        let config: notifications::Channel = serde_json::from_value(channel.config.clone())
-            // The error could repeat a part of the configuration.
-            .map_err(|_| {
-                Failure::permanent(
-                    "the channel's configuration cannot be understood; apply its manifest again",
-                )
-            })?;
+        // An error could repeat a part of the configuration.
+        let Ok(config) = serde_json::from_value::<notifications::Channel>(channel.config.clone()) else {
+            let error = "the channel's configuration cannot be understood; apply its manifest again";
+            return whole(claim, Failure::permanent(error));
+        };
         channels::send(&self.http, &config, &Message::new(claim, now_ms())).await
     }
 
@@ -276,4 +292,9 @@ impl Delivery {
             }
         }
     }
+}
+
+/// All of a message, which failed together.
+fn whole(claim: &Claim, failure: Failure) -> Vec<Untaken> {
+    vec![Untaken { places: (0..claim.notices.len()).collect(), failure }]
 }

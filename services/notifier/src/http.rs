@@ -3,6 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
+use jiff::{Timestamp, fmt::rfc2822};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 
 use crate::failure::Failure;
@@ -13,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Most of an answer that is read.
 const ANSWER: usize = 64 << 10;
 
-/// Most of an answer that an error repeats, characters.
-const EXCERPT: usize = 200;
+/// Most of an answer that an error repeats before it is freed of secrets and cut, characters.
+const EXCERPT: usize = 4_000;
 
 /// A client for all channels; clones share its connections.
 #[derive(Debug, Clone)]
@@ -90,8 +91,16 @@ fn unsent(error: &reqwest::Error) -> Failure {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    pause(response.headers().get("retry-after")?.to_str().ok()?.trim(), Timestamp::now())
+}
+
+/// The pause that `Retry-After` asks for, in seconds or until a date (RFC 9110, 10.2.3).
+fn pause(wanted: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = wanted.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = rfc2822::parse(wanted).ok()?.timestamp();
+    Duration::try_from(until.duration_since(now)).ok()
 }
 
 /// As much of the answer as is of interest; what breaks off is as good as its beginning.
@@ -105,4 +114,19 @@ async fn read(mut response: Response) -> Vec<u8> {
     }
     body.truncate(ANSWER);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_ask_for_seconds_or_name_a_date() {
+        let now: Timestamp = "1994-11-06T08:49:07Z".parse().expect("a moment");
+        let wanted = |text| pause(text, now);
+        assert_eq!(wanted("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wanted("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wanted("Sun, 06 Nov 1994 08:48:37 GMT"), None, "it is past");
+        assert_eq!(wanted("soon"), None);
+    }
 }

@@ -217,10 +217,43 @@ fn host(target: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
+/// A text of which Markdown makes no link that shows another name than its address: what a target said
+/// may be meant to mislead.
+pub fn without_links(text: &str) -> String {
+    text.replace("](", "]\u{200b}(")
+}
+
+/// Cuts a text to at most `most` bytes, saying so.
+pub fn cut_bytes(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub('…'.len_utf8()));
+    format!("{}…", &text[..end])
+}
+
 /// Cuts a text to at most `most` characters, saying so.
 pub fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut_bytes("ééé", 6), "ééé");
+        assert_eq!(cut_bytes("éééé", 7), "éé…");
+        assert_eq!(cut_bytes("éééé", 6), "é…");
+    }
+
+    #[test]
+    fn what_a_target_says_becomes_no_link_of_another_name() {
+        let said = without_links("[your bank](https://evil.example)");
+        assert!(!said.contains("](") && said.contains("https://evil.example"), "{said}");
+    }
 }

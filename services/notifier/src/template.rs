@@ -57,9 +57,9 @@ pub fn fill(template: &str, values: &Values, json: bool) -> Option<String> {
     Some(replace(&single, values, escape)).filter(is_json)
 }
 
-/// A template of plain text filled in, if there is one.
-pub fn text(template: Option<&str>, message: &Message) -> Option<String> {
-    template.map(|template| replace(template, &values(message), str::to_owned))
+/// A template of text filled in, if there is one, with values as `write` writes them.
+pub fn text(template: Option<&str>, message: &Message, write: impl Fn(&str) -> String) -> Option<String> {
+    template.map(|template| replace(template, &values(message), write))
 }
 
 /// One pass from left to right, so that a value that looks like a placeholder stays what it is.

@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use watchkeeper_crds::notifications;
 use watchkeeper_notifier::{NotifierOptions, run};
 use watchkeeper_store::{
-    Check, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Options, Origin, Probe, ProjectId, Store,
-    alerts::{Channel, NoticeFilter, NoticeState},
+    Check, EndpointSpec, Escalation, FlappingSpec, HttpProbe, LastCheck, NewEndpoint, Options, Origin, Probe,
+    ProjectId, Store,
+    alerts::{Channel, Kind, NoticeFilter, NoticeState},
     now_ms,
 };
 use watchkeeper_testkit::{
+    postgres::Postgres,
     sink::{Answer, HttpSink, Mail, SmtpOptions, SmtpSink, Taken},
     wait,
 };
@@ -31,7 +33,31 @@ struct Watch {
     registry: Registry,
     stop: CancellationToken,
     clock: AtomicI64,
-    _directory: TempDir,
+    _directory: Option<TempDir>,
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, Copy)]
+enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// A channel that all endpoints use.
+fn channel(config: Value) -> Channel {
+    let parsed: notifications::Channel = serde_json::from_value(config).unwrap();
+    Channel {
+        name: parsed.name.clone(),
+        kind: parsed.kind().to_owned(),
+        default: true,
+        group_wait: Duration::from_millis(300),
+        cooldown: Duration::ZERO,
+        send_recovery: true,
+        quiet_hours: Vec::new(),
+        attempts: None,
+        pause: None,
+        config: serde_json::to_value(&parsed).unwrap(),
+    }
 }
 
 impl Watch {
@@ -40,22 +66,26 @@ impl Watch {
     }
 
     async fn start_with(config: Value, adjust: impl FnOnce(&mut NotifierOptions)) -> Self {
-        let directory = TempDir::new().unwrap();
-        let store = Store::open(&Options::sqlite(directory.path().join("store.db"))).await.unwrap();
-        let parsed: notifications::Channel = serde_json::from_value(config).unwrap();
-        let channel = Channel {
-            name: parsed.name.clone(),
-            kind: parsed.kind().to_owned(),
-            default: true,
-            group_wait: Duration::from_millis(300),
-            cooldown: Duration::ZERO,
-            send_recovery: true,
-            quiet_hours: Vec::new(),
-            attempts: None,
-            pause: None,
-            config: serde_json::to_value(&parsed).unwrap(),
+        Self::start_on(Database::Sqlite, &[channel(config)], adjust).await
+    }
+
+    async fn start_on(
+        database: Database,
+        channels: &[Channel],
+        adjust: impl FnOnce(&mut NotifierOptions),
+    ) -> Self {
+        let (options, directory) = match database {
+            Database::Sqlite => {
+                let directory = TempDir::new().unwrap();
+                (Options::sqlite(directory.path().join("store.db")), Some(directory))
+            }
+            Database::Postgres => {
+                let url = Postgres::shared().unwrap().database().unwrap();
+                (Options::postgres(&url, None).unwrap(), None)
+            }
         };
-        store.put_channels(&[channel]).await.unwrap();
+        let store = Store::open(&options).await.unwrap();
+        store.put_channels(channels).await.unwrap();
         let (registry, stop) = (Registry::new(), CancellationToken::new());
         let mut options = NotifierOptions {
             poll: Duration::from_millis(20),
@@ -68,10 +98,15 @@ impl Watch {
     }
 
     async fn endpoint(&self, name: &str) -> i64 {
+        self.endpoint_with(name, |_| ()).await
+    }
+
+    async fn endpoint_with(&self, name: &str, change: impl FnOnce(&mut EndpointSpec)) -> i64 {
         let probe = Probe::Http(HttpProbe::new(format!("https://user:pw@shop.example/{name}?token=hidden")));
         let mut spec = EndpointSpec::new(format!("The {name} \"page\" <&>"), probe);
         spec.group = Some("front".into());
         spec.labels.insert("team".into(), "web".into());
+        change(&mut spec);
         let new = NewEndpoint {
             uid: format!("uid/{name}"),
             origin: Origin::Kubernetes,
@@ -86,6 +121,10 @@ impl Watch {
     }
 
     async fn checked(&self, endpoints: &[i64], ok: bool) {
+        self.found(endpoints, ok, false).await;
+    }
+
+    async fn found(&self, endpoints: &[i64], ok: bool, degraded: bool) {
         // Each later than the one before, however fast the test is.
         let at = self.clock.fetch_max(now_ms(), Ordering::SeqCst).max(now_ms()) + 1;
         self.clock.store(at, Ordering::SeqCst);
@@ -100,6 +139,7 @@ impl Watch {
                     status: Some(if ok { 200 } else { 503 }),
                     duration_us: 12_345,
                     message: (!ok).then(|| "status 503, said \"no\"\nand more".into()),
+                    degraded,
                     ..LastCheck::default()
                 },
             })
@@ -115,6 +155,34 @@ impl Watch {
         self.all_sent(1).await;
         self.checked(&[id], true).await;
         self.all_sent(2).await;
+    }
+
+    /// Has one endpoint slow, one down for so long that it is told again and to the deputy, and one that
+    /// changes too often; waits until all of it was sent.
+    async fn every_kind(&self) {
+        let slow = self.endpoint("slow").await;
+        let stuck = self.endpoint_with("stuck", |spec| {
+            spec.alerts.reminder = Some(Duration::from_millis(200));
+            spec.alerts.escalation =
+                vec![Escalation { after: Duration::ZERO, channels: vec!["deputy".into()] }];
+        });
+        let stuck = stuck.await;
+        let flaky = self.endpoint_with("flaky", |spec| {
+            spec.alerts.flapping = Some(FlappingSpec { changes: 2, within: Duration::from_secs(3_600) });
+        });
+        let flaky = flaky.await;
+        self.checked(&[slow, stuck, flaky], true).await;
+        self.found(&[slow], true, true).await;
+        self.checked(&[stuck, flaky], false).await;
+        self.checked(&[flaky], true).await;
+        let kinds = [Kind::Degraded, Kind::Down, Kind::Reminder, Kind::Escalation, Kind::Flapping];
+        let told = async || {
+            let filter = NoticeFilter { state: Some(NoticeState::Sent), ..NoticeFilter::default() };
+            let sent = self.store.notices(&filter, 1_000).await.unwrap();
+            let sent: BTreeSet<Kind> = sent.iter().map(|notice| notice.kind).collect();
+            Ok(kinds.iter().all(|kind| sent.contains(kind)).then_some(()))
+        };
+        wait::until_async("every kind is told", PATIENCE, told).await.unwrap();
     }
 
     async fn notices(&self, state: NoticeState) -> usize {
@@ -220,12 +288,15 @@ async fn discord_is_told_in_an_embed_that_mentions_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn teams_is_told_in_an_adaptive_card() {
-    let (down, _) = exchange(|url| json!({"name": "c", "teams": {"url": {"value": url}}})).await;
+    let (down, up) = exchange(|url| json!({"name": "c", "teams": {"url": {"value": url}}})).await;
     let told = down.json();
     let card = &told["attachments"][0];
     assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
     assert_eq!(card["content"]["type"], "AdaptiveCard");
     assert_eq!(card["content"]["body"][0]["text"], format!("Down: {NAME}"));
+    let up = up.json();
+    let title = &up["attachments"][0]["content"]["body"][0];
+    assert_eq!((&title["text"], &title["color"]), (&json!(format!("Recovered: {NAME}")), &json!("Good")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -375,6 +446,104 @@ fn webhook(url: &str) -> Value {
     json!({"name": "c", "webhook": {"url": {"value": url}}})
 }
 
+fn pagerduty(url: &str) -> Value {
+    json!({"name": "c", "pagerduty": {"routingKey": {"value": "rk"}, "apiUrl": url}})
+}
+
+fn opsgenie(url: &str) -> Value {
+    json!({"name": "c", "opsgenie": {"apiKey": {"value": "k3y"}, "apiUrl": url}})
+}
+
+/// Each channel that speaks HTTP and says in words what it is about.
+const SPEAKING: [fn(&str) -> Value; 8] = [
+    webhook,
+    pagerduty,
+    opsgenie,
+    |url| json!({"name": "c", "slack": {"url": {"value": url}}}),
+    |url| json!({"name": "c", "discord": {"url": {"value": url}}}),
+    |url| json!({"name": "c", "teams": {"url": {"value": url}}}),
+    |url| json!({"name": "c", "telegram": {"botToken": {"value": "12:secret"}, "chatId": "-100", "apiUrl": url}}),
+    |url| json!({"name": "c", "ntfy": {"topic": {"value": "alerts"}, "server": url}}),
+];
+
+/// How the titles of [`Watch::every_kind`] begin.
+const TITLES: [&str; 4] =
+    ["Degraded: The slow", "Down: The stuck", "Still down: The stuck", "Flapping: The flaky"];
+
+/// A channel for all endpoints and one for those that name it; each sends every notice by itself.
+fn own_and_deputy(own: Value, deputy: Value) -> [Channel; 2] {
+    let own = Channel { group_wait: Duration::ZERO, ..channel(own) };
+    let deputy = channel(deputy);
+    [own, Channel { name: "deputy".into(), default: false, group_wait: Duration::ZERO, ..deputy }]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_channel_tells_each_kind_of_notice_on_sqlite() {
+    every_channel_tells_each_kind_of_notice(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_channel_tells_each_kind_of_notice_on_postgres() {
+    every_channel_tells_each_kind_of_notice(Database::Postgres).await;
+}
+
+async fn every_channel_tells_each_kind_of_notice(database: Database) {
+    for config in SPEAKING {
+        let (own, other) = (HttpSink::start().unwrap(), HttpSink::start().unwrap());
+        for sink in [&own, &other] {
+            // Telegram wants to hear that; the others do not mind.
+            sink.answer(Answer { body: r#"{"ok": true}"#.into(), ..Answer::status(200) });
+        }
+        let channels = own_and_deputy(config(&own.url()), config(&other.url()));
+        let watch = Watch::start_on(database, &channels, |_| ()).await;
+        watch.every_kind().await;
+        let kind = &channels[0].kind;
+        let says = |sink: &HttpSink, title: &str| sink.taken().iter().any(|it| it.body.contains(title));
+        for title in TITLES {
+            assert!(says(&own, title), "{kind}: {title}: {:?}", own.taken());
+        }
+        assert!(says(&other, "Still down: The stuck"), "{kind}: {:?}", other.taken());
+        let named = ["The slow", "The flaky"].iter().any(|name| says(&other, name));
+        assert!(!named, "the deputy is told of what lasts alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alertmanager_has_an_alert_for_each_kind_of_trouble() {
+    let sink = HttpSink::start().unwrap();
+    let config = json!({"name": "c", "alertmanager": {"urls": [sink.url()]}});
+    let watch = Watch::start_on(Database::Sqlite, &own_and_deputy(config.clone(), config), |_| ()).await;
+    watch.every_kind().await;
+    let posted: Vec<Value> =
+        sink.taken().iter().flat_map(|request| request.json().as_array().unwrap().clone()).collect();
+    for (name, endpoint) in
+        [("EndpointDegraded", "slow"), ("EndpointDown", "stuck"), ("EndpointFlapping", "flaky")]
+    {
+        let fires = posted.iter().any(|alert| {
+            let ends: jiff::Timestamp = alert["endsAt"].as_str().unwrap().parse().unwrap();
+            alert["labels"]["alertname"] == name
+                && alert["labels"]["endpoint"] == format!("shop/{endpoint}")
+                && ends > jiff::Timestamp::now()
+        });
+        assert!(fires, "{name}: {posted:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn email_tells_each_kind_of_notice_in_its_subject() {
+    let sink = SmtpSink::start(SmtpOptions::default()).unwrap();
+    let config = json!({"name": "c", "email": {"host": "localhost", "port": sink.address().port(),
+        "encryption": "None", "from": "a@b.example", "to": ["c@d.example"]}});
+    let channels = own_and_deputy(config.clone(), config);
+    let watch = Watch::start_on(Database::Sqlite, &channels, |_| ()).await;
+    watch.every_kind().await;
+    let subjects: BTreeSet<String> =
+        sink.taken().iter().map(|mail| mail.header("Subject").unwrap_or_default()).collect();
+    for title in TITLES {
+        assert!(subjects.iter().any(|subject| subject.starts_with(title)), "{title}: {subjects:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_of_one_host_are_one_request_that_lists_them() {
     let sink = HttpSink::start().unwrap();
@@ -411,6 +580,59 @@ async fn a_channel_of_single_requests_gets_through_however_many_endpoints_fail_a
     let keys: BTreeSet<_> =
         sink.taken().iter().map(|request| request.json()["dedup_key"].to_string()).collect();
     assert_eq!(keys.len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_refused_holds_up_none_that_is_told_with_it() {
+    let sink = HttpSink::start().unwrap();
+    sink.answer_next(Answer::status(400));
+    let config = json!({"name": "c", "pagerduty": {"routingKey": {"value": "rk"}, "apiUrl": sink.url()}});
+    let watch = Watch::start(config).await;
+    let ids = [watch.endpoint("a").await, watch.endpoint("b").await, watch.endpoint("c").await];
+    watch.checked(&ids, true).await;
+    watch.checked(&ids, false).await;
+    watch.all_sent(3).await;
+    let taken = sink.taken();
+    let statuses: Vec<_> = taken.iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [400, 200, 200, 200], "it alone is sent once more");
+    let keys: Vec<_> = taken.iter().map(|request| request.json()["dedup_key"].to_string()).collect();
+    assert_eq!((keys.iter().collect::<BTreeSet<_>>().len(), &keys[3]), (3, &keys[0]), "under its key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_endpoints_that_are_told_together_only_the_one_that_is_refused_for_good_is_a_dead_letter() {
+    for config in [pagerduty, opsgenie] {
+        let sink = HttpSink::start().unwrap();
+        for status in [202, 400, 202, 400, 400] {
+            sink.answer_next(Answer::status(status));
+        }
+        let watch = Watch::start(config(&sink.url())).await;
+        let ids = [watch.endpoint("a").await, watch.endpoint("b").await, watch.endpoint("c").await];
+        watch.checked(&ids, true).await;
+        watch.checked(&ids, false).await;
+        let dead = async || Ok((watch.notices(NoticeState::Dead).await == 1).then_some(()));
+        wait::until_async("the refused one is given up", PATIENCE, dead).await.unwrap();
+        assert_eq!((watch.notices(NoticeState::Sent).await, sink.taken().len()), (2, 5));
+        let filter = NoticeFilter { state: Some(NoticeState::Dead), ..NoticeFilter::default() };
+        let letter = watch.store.notices(&filter, 1).await.unwrap().remove(0);
+        assert_eq!((letter.details.name.as_str(), letter.attempts), ("b", 3));
+        assert!(letter.error.unwrap().contains("400"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_busy_server_took_of_a_message_is_not_sent_again() {
+    let sink = HttpSink::start().unwrap();
+    for status in [202, 503] {
+        sink.answer_next(Answer::status(status));
+    }
+    let watch = Watch::start(pagerduty(&sink.url())).await;
+    let ids = [watch.endpoint("a").await, watch.endpoint("b").await, watch.endpoint("c").await];
+    watch.checked(&ids, true).await;
+    watch.checked(&ids, false).await;
+    watch.all_sent(3).await;
+    let statuses: Vec<_> = sink.taken().iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [202, 503, 200, 200], "the third was not asked for while it was busy");
 }
 
 #[tokio::test(flavor = "multi_thread")]

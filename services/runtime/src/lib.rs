@@ -3,11 +3,13 @@
 
 pub mod error;
 pub mod field_errors;
+pub mod guesses;
 pub mod health;
 pub mod http;
 pub mod idempotency;
 pub mod networks;
 pub mod patience;
+pub mod peer;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;

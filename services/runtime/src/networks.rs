@@ -39,6 +39,8 @@ const NOT_PUBLIC: &[(IpNet, &str)] = &[
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "reserved"),
     (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), "reserved"),
     (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), "for documentation"),
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), "for documentation"),
+    (v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16), "reserved"),
     (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "private"),
     (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), "private"),
 ];
@@ -74,8 +76,9 @@ fn find(list: &[(IpNet, &'static str)], ip: IpAddr) -> Option<&'static str> {
 }
 
 /// The IPv4 address inside an IPv6 one, for the forms that a router or a
-/// kernel may translate: IPv4-compatible (`::a.b.c.d`), NAT64
-/// (`64:ff9b::/96`) and 6to4 (`2002::/16`). Mapped ones are canonicalised
+/// kernel may translate: IPv4-compatible (`::a.b.c.d`), IPv4-translated
+/// (`::ffff:0:a.b.c.d`), NAT64 (`64:ff9b::/96`, and `64:ff9b:1::/96` of the
+/// local networks' own) and 6to4 (`2002::/16`). Mapped ones are canonicalised
 /// before.
 pub fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
@@ -83,7 +86,9 @@ pub fn embedded_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     match ip.segments() {
         // `::` and `::1` are addresses of their own.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
+        [0, 0, 0, 0, 0 | 0xffff, 0, high, low] | [0x64, 0xff9b, 0 | 1, 0, 0, 0, high, low] => {
+            Some(join(high, low))
+        }
         [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
@@ -99,9 +104,17 @@ mod tests {
         for ip in ["8.8.8.8", "::ffff:8.8.8.8", "2606:4700::1111", "64:ff9b::8.8.8.8"] {
             assert!(public(ip), "{ip}");
         }
-        for ip in
-            ["10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "169.254.169.254", "203.0.113.7", "::1"]
-        {
+        for ip in [
+            "10.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::8.8.8.8",
+            "169.254.169.254",
+            "203.0.113.7",
+            "::1",
+            "3fff::1",
+        ] {
             assert!(!public(ip), "{ip}");
         }
     }

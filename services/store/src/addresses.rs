@@ -3,9 +3,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Any, Row, Transaction};
+use futures::TryStreamExt;
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{ProjectId, Result, Store, now_ms};
+use crate::{ProjectId, Result, Store, StoreError, db::Dialect, now_ms};
+
+/// Bytes that what is known of a project's addresses may take in memory: of some half a million.
+const FACTS: usize = 128 << 20;
 
 /// What is known of one address of one project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,41 +53,81 @@ impl Store {
     /// What is known of a project's addresses, by address.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`StoreError::TooManyAddresses`] when it would take more than 128 MiB, and when the database fails.
     pub async fn address_facts(&self, project: ProjectId) -> Result<HashMap<String, AddressFacts>> {
-        sqlx::query(include_str!("../sql/addresses/facts.sql"))
-            .bind(project.0)
-            .fetch_all(self.db.read())
-            .await?
-            .iter()
-            .map(|row| {
-                let bot: Option<i64> = row.try_get(4)?;
-                let facts = AddressFacts {
-                    host: row.try_get(1)?,
-                    city: row.try_get(2)?,
-                    region: row.try_get(3)?,
-                    bot: bot.map(|bot| bot != 0),
-                };
-                Ok((row.try_get(0)?, facts))
-            })
-            .collect()
+        self.address_facts_within(project, FACTS).await
     }
 
-    /// How far the processing of a project's addresses has come, by address.
+    async fn address_facts_within(
+        &self,
+        project: ProjectId,
+        most: usize,
+    ) -> Result<HashMap<String, AddressFacts>> {
+        let mut rows =
+            sqlx::query(include_str!("../sql/addresses/facts.sql")).bind(project.0).fetch(self.db.read());
+        let (mut all, mut bytes) = (HashMap::new(), 0);
+        while let Some(row) = rows.try_next().await? {
+            let (ip, known) = facts(&row)?;
+            let texts = [Some(&ip), known.host.as_ref(), known.city.as_ref(), known.region.as_ref()];
+            bytes += size_of::<(String, AddressFacts)>();
+            bytes += texts.into_iter().flatten().map(String::len).sum::<usize>();
+            if bytes > most {
+                return Err(StoreError::TooManyAddresses);
+            }
+            all.insert(ip, known);
+        }
+        Ok(all)
+    }
+
+    /// What is known of these addresses of a project, by address; those that nothing is known of are left
+    /// out.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn address_states(&self, project: ProjectId) -> Result<HashMap<String, AddressState>> {
-        sqlx::query("SELECT ip, bot, last_seen, asked_at FROM addresses WHERE project_id = $1")
-            .bind(project.0)
-            .fetch_all(self.db.read())
-            .await?
-            .iter()
-            .map(|row| {
-                let asked_at: Option<i64> = row.try_get(3)?;
-                Ok((row.try_get(0)?, state(row.try_get(1)?, row.try_get(2)?, asked_at.is_some())))
-            })
-            .collect()
+    pub async fn address_facts_of(
+        &self,
+        project: ProjectId,
+        ips: &[&str],
+    ) -> Result<HashMap<String, AddressFacts>> {
+        // Postgres has none with U+0000, and takes no question about one.
+        let ips: Vec<&&str> = ips.iter().filter(|ip| !ip.contains('\0')).collect();
+        sqlx::query(match self.db.dialect {
+            Dialect::Sqlite => include_str!("../sql/sqlite/address_facts.sql"),
+            Dialect::Postgres => include_str!("../sql/postgres/address_facts.sql"),
+        })
+        .bind(project.0)
+        .bind(serde_json::to_string(&ips)?)
+        .fetch_all(self.db.read())
+        .await?
+        .iter()
+        .map(facts)
+        .collect()
+    }
+
+    /// How far the processing of these addresses of a project has come, by address; those that nothing is
+    /// known of are left out. None may have the character U+0000, which Postgres cannot keep.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn address_states(
+        &self,
+        project: ProjectId,
+        ips: &[&str],
+    ) -> Result<HashMap<String, AddressState>> {
+        sqlx::query(match self.db.dialect {
+            Dialect::Sqlite => include_str!("../sql/sqlite/address_states.sql"),
+            Dialect::Postgres => include_str!("../sql/postgres/address_states.sql"),
+        })
+        .bind(project.0)
+        .bind(serde_json::to_string(ips)?)
+        .fetch_all(self.db.read())
+        .await?
+        .iter()
+        .map(|row| {
+            let asked_at: Option<i64> = row.try_get(3)?;
+            Ok((row.try_get(0)?, state(row.try_get(1)?, row.try_get(2)?, asked_at.is_some())))
+        })
+        .collect()
     }
 
     /// Addresses that DNS has not answered for and that were last processed before `before`, UTC
@@ -176,6 +220,49 @@ pub(crate) async fn note_erasure(
     Ok(())
 }
 
+/// An address and what is known of it.
+fn facts(row: &AnyRow) -> Result<(String, AddressFacts)> {
+    let bot: Option<i64> = row.try_get(4)?;
+    let facts = AddressFacts {
+        host: row.try_get(1)?,
+        city: row.try_get(2)?,
+        region: row.try_get(3)?,
+        bot: bot.map(|bot| bot != 0),
+    };
+    Ok((row.try_get(0)?, facts))
+}
+
 fn state(bot: Option<i64>, last_seen: Option<i64>, asked: bool) -> AddressState {
     AddressState { bot: bot.map(|bot| bot != 0), asked, last_seen: last_seen.unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::on_both;
+
+    on_both! { what_is_known_of_addresses_is_bounded_and_asked_for_by_address }
+
+    async fn what_is_known_of_addresses_is_bounded_and_asked_for_by_address(store: &Store) {
+        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        let known = |ip: &str| AddressUpdate {
+            ip: ip.into(),
+            facts: AddressFacts { host: Some("x".repeat(1_000)), bot: Some(true), ..AddressFacts::default() },
+            asked: true,
+            last_seen: 1,
+        };
+        let updates = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(known);
+        assert!(store.put_addresses(project, 0, &updates).await.expect("put"));
+        let all = store.address_facts_within(project, 4_000).await.expect("facts");
+        assert_eq!(all, store.address_facts(project).await.expect("facts"));
+        assert_eq!(all.len(), 3);
+        let refused = store.address_facts_within(project, 2_000).await;
+        assert!(matches!(refused, Err(StoreError::TooManyAddresses)), "{refused:?}");
+        let some = store.address_facts_of(project, &["192.0.2.2", "192.0.2.9", "\0"]).await.expect("facts");
+        assert_eq!(some, HashMap::from([("192.0.2.2".to_owned(), all["192.0.2.2"].clone())]));
+        // After one that was broken off.
+        assert_eq!(store.address_facts(project).await.expect("facts").len(), 3);
+    }
 }

@@ -17,6 +17,6 @@ pub(crate) async fn background<T: Send + 'static>(
             let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
             let _ = done.send(work());
         })
-        .map_err(|error| StoreError::Damaged(format!("no thread to work in: {error}")))?;
+        .map_err(|error| StoreError::Unwritten(format!("no thread to work in: {error}")))?;
     result.await.map_err(|_| StoreError::Damaged("work was given up".into()))?
 }

@@ -139,12 +139,7 @@ impl Store {
     pub async fn claim_shards(&self, term: i64, shards: Vec<i64>) -> Result<u64> {
         let store = self.clone();
         self.to_its_end(async move {
-            let mut transaction = store.db.begin().await?;
-            if store.db.dialect == Dialect::Postgres {
-                sqlx::query(include_str!("../sql/postgres/begin_record.sql"))
-                    .execute(&mut *transaction)
-                    .await?;
-            }
+            let mut transaction = store.begin_brief().await?;
             // One at a time, and before any row of a checker, so that none waits for another in turn.
             next(&mut transaction, "shards").await?;
             let now = db::now(&mut transaction).await?;
@@ -215,6 +210,15 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Begins what others wait for: should this process freeze in it, its locks are free a second later.
+    pub(crate) async fn begin_brief(&self) -> Result<Transaction<'static, Any>> {
+        let mut transaction = self.db.begin().await?;
+        if self.db.dialect == Dialect::Postgres {
+            sqlx::query(include_str!("../sql/postgres/begin_record.sql")).execute(&mut *transaction).await?;
+        }
+        Ok(transaction)
     }
 
     /// Waits for work whose query must not be dropped half done: a write of

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{Any, AnyPool, Executor, Transaction, any::AnyPoolOptions, postgres::PgConnectOptions};
+use sqlx::{
+    Any, AnyConnection, AnyPool, Connection, Executor, Transaction, any::AnyPoolOptions,
+    postgres::PgConnectOptions,
+};
 
 use crate::{Result, StoreError};
 
@@ -157,6 +160,7 @@ impl Db {
                         Ok(())
                     })
                 });
+                let pool = pool.after_release(|connection, _| Box::pin(is_at_rest(connection)));
                 let write = pool.clone().max_connections(1).connect(&options.url).await?;
                 // More than the API's heavy reads, each of which holds one to its end.
                 let read = pool.max_connections(12).connect(&options.url).await?;
@@ -200,6 +204,17 @@ impl Db {
     }
 }
 
+/// Whether a connection to SQLite may be used again. SQLite ends a transaction by itself when the disk is
+/// full or fails; the driver then finds none to roll back, takes it for open ever after, and begins no
+/// other.
+async fn is_at_rest(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // Answered after what was asked of it before, such as to roll back.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
+}
+
 /// The database's time, UTC milliseconds: the one clock that all replicas share.
 pub(crate) async fn now(transaction: &mut Transaction<'static, Any>) -> Result<i64> {
     Ok(sqlx::query_scalar(match transaction.backend_name() {
@@ -212,7 +227,8 @@ pub(crate) async fn now(transaction: &mut Transaction<'static, Any>) -> Result<i
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection, PgConnection};
+    use sqlx::PgConnection;
+    use tempfile::TempDir;
     use watchkeeper_testkit::postgres::Postgres;
 
     use super::*;
@@ -242,6 +258,26 @@ mod tests {
         let writing: String = sqlx::query_scalar(TIMES).fetch_one(&mut connection).await.expect("settings");
         assert_eq!(writing, "10 5 3 5s");
         connection.close().await.expect("close");
+        db.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_embedded_store_whose_disk_was_full_takes_writes_again() {
+        const LARGE: &str = "INSERT INTO t VALUES (zeroblob(1000000))";
+        let directory = TempDir::new().expect("temporary directory");
+        let db = Db::connect(&Options::sqlite(directory.path().join("s.db"))).await.expect("connect");
+        // What a full disk does, of one connection alone.
+        for sql in ["CREATE TABLE t (a BLOB)", "PRAGMA max_page_count = 10"] {
+            sqlx::query(sql).execute(db.write()).await.expect("prepare");
+        }
+        let mut transaction = db.begin().await.expect("begin");
+        let full = sqlx::query(LARGE).execute(&mut *transaction).await;
+        assert!(full.is_err_and(|error| error.to_string().contains("full")));
+        drop(transaction);
+
+        let mut transaction = db.begin().await.expect("begin another");
+        sqlx::query(LARGE).execute(&mut *transaction).await.expect("there is room again");
+        transaction.commit().await.expect("commit");
         db.close().await;
     }
 }

@@ -45,6 +45,12 @@ pub enum StoreError {
     /// Somebody else changed the same at the same time, several times over.
     #[error("others keep changing the same endpoints")]
     Raced,
+    /// What is known of a project's addresses takes more memory than one question may have.
+    #[error(
+        "too much is known of this project's addresses to ask by it; leave out their host names, cities, \
+         regions and classes, or set a shorter retention, with which addresses go that were not seen since"
+    )]
+    TooManyAddresses,
     /// The project was deleted meanwhile.
     #[error("no such project")]
     NoProject,

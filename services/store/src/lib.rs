@@ -25,6 +25,7 @@ pub mod maintenance;
 mod managed;
 mod migrate;
 mod patience;
+mod portions;
 mod projects;
 mod retention;
 mod salts;
@@ -32,6 +33,7 @@ mod sessions;
 mod settings;
 mod shares;
 mod site;
+mod spools;
 pub mod standing;
 mod status_incidents;
 mod status_pages;
@@ -48,7 +50,7 @@ pub use addresses::{AddressFacts, AddressState, AddressUpdate};
 pub use annotations::{Annotation, MOST_ANNOTATIONS, NewAnnotation};
 pub use checkers::{Replica, SHARDS, View, shard_of};
 pub use checks::{
-    Availability, Bucket, Check, Latency, Outage, PastTransition, PlannedCheck, Recording, Uptime,
+    Availability, Bucket, Check, DaySpent, Latency, Outage, PastTransition, PlannedCheck, Recording, Uptime,
 };
 pub use dashboards::DashboardSettings;
 pub use db::{Options, SpoolOptions};
@@ -110,7 +112,9 @@ impl Store {
             _ => None,
         };
         let ingest = Ingest::start(db.clone(), spool.clone());
-        Ok(Self { db, ingest, spool, uptimes: Arc::default() })
+        let store = Self { db, ingest, spool, uptimes: Arc::default() };
+        store.note_spool(now_ms()).await?;
+        Ok(store)
     }
 
     /// Asks the database for an answer; what `/api/health` and `/readyz` tell.
@@ -130,6 +134,7 @@ impl Store {
     /// Waits for hits under way, then closes all connections.
     pub async fn close(&self) {
         self.ingest.close().await;
+        self.forget_empty_spool().await;
         self.db.close().await;
     }
 }

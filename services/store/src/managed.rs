@@ -47,7 +47,7 @@ impl Store {
         origin: Origin,
         change: impl FnOnce(&mut NewEndpoint) + Send,
     ) -> Result<Change> {
-        let mut transaction = self.db.begin().await?;
+        let mut transaction = self.begin_brief().await?;
         // First of all, so that two who change the same wait for each other.
         let seq = next(&mut transaction, "endpoints").await?;
         let Some(old) = select(&mut transaction, "id = $1", id).await?.into_iter().next() else {
@@ -83,7 +83,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn reset_breakers(&self, ids: &[i64], now: i64) -> Result<()> {
-        let mut transaction = self.db.begin().await?;
+        let mut transaction = self.begin_brief().await?;
         for id in ids {
             sqlx::query("UPDATE endpoints SET breaker_reset_at = $2 WHERE id = $1")
                 .bind(id)

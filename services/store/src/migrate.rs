@@ -39,6 +39,10 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     migration!(12, "watch", "0012_watch.sql"),
     migration!(13, "lasting", "0013_lasting.sql"),
     migration!(14, "attempts", "0014_attempts.sql"),
+    migration!(15, "lookups", "0015_lookups.sql"),
+    migration!(16, "check days", "0016_check_days.sql"),
+    migration!(17, "damaged", "0017_damaged.sql"),
+    migration!(18, "spools", "0018_spools.sql"),
 ];
 
 /// Brings the schema up to date. Postgres serialises replicas by an advisory

@@ -12,7 +12,11 @@ use crate::{
     endpoints,
     hits::seal,
     now_ms,
+    portions::Bulk,
 };
+
+/// Time for which a noted read stands for others, milliseconds.
+const TOUCH: u64 = 60_000;
 
 /// Number of a project in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -244,6 +248,7 @@ impl Store {
             .await?;
         for sql in [
             "UPDATE inbox SET project_id = $2 WHERE project_id = $1",
+            "UPDATE damaged_batches SET project_id = $2 WHERE project_id = $1",
             "UPDATE segments SET project_id = $2 WHERE project_id = $1",
             "UPDATE checks SET project_id = $2 WHERE project_id = $1",
             "UPDATE check_segments SET project_id = $2 WHERE project_id = $1",
@@ -303,20 +308,29 @@ impl Store {
         Ok(user)
     }
 
-    /// Notes that the project's data was read now.
+    /// Notes that the project's data was read now, give or take a minute.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn touch_project(&self, project: ProjectId) -> Result<()> {
+        let now = now_ms();
+        let sql = "SELECT last_accessed FROM projects WHERE id = $1";
+        let known: Option<Option<i64>> =
+            sqlx::query_scalar(sql).bind(project.0).fetch_optional(self.db.read()).await?;
+        // Reading is frequent, and writing is for one at a time.
+        if known.flatten().is_some_and(|known| now.abs_diff(known) < TOUCH) {
+            return Ok(());
+        }
         sqlx::query("UPDATE projects SET last_accessed = $2 WHERE id = $1")
             .bind(project.0)
-            .bind(now_ms())
+            .bind(now)
             .execute(self.db.write())
             .await?;
         Ok(())
     }
 
-    /// Deletes a project with its hits, monitors and their checks, all or nothing.
+    /// Deletes a project with its monitors and their checks, all or nothing, and then its hits, which nobody
+    /// can read any more; [`Store::expire`] deletes what is left of them when this fails.
     ///
     /// # Errors
     /// When the database fails.
@@ -324,14 +338,11 @@ impl Store {
         let mut transaction = self.db.begin().await?;
         for sql in [
             "DELETE FROM projects WHERE id = $1",
-            "DELETE FROM inbox WHERE project_id = $1",
-            "DELETE FROM segments WHERE project_id = $1",
             "DELETE FROM checks WHERE project_id = $1",
             include_str!("../sql/heartbeats/delete_of_project.sql"),
             "DELETE FROM check_segments WHERE project_id = $1",
             "DELETE FROM transitions WHERE project_id = $1",
             "DELETE FROM endpoints WHERE project_id = $1",
-            "DELETE FROM addresses WHERE project_id = $1",
             "DELETE FROM batches WHERE project_id = $1",
             "DELETE FROM sites WHERE project_id = $1",
             "DELETE FROM site_days WHERE project_id = $1",
@@ -344,6 +355,11 @@ impl Store {
         }
         endpoints::next(&mut transaction, "endpoints").await?;
         transaction.commit().await?;
+        // In the direction in which hits move.
+        for table in ["inbox", "damaged_batches", "segments"].map(Bulk::files) {
+            self.delete_bulk(table, "project_id = $1", &[project.0]).await?;
+        }
+        self.delete_bulk(Bulk::rows("addresses"), "project_id = $1", &[project.0]).await?;
         Ok(())
     }
 
@@ -469,3 +485,30 @@ pub(crate) async fn absorbed(db: &Db) -> Result<HashMap<ProjectId, ProjectId>> {
 }
 
 type AnyQuery<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::on_both;
+
+    on_both! { a_read_is_noted_once_a_minute }
+
+    async fn a_read_is_noted_once_a_minute(store: &Store) {
+        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        let noted =
+            async || store.project_by_id(project).await.expect("find").expect("is there").last_accessed;
+        store.touch_project(project).await.expect("touch");
+        assert!(noted().await.is_some());
+        // The last is that of a clock that was wrong.
+        for (age, kept) in [(30_000, true), (61_000, false), (-3_600_000, false)] {
+            let before = now_ms() - age;
+            sqlx::query("UPDATE projects SET last_accessed = $1")
+                .bind(before)
+                .execute(store.db.write())
+                .await
+                .expect("update");
+            store.touch_project(project).await.expect("touch");
+            assert_eq!(noted().await == Some(before), kept, "{age}");
+        }
+    }
+}

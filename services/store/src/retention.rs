@@ -7,9 +7,11 @@ use crate::{
     db::{self, Dialect},
     hit::day_of,
     now_ms,
+    portions::Bulk,
+    spools::SPOOLS,
 };
 
-/// How long a batch that is sent again is known.
+/// How long a batch that is sent again is known, counted from when no spool held any.
 const BATCHES: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long a writer is known; a spool that is replayed later than this could double its first group.
@@ -24,6 +26,27 @@ const UNUSED: Duration = Duration::from_secs(180 * 24 * 3_600);
 /// How far the clocks of this process and of the database may be apart before neither is trusted alone,
 /// milliseconds.
 const APART: u64 = 3_600_000;
+
+/// What is known of hits, and which of it is older than `$1`, the start of a day.
+const OF_HITS: [(Bulk, &str); 5] = [
+    (Bulk::files("segments"), "day < $1 / 86400000"),
+    (Bulk::files("inbox"), "max_ts < $1"),
+    (Bulk::files("damaged_batches"), "max_ts < $1"),
+    (Bulk::rows("addresses"), "last_seen < $1"),
+    (Bulk::rows("site_days"), "day < $1 / 86400000"),
+];
+
+/// What is known of checks, and which of it is older than `$1`.
+const OF_CHECKS: [(Bulk, &str); 5] = [
+    (Bulk::rows("checks"), "at < $1"),
+    (Bulk::rows("transitions"), "at < $1"),
+    (Bulk::pieces("check_batches"), "last_at < $1"),
+    (Bulk::pieces("check_segments"), "day <= $1 / 86400000 AND last_at < $1"),
+    (Bulk::rows("check_days"), "day < $1 / 86400000"),
+];
+
+/// Whether the project of a row is gone.
+const WITHOUT_PROJECT: &str = "NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = project_id)";
 
 /// How long data is kept; `None` keeps it for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,48 +72,25 @@ impl Store {
     async fn expire_by(&self, retention: Retention, local: i64) -> Result<u64> {
         let now = self.agreed_now(local).await?;
         let before = |age: Duration| ago(now, age);
+        self.note_empty_spool(now).await?;
         // Before any of them goes.
         self.note_projects_with_hits(now).await?;
         let mut dropped = 0;
         if let Some(age) = retention.hits {
-            let day = day_of(before(age));
-            for sql in [
-                "DELETE FROM segments WHERE day < $1 / 86400000",
-                "DELETE FROM inbox WHERE max_ts < $1",
-                "DELETE FROM addresses WHERE last_seen < $1",
-                "DELETE FROM site_days WHERE day < $1 / 86400000",
-            ] {
-                dropped += sqlx::query(sql)
-                    .bind(day.saturating_mul(DAY_MS))
-                    .execute(self.db.write())
-                    .await?
-                    .rows_affected();
+            for (table, is_old) in OF_HITS {
+                dropped += self.delete_bulk(table, is_old, &[start_of_day(before(age))]).await?;
             }
         }
         for (project, age) in self.own_retentions().await? {
-            let day = day_of(before(age));
-            for sql in [
-                "DELETE FROM segments WHERE project_id = $2 AND day < $1 / 86400000",
-                "DELETE FROM inbox WHERE project_id = $2 AND max_ts < $1",
-                "DELETE FROM addresses WHERE project_id = $2 AND last_seen < $1",
-                "DELETE FROM site_days WHERE project_id = $2 AND day < $1 / 86400000",
-            ] {
-                dropped += sqlx::query(sql)
-                    .bind(day.saturating_mul(DAY_MS))
-                    .bind(project.0)
-                    .execute(self.db.write())
-                    .await?
-                    .rows_affected();
+            for (table, is_old) in OF_HITS {
+                let condition = format!("{is_old} AND project_id = $2");
+                let values = [start_of_day(before(age)), project.0];
+                dropped += self.delete_bulk(table, &condition, &values).await?;
             }
         }
         if let Some(age) = retention.checks {
-            for sql in [
-                "DELETE FROM checks WHERE at < $1",
-                "DELETE FROM transitions WHERE at < $1",
-                "DELETE FROM check_batches WHERE last_at < $1",
-                "DELETE FROM check_segments WHERE day <= $1 / 86400000 AND last_at < $1",
-            ] {
-                dropped += sqlx::query(sql).bind(before(age)).execute(self.db.write()).await?.rows_affected();
+            for (table, is_old) in OF_CHECKS {
+                dropped += self.delete_bulk(table, is_old, &[before(age)]).await?;
             }
         }
         dropped += sqlx::query("DELETE FROM notices WHERE finished_at < $1")
@@ -113,15 +113,10 @@ impl Store {
             .await?
             .rows_affected();
         // An append or a processing that raced with the deletion of its project may have left some.
-        for sql in [
-            "DELETE FROM inbox WHERE NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = project_id)",
-            "DELETE FROM segments WHERE NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = project_id)",
-            "DELETE FROM addresses WHERE NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = project_id)",
-            "DELETE FROM sites WHERE NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = project_id)",
-            "DELETE FROM site_days WHERE NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = project_id)",
-        ] {
-            dropped += sqlx::query(sql).execute(self.db.write()).await?.rows_affected();
+        for (table, _) in OF_HITS {
+            dropped += self.delete_bulk(table, WITHOUT_PROJECT, &[]).await?;
         }
+        dropped += self.delete_bulk(Bulk::rows("sites"), WITHOUT_PROJECT, &[]).await?;
         Ok(dropped)
     }
 
@@ -145,11 +140,12 @@ impl Store {
     /// Forgets what was noted of batches that nobody will send again, and of writers and projects that
     /// are gone.
     async fn forget_batches(&self, now: i64) -> Result<u64> {
-        let forgotten = sqlx::query("DELETE FROM batches WHERE created_at < $1")
-            .bind(ago(now, BATCHES))
+        sqlx::query("DELETE FROM spools WHERE empty_at < $1")
+            .bind(ago(now, SPOOLS))
             .execute(self.db.write())
-            .await?
-            .rows_affected();
+            .await?;
+        let before = ago(self.spools_are_empty_at(now).await?, BATCHES);
+        let forgotten = self.delete_bulk(Bulk::rows("batches"), "created_at < $1", &[before]).await?;
         sqlx::query("DELETE FROM absorbed WHERE at < $1")
             .bind(ago(now, WRITERS))
             .execute(self.db.write())
@@ -162,6 +158,10 @@ impl Store {
         }
         Ok(forgotten)
     }
+}
+
+fn start_of_day(ts: i64) -> i64 {
+    day_of(ts).saturating_mul(DAY_MS)
 }
 
 fn ago(now: i64, age: Duration) -> i64 {

@@ -8,7 +8,11 @@ use rand::RngCore;
 use sha2::Sha256;
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{DAY_MS, Result, Store, StoreError, db::Dialect, now_ms};
+use crate::{
+    DAY_MS, Result, Store, StoreError,
+    db::{self, Dialect},
+    now_ms,
+};
 
 /// How long a salt outlives its day, milliseconds.
 const KEEP: i64 = 2 * DAY_MS;
@@ -38,18 +42,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn visitor_salts(&self, days: &[i64]) -> Result<HashMap<i64, Salt>> {
-        let (now, list) = (now_ms(), serde_json::to_string(days)?);
+        self.visitor_salts_by(days, now_ms()).await
+    }
+
+    /// [`Store::visitor_salts`] for a process whose own clock says `local`.
+    async fn visitor_salts_by(&self, days: &[i64], local: i64) -> Result<HashMap<i64, Salt>> {
+        let list = serde_json::to_string(days)?;
         let sql = match self.db.dialect {
             Dialect::Sqlite => include_str!("../sql/sqlite/salts.sql"),
             Dialect::Postgres => include_str!("../sql/postgres/salts.sql"),
         };
-        let salts = by_day(&sqlx::query(sql).bind(&list).bind(now).fetch_all(self.db.read()).await?)?;
+        let salts = by_day(&sqlx::query(sql).bind(&list).bind(local).fetch_all(self.db.read()).await?)?;
         // One order for all replicas, so that none waits for another that waits for it.
         let missing: BTreeSet<i64> = days.iter().copied().filter(|day| !salts.contains_key(day)).collect();
         if missing.is_empty() {
             return Ok(salts);
         }
         let mut transaction = self.db.begin().await?;
+        // The clock that all replicas share: one that is days ahead must not replace what others use.
+        let now = db::now(&mut transaction).await?;
         let old_key = old_key(&mut transaction, now).await?;
         for day in missing {
             let fresh = fresh(day, now, old_key.as_ref());
@@ -126,6 +137,17 @@ fn bytes(kept: Vec<u8>) -> Result<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::on_both;
+
+    on_both! { a_replica_whose_clock_is_days_ahead_replaces_no_salt_that_others_use }
+
+    async fn a_replica_whose_clock_is_days_ahead_replaces_no_salt_that_others_use(store: &Store) {
+        let today = crate::day_of(now_ms());
+        let used = store.visitor_salts(&[today]).await.expect("salts");
+        let ahead = store.visitor_salts_by(&[today], now_ms() + 30 * DAY_MS).await.expect("salts");
+        assert_eq!(ahead, used);
+        assert_eq!(store.visitor_salts(&[today]).await.expect("salts"), used);
+    }
 
     #[test]
     fn a_salt_lives_two_days_longer_than_its_day_but_never_more_than_four() {

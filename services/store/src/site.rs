@@ -35,6 +35,13 @@ impl SiteAccess {
         &self.project
     }
 
+    /// Whether what was presented is the secret; `None` where it is no guess at it: there is none, nothing
+    /// was presented, or an API key, of whose 122 random bits nobody guesses any.
+    pub fn guess(&self, presented: &[u8]) -> Option<bool> {
+        let is_guess = self.secret.is_some() && !presented.is_empty() && api_key(presented).is_none();
+        is_guess.then(|| self.is_secret(presented))
+    }
+
     /// Compares by digest and in constant time, so that neither content nor length leaks.
     fn is_secret(&self, presented: &[u8]) -> bool {
         self.secret.is_some_and(|secret| secret.ct_eq(&Sha256::digest(presented)).into())
@@ -47,6 +54,10 @@ impl fmt::Debug for SiteAccess {
     }
 }
 
+fn api_key(presented: &[u8]) -> Option<Uuid> {
+    std::str::from_utf8(presented).ok()?.parse().ok()
+}
+
 impl Store {
     /// The project that an `Authorization` header opens, which is compared as it is, without a scheme.
     /// The project of the installation's secret is made when it is first needed.
@@ -57,8 +68,7 @@ impl Store {
         if access.is_secret(presented) {
             return Ok(Some(self.project_named(&access.project).await?.id));
         }
-        let key = std::str::from_utf8(presented).ok().and_then(|text| text.parse::<Uuid>().ok());
-        match key {
+        match api_key(presented) {
             Some(key) => Ok(self.project_by_key(key).await?.map(|project| project.id)),
             None => Ok(None),
         }

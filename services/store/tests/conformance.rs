@@ -630,8 +630,9 @@ async fn a_project_takes_in_what_another_knew_of_addresses_that_both_know(fresh:
     assert_eq!(told("1.1.1.1"), Some((Some("one"), Some(true))));
     assert_eq!(told("2.2.2.2"), Some((Some("two"), Some(true))));
     assert_eq!(told("3.3.3.3"), Some((None, Some(false))));
-    let states = store.address_states(named).await.expect("states");
+    let states = store.address_states(named, &["1.1.1.1", "9.9.9.9"]).await.expect("states");
     assert_eq!((states["1.1.1.1"].last_seen, states["1.1.1.1"].asked), (9, true));
+    assert_eq!(states.len(), 1, "of those that were asked for");
     assert!(store.address_facts(nameless).await.expect("facts").is_empty());
     assert_eq!(store.sites().await.expect("sites"), [named]);
     assert!(store.processed_days(named).await.expect("days").is_empty(), "its days have other hits now");
@@ -649,7 +650,8 @@ async fn what_is_known_of_addresses_goes_with_retention_and_project(fresh: Fresh
     assert!(store.put_addresses(project, 0, &later).await.expect("put"));
     let facts = store.address_facts(project).await.expect("facts");
     assert_eq!((facts["2.2.2.2"].host.as_deref(), facts["2.2.2.2"].bot), (Some("host"), Some(true)));
-    assert_eq!(store.address_states(project).await.expect("states")["2.2.2.2"].last_seen, now);
+    let states = store.address_states(project, &["2.2.2.2"]).await.expect("states");
+    assert_eq!(states["2.2.2.2"].last_seen, now);
     let retention = Retention { hits: Some(Duration::from_secs(30 * 86_400)), checks: None };
     store.expire(retention).await.expect("expire");
     let facts = store.address_facts(project).await.expect("facts");

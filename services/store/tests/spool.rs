@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::Connection;
 use tempfile::TempDir;
 use uuid::Uuid;
-use watchkeeper_store::{Hit, Identity, Options, ProjectId, SpoolOptions, Store, StoreError};
+use watchkeeper_store::{Hit, Identity, Options, ProjectId, Retention, SpoolOptions, Store, StoreError};
 use watchkeeper_testkit::{
     postgres::{self, Postgres},
     wait,
@@ -135,6 +136,42 @@ async fn what_was_spooled_before_a_crash_is_replayed_after_it_and_a_torn_end_is_
     }
 }
 
+/// The paths of what is stored, in the order in which they came: all of it is of one moment.
+async fn paths(store: &Store, project: ProjectId) -> Vec<String> {
+    let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+    let hits = snapshot.load(0).await.expect("load");
+    hits.into_iter().filter_map(|hit| hit.path).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_replayed_in_the_order_in_which_it_came_also_after_a_crash() {
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 10 << 20).await;
+    let project = project(&store).await;
+    // Neither times nor texts have this order.
+    let came: Vec<String> = (0..40).map(|number| format!("/{:02}", number * 17 % 40)).collect();
+    let of_one_moment = |path: &String| vec![Hit { ts: 1_000, path: Some(path.clone()), ..Hit::default() }];
+    server.stop().expect("stop");
+    for path in &came[..20] {
+        store.append(project, of_one_moment(path)).await.expect("spooled");
+    }
+    server.resume().expect("resume");
+    replayed(&store).await;
+    assert_eq!(paths(&store, project).await, came[..20]);
+
+    server.stop().expect("stop");
+    for path in &came[20..] {
+        store.append(project, of_one_moment(path)).await.expect("spooled");
+    }
+    let left = copy(spool.path());
+    store.close().await;
+    server.resume().expect("resume");
+    let store = open(&url, left.path(), 10 << 20).await;
+    replayed(&store).await;
+    assert_eq!(paths(&store, project).await, came);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_spool_refuses_and_keeps_what_it_has() {
     let (server, url) = server();
@@ -189,6 +226,86 @@ async fn what_waits_for_a_project_that_another_takes_in_meanwhile_goes_to_that()
     // Of the batches under one key, the second is the first once more.
     assert_eq!(times(&store, shop).await, [1, 1, 2]);
     assert!(times(&store, nameless).await.is_empty() && times(&store, deleted).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_project_that_is_taken_in_while_it_is_written_is_there_once() {
+    const TAKE_IN: [&str; 2] = [
+        "DELETE FROM projects WHERE id = $1",
+        "INSERT INTO absorbed (project_id, into_id, at) VALUES ($1, $2, 0)",
+    ];
+    const WAITING: &str = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 10 << 20).await;
+    let (shop, nameless) = (project(&store).await, project(&store).await);
+    server.stop().expect("stop");
+    for project in [shop, nameless] {
+        store.append(project, vec![hit(1)]).await.expect("spooled");
+    }
+    let left = copy(spool.path());
+    store.close().await;
+    server.resume().expect("resume");
+
+    let mut taking_in = sqlx::PgConnection::connect(&url).await.expect("connect");
+    let mut other = sqlx::PgConnection::connect(&url).await.expect("connect");
+    let mut transaction = taking_in.begin().await.expect("begin");
+    for sql in TAKE_IN {
+        let query = sqlx::query(sql).bind(nameless.0);
+        let query = if sql.contains("$2") { query.bind(shop.0) } else { query };
+        query.execute(&mut *transaction).await.expect("take in");
+    }
+    // The replay has looked for homes already, and finds none.
+    let store = open(&url, left.path(), 10 << 20).await;
+    wait::until_async("the replay waits for the project", PATIENCE, async || {
+        let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&mut other).await?;
+        Ok((waiting > 0).then_some(()))
+    })
+    .await
+    .expect("a lock");
+    transaction.commit().await.expect("commit");
+    replayed(&store).await;
+    assert_eq!(times(&store, shop).await, [1, 1]);
+    assert!(times(&store, nameless).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_days_and_was_sent_elsewhere_meanwhile_is_there_once() {
+    const AGE: [&str; 2] = [
+        "UPDATE batches SET created_at = created_at - 3 * 86400000",
+        "UPDATE spools SET empty_at = empty_at - 3 * 86400000",
+    ];
+    const NOTED: &str = "SELECT COUNT(*) FROM batches";
+    let (server, url) = server();
+    let spool = TempDir::new().expect("directory");
+    let store = open(&url, spool.path(), 10 << 20).await;
+    let project = project(&store).await;
+    let sent = async |store: &Store| {
+        let key = Identity::Key { key: b"k".to_vec(), payload: [1; 32] };
+        store.append_once(project, vec![hit(1)], key).await.expect("append");
+    };
+    server.stop().expect("stop");
+    sent(&store).await;
+    let left = copy(spool.path());
+    store.close().await;
+    server.resume().expect("resume");
+
+    let other = Store::open(&Options::postgres(&url, None).expect("options")).await.expect("open");
+    sent(&other).await;
+    let mut database = sqlx::PgConnection::connect(&url).await.expect("connect");
+    for sql in AGE {
+        sqlx::query(sql).execute(&mut database).await.expect("age");
+    }
+    other.expire(Retention::default()).await.expect("expire");
+    let store = open(&url, left.path(), 10 << 20).await;
+    replayed(&store).await;
+    assert_eq!(times(&store, project).await, [1]);
+
+    let noted: i64 = sqlx::query_scalar(NOTED).fetch_one(&mut database).await.expect("count");
+    assert_eq!(noted, 1);
+    store.expire(Retention::default()).await.expect("expire");
+    let noted: i64 = sqlx::query_scalar(NOTED).fetch_one(&mut database).await.expect("count");
+    assert_eq!(noted, 0, "no spool may hold it any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

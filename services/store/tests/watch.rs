@@ -4,13 +4,15 @@
 #[macro_use]
 mod common;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
-use common::{Fresh, open};
-use sqlx::{Connection, Row};
+use common::{Fresh, execute, open};
 use watchkeeper_store::{
-    Check, DAY_MS, EndpointSpec, HeartbeatProbe, HttpProbe, LastCheck, NewEndpoint, Origin, PlannedCheck,
-    Probe, ProjectId, Recording, Retention, SHARDS, State, Store, StoreError, now_ms, shard_of,
+    Check, DAY_MS, DaySpent, EndpointSpec, HeartbeatProbe, HttpProbe, LastCheck, NewEndpoint, Origin,
+    PlannedCheck, Probe, ProjectId, Recording, Retention, SHARDS, State, Store, StoreError, now_ms, shard_of,
 };
 
 const TTL: Duration = Duration::from_secs(30);
@@ -25,13 +27,18 @@ on_both! {
     an_earlier_release_that_probes_is_waited_for
     sealing_changes_nothing_that_is_read
     what_an_earlier_release_has_stored_is_taken_over
-    results_take_at_most_eight_bytes_each
     retention_drops_old_results
     transitions_are_remembered_in_their_order
     whatever_a_target_says_is_stored
     a_check_beside_the_schedule_leaves_no_gap
+    a_check_beside_the_schedule_that_was_overtaken_is_not_the_last
+    a_check_of_an_instant_that_is_sealed_already_is_sealed_as_well
     a_check_holds_until_the_next_is_overdue_however_long_that_is
     checks_are_read_by_their_project_alone_and_go_with_their_endpoint
+    days_that_are_over_are_kept_as_their_checks_say_and_made_anew_when_late_ones_come
+    a_day_that_is_damaged_is_made_of_its_checks
+    an_outage_ends_where_nobody_looked_and_maintenance_is_none
+    a_damaged_piece_is_put_aside_and_holds_up_no_other
 }
 
 /// A new endpoint, checked every ten seconds; its id.
@@ -237,58 +244,6 @@ async fn what_an_earlier_release_has_stored_is_taken_over(fresh: Fresh) {
     assert_eq!(store.seal_checks().await.expect("seal"), 0);
 }
 
-async fn results_take_at_most_eight_bytes_each(fresh: Fresh) {
-    let store = open(&fresh).await;
-    let id = endpoint(&store, "a").await;
-    let start = now_ms() / DAY_MS * DAY_MS - 6 * DAY_MS;
-    let mut seed = 11_u64;
-    let mut random = move |below: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from((seed >> 33) % below).expect("small")
-    };
-    // A day of one endpoint, sealed each hour.
-    for hour in 0..24 {
-        let checks: Vec<Check> = (0..360)
-            .map(|number| {
-                let at = start + (hour * 360 + number) * INTERVAL + random(5);
-                let spent = [random(400), 300 + random(800), 2_000 + random(3_000), 9_000 + random(60_000)];
-                let [resolve_us, connect_us, tls_us, processing_us] = spent;
-                let phases = watchkeeper_store::Phases {
-                    resolve_us,
-                    connect_us,
-                    tls_us,
-                    processing_us,
-                    transfer_us: random(700),
-                };
-                let result = LastCheck {
-                    at,
-                    ok: true,
-                    status: Some(200),
-                    duration_us: spent.iter().sum(),
-                    phases: Some(phases),
-                    certificate_expires_at: Some(1_900_000_000_000),
-                    ..LastCheck::default()
-                };
-                Check { project: PROJECT, endpoint: id, result }
-            })
-            .collect();
-        store.record_checks(&checks).await.expect("record");
-        store.seal_all_checks().await.expect("seal");
-    }
-    let mut connection = sqlx::AnyConnection::connect(fresh.options.url()).await.expect("connect");
-    let row = sqlx::query(
-        "SELECT CAST(COUNT(*) AS BIGINT), CAST(SUM(rows) AS BIGINT), \
-                CAST(SUM(LENGTH(data) + LENGTH(summary)) AS BIGINT) FROM check_segments",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .expect("sizes");
-    let (segments, rows, bytes): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    assert_eq!((segments, rows), (1, 24 * 360), "a day that is past is one segment");
-    // With what the database itself keeps of a row and of its keys.
-    assert!(bytes + segments * 160 <= 8 * rows, "{bytes} bytes for {rows} checks");
-}
-
 async fn retention_drops_old_results(fresh: Fresh) {
     let store = open(&fresh).await;
     let id = endpoint(&store, "a").await;
@@ -370,6 +325,29 @@ async fn a_check_beside_the_schedule_leaves_no_gap(fresh: Fresh) {
     store.record_manual_check(&gone).await.expect("there is nothing to store it for");
 }
 
+async fn a_check_beside_the_schedule_that_was_overtaken_is_not_the_last(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let id = endpoint(&store, "a").await;
+    let (early, late) = (now_ms() - INTERVAL, now_ms());
+    store.record_checks(&[planned(id, late, true).check]).await.expect("record");
+    store.record_manual_check(&planned(id, early, false).check).await.expect("record");
+    let found = store.endpoints().await.expect("endpoints").remove(0);
+    assert_eq!(found.status.last_check.map(|check| check.ok), Some(true));
+    assert_eq!(dues(&store, id).await.len(), 2, "it is part of the past");
+}
+
+async fn a_check_of_an_instant_that_is_sealed_already_is_sealed_as_well(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let id = endpoint(&store, "a").await;
+    let check = planned(id, now_ms() - INTERVAL, true).check;
+    store.record_checks(std::slice::from_ref(&check)).await.expect("record");
+    assert_eq!(store.seal_all_checks().await.expect("seal"), 1);
+    // Somebody asked for it at the same moment.
+    store.record_manual_check(&check).await.expect("record");
+    assert_eq!(store.seal_all_checks().await.expect("seal"), 1);
+    assert_eq!(dues(&store, id).await, [check.result.at, check.result.at]);
+}
+
 async fn a_check_holds_until_the_next_is_overdue_however_long_that_is(fresh: Fresh) {
     let store = open(&fresh).await;
     let day = Duration::from_secs(86_400);
@@ -398,4 +376,151 @@ async fn a_check_holds_until_the_next_is_overdue_however_long_that_is(fresh: Fre
         let found = store.availability(PROJECT, nightly, now - 3 * DAY_MS + 3, late).await.expect("found");
         assert_eq!(found.unknown_ms, 0, "a call within its grace comes in time: {found:?}");
     }
+}
+
+/// The days of which the endpoints' time is kept.
+async fn kept_days(fresh: &Fresh) -> Vec<i64> {
+    let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
+    let days = sqlx::query_scalar("SELECT day FROM check_days WHERE data IS NOT NULL ORDER BY day")
+        .fetch_all(&pool)
+        .await
+        .expect("days");
+    pool.close().await;
+    days
+}
+
+/// What the checks say of days, each by itself.
+async fn one_by_one(store: &Store, days: std::ops::Range<i64>) -> Vec<(i64, HashMap<i64, DaySpent>)> {
+    let mut found = Vec::new();
+    for day in days {
+        let all = store.availability_of_all(day * DAY_MS, (day + 1) * DAY_MS).await.expect("all");
+        found.push((day, all.iter().map(|(id, spent)| (*id, spent.into())).collect()));
+    }
+    found
+}
+
+/// Numbers that look random and are the same each time.
+fn numbers() -> impl FnMut(i64) -> i64 {
+    let mut seed = 7_u64;
+    move |below| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(seed >> 33).expect("31 bits") % below
+    }
+}
+
+async fn days_that_are_over_are_kept_as_their_checks_say_and_made_anew_when_late_ones_come(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let half_hourly = |spec: &mut EndpointSpec| spec.interval = Duration::from_secs(1_800);
+    let early = endpoint_with(&store, "early", half_hourly).await;
+    let late = endpoint_with(&store, "late", half_hourly).await;
+    let week = Duration::from_secs(7 * 86_400);
+    let weekly = endpoint_with(&store, "weekly", |spec| spec.interval = week).await;
+    let today = now_ms() / DAY_MS;
+    let first = today - 6;
+    let mut random = numbers();
+    let mut checks_of = |id: i64, days: std::ops::Range<i64>| -> Vec<Check> {
+        (days.start * 48..days.end * 48)
+            .filter_map(|step| {
+                let due = step * 1_800_000 + random(60_000);
+                (random(5) > 0).then(|| planned(id, due, random(4) > 0).check)
+            })
+            .collect()
+    };
+    let days = first - 1..today;
+    let read = async || store.days_of_all(days.clone()).await.expect("days").into_iter().collect::<Vec<_>>();
+
+    store.record_checks(&[planned(weekly, first * DAY_MS + 7, true).check]).await.expect("record");
+    store.record_checks(&checks_of(early, first..today)).await.expect("record");
+    store.record_checks(&checks_of(late, first..first + 2)).await.expect("record");
+    assert_eq!(read().await, one_by_one(&store, days.clone()).await, "nothing is sealed yet");
+    store.seal_all_checks().await.expect("seal");
+    let kept = kept_days(&fresh).await;
+    // Yesterday's last checks may not have arrived yet.
+    assert_eq!(kept[..5], (first..first + 5).collect::<Vec<_>>());
+    let before = read().await;
+    assert_eq!(before, one_by_one(&store, days.clone()).await);
+    assert!(before[0].1.is_empty() && before[6].1.contains_key(&weekly) && !before[6].1.contains_key(&late));
+
+    // As after days without the database.
+    store.record_checks(&checks_of(late, first + 3..today)).await.expect("record");
+    store.seal_all_checks().await.expect("seal");
+    let after = read().await;
+    assert_eq!(after, one_by_one(&store, days.clone()).await);
+    assert!(after[5].1.contains_key(&late));
+
+    // They are read as they are kept, not from the checks.
+    execute(&fresh, &["DELETE FROM check_segments"]).await;
+    assert_eq!(read().await[..6], after[..6]);
+    let retention = Retention { hits: None, checks: Some(Duration::from_secs(3 * 86_400)) };
+    store.expire(retention).await.expect("expire");
+    let kept = kept_days(&fresh).await;
+    assert!(kept.iter().all(|day| *day >= today - 3) && !kept.is_empty(), "{kept:?}");
+}
+
+async fn a_day_that_is_damaged_is_made_of_its_checks(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let id = endpoint(&store, "a").await;
+    let day = now_ms() / DAY_MS - 3;
+    store.record_checks(&[planned(id, day * DAY_MS, true).check]).await.expect("record");
+    store.seal_all_checks().await.expect("seal");
+    let before = store.days_of_all(day..day + 1).await.expect("days");
+    assert_eq!(before[&day].len(), 1);
+    execute(&fresh, &["UPDATE check_days SET data = (SELECT data FROM check_segments)"]).await;
+    assert_eq!(store.days_of_all(day..day + 1).await.expect("days"), before);
+}
+
+async fn an_outage_ends_where_nobody_looked_and_maintenance_is_none(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let id = endpoint(&store, "a").await;
+    let start = now_ms() - 5 * DAY_MS;
+    let bad = |at: i64| planned(id, at - 3, false).check;
+    let checks = [bad(start), bad(start + INTERVAL), planned(id, start + 3 * DAY_MS, true).check];
+    store.record_checks(&checks).await.expect("record");
+    // While it is maintained, nothing that fails is an outage.
+    execute(&fresh, &["UPDATE endpoints SET state = 'Maintenance'"]).await;
+    let maintained = start + 3 * DAY_MS + INTERVAL;
+    store.record_manual_check(&bad(maintained)).await.expect("record");
+    execute(&fresh, &["UPDATE endpoints SET state = 'Down'"]).await;
+    let last = maintained + INTERVAL;
+    store.record_manual_check(&bad(last)).await.expect("record");
+    let holds = INTERVAL + 2_000;
+    for sealed in [false, true] {
+        if sealed {
+            store.seal_all_checks().await.expect("seal");
+        }
+        let read = async |to| store.outages(PROJECT, id, start - DAY_MS, to).await.expect("outages");
+        let spans = |found: Vec<watchkeeper_store::Outage>| {
+            found.iter().map(|outage| (outage.start, outage.end, outage.checks)).collect::<Vec<_>>()
+        };
+        let suspended = (start, Some(start + INTERVAL + holds), 2);
+        // Nobody has looked since.
+        assert_eq!(spans(read(now_ms()).await), [suspended, (last, Some(last + holds), 1)]);
+        assert_eq!(spans(read(last + 1).await), [suspended, (last, None, 1)]);
+    }
+}
+
+async fn a_damaged_piece_is_put_aside_and_holds_up_no_other(fresh: Fresh) {
+    let store = open(&fresh).await;
+    let ids = [endpoint(&store, "a").await, endpoint(&store, "b").await];
+    let start = (now_ms() / DAY_MS - 5) * DAY_MS;
+    for step in 0..2 {
+        let checks = ids.map(|id| planned(id, start + step * INTERVAL, true).check);
+        store.record_checks(&checks).await.expect("record");
+        store.seal_all_checks().await.expect("one that is damaged is no reason to stop");
+        if step == 0 {
+            let damage = "UPDATE check_segments SET data = summary \
+                          WHERE endpoint_id = (SELECT MIN(id) FROM endpoints)";
+            execute(&fresh, &[damage]).await;
+        }
+    }
+    let pool = sqlx::AnyPool::connect(fresh.options.url()).await.expect("connect");
+    let mut pieces = Vec::new();
+    for id in ids {
+        let sql = "SELECT COUNT(*) FROM check_segments WHERE endpoint_id = $1";
+        let count: i64 = sqlx::query_scalar(sql).bind(id).fetch_one(&pool).await.expect("count");
+        pieces.push(count);
+    }
+    pool.close().await;
+    assert_eq!(pieces, [2, 1], "those of the other became one");
+    assert_eq!(dues(&store, ids[1]).await.len(), 2);
 }

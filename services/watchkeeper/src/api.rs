@@ -22,7 +22,7 @@ pub async fn run(args: ApiArgs, shutdown: CancellationToken) -> anyhow::Result<(
         documents: vec![watchkeeper_logger::openapi()],
         site: args.site.access()?,
         visit_idle: args.site.visit_idle(),
-        ..args.pages.apply(ApiOptions::new(auth, args.access.signup == SignupArg::Open))
+        ..args.pages.apply(ApiOptions::new(auth, args.access.signup() == SignupArg::Open))
     };
     // Checkers run elsewhere and look at the store by themselves.
     let analytics = Analytics::with_cache(store.clone(), args.analytics.analytics_cache_bytes);

@@ -1,9 +1,10 @@
 //! `watchkeeper checker`: the probes on their own.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
-use watchkeeper_checker::{ChangeHandle, CheckerDeps, CheckerOptions, Probers};
+use watchkeeper_checker::{ChangeHandle, CheckerDeps, CheckerOptions, Probers, blackbox};
 use watchkeeper_runtime::http::{Limits, bind, serve, timely};
 
 use crate::{
@@ -62,6 +63,15 @@ pub fn deps(
     }
 }
 
+/// Reads a file of modules for `/probe`.
+fn modules(path: &Path) -> anyhow::Result<blackbox::Modules> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    let config: blackbox::ModulesConfig =
+        serde_yaml::from_str(&text).with_context(|| format!("{file} cannot be understood"))?;
+    blackbox::Modules::new(config).map_err(|why| anyhow!("{file} cannot be understood: {why}"))
+}
+
 /// Serves `/probe`, if an address for it is named.
 pub async fn blackbox(
     args: &ProbeArgs,
@@ -69,8 +79,9 @@ pub async fn blackbox(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(address) = args.blackbox_listen else { return Ok(()) };
-    let router = watchkeeper_checker::blackbox::router(probers.clone());
-    let listener = bind(address).await?;
+    let modules = args.blackbox_modules.as_deref().map(modules).transpose()?.unwrap_or_default();
+    let router = blackbox::router(probers.clone(), modules);
+    let listener = bind(address).await.context("--blackbox-listen")?;
     let longest = Duration::from_secs(125); // longer than any probe through it
     let router = timely(router, longest);
     let limits = Limits {

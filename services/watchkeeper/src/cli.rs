@@ -8,9 +8,13 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+    parser::ValueSource,
+};
 use ipnet::IpNet;
-use url::Url;
+use url::{Host, Url};
 use watchkeeper_analytics::DEFAULT_CACHE_BYTES;
 use watchkeeper_api::ApiOptions;
 use watchkeeper_checker::{GuardRules, HostLimit, ProberError, Probers};
@@ -178,7 +182,15 @@ pub struct ImportMonitorsArgs {
 pub struct MonitoringArgs {
     /// Configuration file of api-monitoring-system to go by; without FILE the one of CONFIG_PATH, or else
     /// config/config.yaml. DATABASE_URL, LOG_LEVEL, API_KEY and its other variables count then, too
-    #[arg(long, env = "WATCHKEEPER_MONITORING_CONFIG", value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
+    #[arg(
+        long,
+        env = "WATCHKEEPER_MONITORING_CONFIG",
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "",
+        // A path's own parser takes no empty one.
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub monitoring_config: Option<PathBuf>,
 }
 
@@ -276,6 +288,16 @@ pub struct LocalArgs {
     /// Address to serve everything on [default: 127.0.0.1:8080, or what --monitoring-config says]
     #[arg(long, env = "WATCHKEEPER_LISTEN")]
     pub listen: Option<SocketAddr>,
+    /// Host, besides localhost, at which a loopback address needs no token either, as where a proxy on this
+    /// machine passes on the name that it was asked for; may be repeated
+    #[arg(
+        long,
+        env = "WATCHKEEPER_ALLOWED_HOSTS",
+        value_name = "HOST",
+        value_delimiter = ',',
+        value_parser = host
+    )]
+    pub allowed_hosts: Vec<String>,
     /// Address of /metrics, /livez and /readyz [default: 127.0.0.1:9090, or what --monitoring-config says]
     #[arg(long, env = "WATCHKEEPER_METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,
@@ -320,9 +342,17 @@ pub struct ProcessArgs {
 
 #[derive(Debug, Args)]
 pub struct AccessArgs {
-    /// Who may write: everybody with any UUID as key, or only keys that are known
-    #[arg(long, env = "WATCHKEEPER_SIGNUP", value_enum, default_value = "Open")]
-    pub signup: SignupArg,
+    /// Who may write: everybody with any UUID as key, or only keys that are known [default: Open, or what
+    /// the AnalyticsInstance of `local` says]
+    #[arg(long, env = "WATCHKEEPER_SIGNUP", value_enum)]
+    pub signup: Option<SignupArg>,
+}
+
+impl AccessArgs {
+    /// What holds where no manifest says anything else.
+    pub fn signup(&self) -> SignupArg {
+        self.signup.unwrap_or(SignupArg::Open)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -374,7 +404,7 @@ pub struct IngestArgs {
     /// How long results of checks are kept, such as 90d [default: for ever]
     #[arg(long, env = "WATCHKEEPER_RETENTION_CHECKS", value_parser = retention)]
     pub retention_checks: Option<Duration>,
-    /// Posts a minute that one API key may make
+    /// Posts that are taken a minute and key, in each logger
     #[arg(long, env = "WATCHKEEPER_POSTS_PER_MINUTE", default_value_t = Bounds::default().posts_per_minute)]
     pub posts_per_minute: NonZeroU32,
     /// Largest body of a post, bytes
@@ -471,6 +501,9 @@ pub struct ProbeArgs {
     /// networks can be probed through it only as far as --probe-allow lets strangers
     #[arg(long, env = "WATCHKEEPER_BLACKBOX_LISTEN", value_name = "ADDR")]
     pub blackbox_listen: Option<SocketAddr>,
+    /// File of modules for /probe, as blackbox_exporter has it, beside those that need none
+    #[arg(long, env = "WATCHKEEPER_BLACKBOX_MODULES", value_name = "FILE")]
+    pub blackbox_modules: Option<PathBuf>,
     /// Probes under way at once [default: 256, or what --monitoring-config says]
     #[arg(long, env = "WATCHKEEPER_PROBE_CONCURRENCY", value_name = "N")]
     pub probe_concurrency: Option<usize>,
@@ -487,6 +520,16 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     let time = durations::parse(text).map_err(|error| error.to_string())?;
     let bounds = Duration::from_secs(1)..=Duration::from_secs(60);
     bounds.contains(&time).then_some(time).ok_or_else(|| "between 1s and 60s".to_owned())
+}
+
+/// The name of a host, or its address, as a browser asks for it.
+fn host(text: &str) -> Result<String, String> {
+    match Host::parse(text) {
+        Ok(Host::Domain(name)) => Ok(name),
+        Ok(Host::Ipv4(ip)) => Ok(ip.to_string()),
+        Ok(Host::Ipv6(ip)) => Ok(ip.to_string()),
+        Err(error) => Err(format!("{error}; write a host alone, without scheme and port")),
+    }
 }
 
 /// A URL, or none.
@@ -518,22 +561,4 @@ impl ProbeArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn to_keep_data_for_no_time_is_refused() {
-        for flag in ["--retention-hits", "--retention-checks"] {
-            let refused = Cli::try_parse_from(["watchkeeper", "local", flag, "0d"]);
-            let refusal = refused.expect_err("a refusal").to_string();
-            assert!(refusal.contains(flag) && refusal.contains("longer than nothing"), "{refusal}");
-        }
-        assert_eq!(retention("12h"), Ok(Duration::from_secs(12 * 3_600)));
-    }
-}
+mod tests;

@@ -25,7 +25,7 @@ pub async fn run(args: LoggerArgs, shutdown: CancellationToken) -> anyhow::Resul
     )?;
     let logger = Logger::new(
         store.clone(),
-        args.access.signup.into(),
+        args.access.signup().into(),
         enricher,
         args.ingest.bounds(),
         metrics.clone(),

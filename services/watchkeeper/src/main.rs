@@ -11,6 +11,7 @@ mod monitors;
 mod notify;
 mod process;
 mod site;
+mod yaml;
 
 use std::process::ExitCode;
 

@@ -65,7 +65,7 @@ impl Process {
             stop.cancelled().await;
             draining.pending("process", "shutting down");
         });
-        let listener = bind(metrics_listen).await?;
+        let listener = bind(metrics_listen).await.context("--metrics-listen")?;
         let router = health::router(health.clone(), registry.clone());
         // The metrics port outlives the traffic, so that the last scrape sees it drained.
         let metrics_down = CancellationToken::new();
@@ -89,7 +89,7 @@ impl Process {
         router: Router,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let listener = bind(listen).await?;
+        let listener = bind(listen).await.context("--listen")?;
         let router = self.http.wrap(watchkeeper_runtime::http::finish(router));
         self.started();
         serve(listener, router, Limits::default(), shutdown).await;

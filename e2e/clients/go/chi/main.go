@@ -15,6 +15,10 @@ import (
 func main() {
 	config := analytics.NewConfig()
 	config.ServerURL = settings.Server()
+	config.PrivacyLevel = settings.PrivacyLevel()
+	if header := settings.UserIDHeader(); header != "" {
+		config.GetUserID = func(r *http.Request) string { return r.Header.Get(header) }
+	}
 
 	app := chi.NewRouter()
 	app.Use(analytics.AnalyticsWithConfig(settings.APIKey(), config))

@@ -14,6 +14,10 @@ import (
 func main() {
 	config := analytics.NewConfig()
 	config.ServerURL = settings.Server()
+	config.PrivacyLevel = settings.PrivacyLevel()
+	if header := settings.UserIDHeader(); header != "" {
+		config.GetUserID = func(c echo.Context) string { return c.Request().Header.Get(header) }
+	}
 
 	app := echo.New()
 	app.HideBanner = true

@@ -14,6 +14,10 @@ import (
 func main() {
 	config := analytics.NewConfig()
 	config.ServerURL = settings.Server()
+	config.PrivacyLevel = settings.PrivacyLevel()
+	if header := settings.UserIDHeader(); header != "" {
+		config.GetUserID = func(c *fiber.Ctx) string { return c.Get(header) }
+	}
 
 	// Fiber's strings live no longer than their request unless they are
 	// immutable, and the client keeps them for a minute.

@@ -16,6 +16,10 @@ func main() {
 
 	config := analytics.NewConfig()
 	config.ServerURL = settings.Server()
+	config.PrivacyLevel = settings.PrivacyLevel()
+	if header := settings.UserIDHeader(); header != "" {
+		config.GetUserID = func(c *gin.Context) string { return c.GetHeader(header) }
+	}
 
 	app := gin.New()
 	app.Use(analytics.AnalyticsWithConfig(settings.APIKey(), config))

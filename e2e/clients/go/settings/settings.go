@@ -4,6 +4,7 @@ package settings
 import (
 	"log"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -23,6 +24,24 @@ func APIKey() string {
 		log.Fatal(err)
 	}
 	return strings.TrimSpace(string(key))
+}
+
+// PrivacyLevel is the level that the client is told, 0 unless another is set.
+func PrivacyLevel() int {
+	text := os.Getenv("PRIVACY_LEVEL")
+	if text == "" {
+		return 0
+	}
+	level, err := strconv.Atoi(text)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return level
+}
+
+// UserIDHeader is the header by which the application knows its users; empty if it does not.
+func UserIDHeader() string {
+	return os.Getenv("USER_ID_HEADER")
 }
 
 // Address is where the application listens.

@@ -28,12 +28,12 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use super::diff::hash;
 use super::plan::{Plan, Service};
 use crate::context::Error;
-use crate::foreign::{HTTPRoute, PrometheusRule, ServiceMonitor};
+use crate::foreign::{HTTPRoute, ServiceMonitor};
 
 pub use backup::{BACKUP_SCRIPT, COMPONENT as BACKUP, RESTORE, RESTORE_SCRIPT, backup_claim, backup_name};
 pub use database::{ADOPT_SCRIPT, claim_name};
 pub use ingress::{certificate_secret, url};
-pub use slo::rules as slo_rules;
+pub use slo::{SloRules, rules as slo_rules};
 
 /// Every child object of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +63,7 @@ pub struct Children {
     /// Who scrapes metrics, if asked for.
     pub service_monitor: Option<ServiceMonitor>,
     /// Rules for the endpoints that have an objective, if asked for.
-    pub slo_rules: Vec<PrometheusRule>,
+    pub slo_rules: Vec<SloRules>,
     /// What makes copies of the managed database, if asked for.
     pub backup: Option<CronJob>,
 }

@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use crate::analytics_instance::objectives::Objective;
 use crate::analytics_instance::plan::Plan;
 use crate::foreign::{PrometheusRule, PrometheusRuleSpec, Rule, RuleGroup};
 
-/// Endpoints of one object: the Prometheus operator puts each into a ConfigMap, which holds half a MiB.
-const ENDPOINTS: usize = 40;
+/// Endpoints of one object: the Prometheus operator puts each into a ConfigMap, and takes half a MiB for
+/// one. With the longest names there are, the rules of an endpoint have some 22 KB.
+const ENDPOINTS: usize = 20;
 /// The days for which the workbook gives its windows.
 const WORKBOOK_DAYS: u32 = 30;
 /// What is recorded of each endpoint and window.
@@ -32,7 +35,27 @@ const FAST: [Burn; 2] = [Burn { factor: 144, long: 60, short: 5 }, Burn { factor
 const SLOW: [Burn; 2] =
     [Burn { factor: 30, long: 1_440, short: 120 }, Burn { factor: 10, long: 4_320, short: 360 }];
 
-pub fn build(plan: &Plan) -> Vec<PrometheusRule> {
+/// What one PrometheusRule is made of. Written out, those of thousands of endpoints have tens of megabytes,
+/// so that each is written only while it is needed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SloRules {
+    /// Name, labels and owner of the object.
+    pub metadata: ObjectMeta,
+    objectives: Vec<Objective>,
+    installation: String,
+}
+
+impl SloRules {
+    /// The object.
+    #[must_use]
+    pub fn write(&self) -> PrometheusRule {
+        let groups =
+            self.objectives.iter().flat_map(|objective| rules(objective, &self.installation)).collect();
+        PrometheusRule { metadata: self.metadata.clone(), spec: PrometheusRuleSpec { groups } }
+    }
+}
+
+pub fn build(plan: &Plan) -> Vec<SloRules> {
     let asked = &plan.spec.observability.prometheus_rule;
     if !asked.enabled {
         return Vec::new();
@@ -48,8 +71,7 @@ pub fn build(plan: &Plan) -> Vec<PrometheusRule> {
             let mut metadata = plan.meta(name, "slo");
             // The schema keeps these away from the operator's own.
             metadata.labels.get_or_insert_default().extend(asked.labels.clone());
-            let groups = objectives.iter().flat_map(|objective| rules(objective, &installation)).collect();
-            PrometheusRule { metadata, spec: PrometheusRuleSpec { groups } }
+            SloRules { metadata, objectives: objectives.to_vec(), installation: installation.clone() }
         })
         .collect()
 }
@@ -129,12 +151,16 @@ impl Rules<'_> {
         self.record("watchkeeper:slo_objective:ratio", expr, &[])
     }
 
-    /// The share of checks that failed. Replicas take endpoints over from each other, so that there may
-    /// be several series of one endpoint; each counts by its samples.
+    /// The share of checks that failed, those in maintenance counted as good: were they left out, the first
+    /// failure after a long window would be all that there is. Replicas take endpoints over from each
+    /// other, so that there may be several series of one endpoint; each counts by its samples.
     fn errors(&self, minutes: u32) -> Rule {
         let (selector, window) = (self.selector(), duration(minutes));
+        let sum = |of: &str| format!("sum(sum_over_time({of}{{{selector}}}[{window}]))");
         let expr = format!(
-            "1 - sum(sum_over_time(probe_success{{{selector}}}[{window}])) / sum(count_over_time(probe_success{{{selector}}}[{window}]))"
+            "1 - ({} + ({} or vector(0))) / sum(count_over_time(probe_success{{{selector}}}[{window}]))",
+            sum("probe_success"),
+            sum("watchkeeper_endpoint_failed_in_maintenance"),
         );
         self.record(ERRORS, expr, &[("window", window)])
     }

@@ -54,7 +54,15 @@ fn objectives(enabled: bool) -> Vec<Objective> {
 }
 
 pub(super) fn children(spec: Value) -> Vec<Child> {
-    build(&plan(spec)).unwrap().in_order().unwrap()
+    written(&plan(spec))
+}
+
+fn written(plan: &Plan) -> Vec<Child> {
+    let mut all = build(plan).unwrap().in_order().unwrap();
+    for child in &mut all {
+        child.object = child.whole().unwrap();
+    }
+    all
 }
 
 fn minimal() -> Value {
@@ -326,10 +334,16 @@ fn an_ingress_and_a_route_send_every_path_the_same_way() {
 fn many_objectives_are_spread_over_objects_that_fit_into_a_config_map() {
     let mut many = plan(behind_a_gateway());
     let one = many.objectives[0].clone();
-    many.objectives = (0..100)
-        .map(|number| Objective { name: format!("endpoint-{number:0>200}"), ..one.clone() })
+    // The longest that Kubernetes takes.
+    let namespace = "n".repeat(63);
+    many.objectives = (0..50)
+        .map(|number| Objective {
+            namespace: namespace.clone(),
+            name: format!("endpoint-{number:0>244}"),
+            ..one.clone()
+        })
         .collect();
-    let rules: Vec<Child> = build(&many).unwrap().in_order().unwrap();
+    let rules = written(&many);
     let rules: Vec<_> = rules.iter().filter(|child| child.kind == ChildKind::PrometheusRule).collect();
     let names: Vec<_> = rules.iter().map(|child| child.name.as_str()).collect();
     assert_eq!(names, ["shop-slo", "shop-slo-2", "shop-slo-3"]);

@@ -1,6 +1,6 @@
 //! The groups of a table while hits are added up.
 
-use super::{codes::UNKNOWN, distinct::Distinct, keys::Keys, plan::Wants, quantile::Quantiles};
+use super::{codes::UNKNOWN, distinct::Distinct, keys::Keys, plan::Wants, quantile::Quantiles, tally::Tally};
 
 /// Sums over the times to the answer of a group, microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,8 @@ pub(crate) struct Daily {
 pub(crate) struct Groups {
     pub keys: Keys,
     wants: Wants,
+    /// Hits that no number has yet.
+    pub tally: Tally,
     pub hits: Vec<u64>,
     /// Hits whose status is known, is an error's, and is a success's.
     pub known: Vec<u64>,
@@ -124,8 +126,9 @@ impl Durations {
 }
 
 impl Groups {
-    pub fn new(dimensions: usize, wants: Wants) -> Self {
-        Self { keys: Keys::new(dimensions), wants, ..Self::default() }
+    /// None yet; those of a table that wants nothing but hits may be tallied in so many bytes.
+    pub fn new(dimensions: usize, wants: Wants, tally: usize) -> Self {
+        Self { keys: Keys::new(dimensions), wants, tally: Tally::new(tally), ..Self::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -269,7 +272,19 @@ impl Groups {
 
     /// To be called when all hits are added up.
     pub fn finish(&mut self) {
+        self.number_tally();
         self.widen();
+    }
+
+    /// Gives a number to each combination of the tally, which is over then.
+    fn number_tally(&mut self) {
+        let tally = self.tally.close();
+        self.count(tally.counted().map(|(codes, hits)| (codes, u64::from(hits))));
+    }
+
+    /// How much there is to be done at the end, compared with others.
+    pub fn work(&self) -> usize {
+        self.len() + self.quantiles.len() + self.tally.places()
     }
 
     /// Ends a UTC day.
@@ -279,7 +294,10 @@ impl Groups {
     }
 
     /// Takes in the groups of another worker; `spaces` has what its codes are here, by dimension.
-    pub fn merge(&mut self, other: Self, spaces: &[Option<&[u32]>]) {
+    pub fn merge(&mut self, mut other: Self, spaces: &[Option<&[u32]>]) {
+        if !spaces.iter().all(Option::is_none) || !self.tally.unite(&other.tally) {
+            other.number_tally();
+        }
         let names = self.keys.merge(&other.keys, spaces);
         self.widen();
         let groups = self.len();
@@ -311,8 +329,14 @@ impl Groups {
         self.addresses.merge(other.addresses, &names);
     }
 
-    /// Gives up exact quantiles of large groups to save memory.
+    /// Gives up exact quantiles of large groups, and what only saves time, to save memory.
     pub fn compact(&mut self) {
+        self.number_tally();
+        self.sketch();
+    }
+
+    /// Gives up exact quantiles of large groups.
+    pub fn sketch(&mut self) {
         if self.wants.quantiles {
             self.quantiles.sketch(self.keys.len());
         }
@@ -332,6 +356,7 @@ impl Groups {
             + 8 * usize::from(self.wants.visitors)
             + 8 * usize::from(self.wants.sessions);
         self.keys.bytes()
+            + self.tally.bytes()
             + each * self.hits.capacity()
             + self.quantiles.bytes()
             + self.visitors.today.bytes()
@@ -354,7 +379,7 @@ mod tests {
 
     #[test]
     fn without_dimensions_there_is_one_group() {
-        let mut groups = Groups::new(0, Wants::default());
+        let mut groups = Groups::new(0, Wants::default(), 0);
         assert_eq!((groups.keys.number([].into_iter()), groups.len()), (0, 1));
         groups.add(&Grouped::Each(&[0, 0]), &Inputs::default());
         assert_eq!(groups.hits, [2]);
@@ -389,7 +414,7 @@ mod tests {
                 ..Inputs::default()
             };
             let add = |rows: Grouped| {
-                let mut groups = Groups::new(1, wants);
+                let mut groups = Groups::new(1, wants, 0);
                 (0..3).for_each(|code| {
                     groups.keys.number([code].into_iter());
                 });

@@ -23,6 +23,7 @@ mod quantile;
 mod scan;
 mod space;
 mod table;
+mod tally;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -181,8 +182,7 @@ async fn finish(plan: Arc<Plan>, workers: Vec<Worker>, limits: Limits) -> Result
     }
     // The largest first, so that no thread is left alone with it.
     panels.make_contiguous().sort_by_key(|panel| {
-        let each = |groups: &Groups| groups.len() + groups.quantiles.len();
-        std::cmp::Reverse(each(&panel.groups) + panel.others.iter().map(each).sum::<usize>())
+        std::cmp::Reverse(panel.groups.work() + panel.others.iter().map(Groups::work).sum::<usize>())
     });
     let shared = Arc::new((plan, spaces, codes, Mutex::new(panels)));
     let threads = (0..limits.threads.max(1)).map(|_| {

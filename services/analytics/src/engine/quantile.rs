@@ -28,7 +28,7 @@ pub(crate) struct Quantiles {
 
 /// Values as they came, in half the space as long as none needs more.
 #[derive(Debug, Clone)]
-enum Values {
+pub(crate) enum Values {
     Narrow(Vec<u32>),
     Wide(Vec<i64>),
 }
@@ -55,12 +55,38 @@ impl Values {
         }
     }
 
+    /// Adds values that come rarely and in many sets: with no more room than they take.
+    fn extend_exactly<T: Copy + Into<i64>>(&mut self, values: &[T]) {
+        if let Self::Narrow(narrow) = self {
+            if values.iter().all(|value| u32::try_from((*value).into()).is_ok()) {
+                narrow.reserve_exact(values.len());
+                narrow.extend(values.iter().filter_map(|value| u32::try_from((*value).into()).ok()));
+                return;
+            }
+            *self = Self::Wide(narrow.iter().copied().map(i64::from).collect());
+        }
+        if let Self::Wide(wide) = self {
+            wide.reserve_exact(values.len());
+            wide.extend(values.iter().map(|value| (*value).into()));
+        }
+    }
+
     fn append(&mut self, other: Self) {
         match (&mut *self, other) {
             (Self::Narrow(ours), Self::Narrow(others)) => ours.extend(others),
             (Self::Wide(ours), Self::Narrow(others)) => ours.extend(others.into_iter().map(i64::from)),
             (_, Self::Wide(others)) => self.extend(&others),
         }
+    }
+
+    /// How many there are in each step of a histogram.
+    fn counts(&self) -> Vec<u64> {
+        let mut counts = Vec::new();
+        match self {
+            Self::Narrow(values) => values.iter().for_each(|value| count(&mut counts, (*value).into())),
+            Self::Wide(values) => values.iter().for_each(|value| count(&mut counts, *value)),
+        }
+        counts
     }
 
     fn len(&self) -> usize {
@@ -81,13 +107,13 @@ impl Values {
 /// Values of one group that do not fit as they came.
 #[derive(Debug, Clone)]
 pub(crate) enum Sketch {
-    Few(Vec<i64>),
+    Few(Values),
     Many(Vec<u64>),
 }
 
 impl Default for Sketch {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self::Few(Values::default())
     }
 }
 
@@ -298,7 +324,8 @@ impl Finished {
             Self::Narrow(exact) => exact.quantile(group, permille),
             Self::Wide(exact) => exact.quantile(group, permille),
             Self::Sketches(sketches) => match sketches.get_mut(group)? {
-                Sketch::Few(values) => nearest(values, permille),
+                Sketch::Few(Values::Narrow(values)) => nearest(values, permille),
+                Sketch::Few(Values::Wide(values)) => nearest(values, permille),
                 Sketch::Many(counts) => {
                     let total = usize::try_from(counts.iter().sum::<u64>()).ok()?;
                     Some(middle(step_of(counts, rank(total, permille))?.0))
@@ -326,12 +353,10 @@ impl Sketch {
     fn add<T: Copy + Into<i64>>(&mut self, values: &[T]) {
         if let Self::Few(few) = self {
             if few.len() + values.len() <= FEW {
-                few.extend(values.iter().map(|value| (*value).into()));
+                few.extend_exactly(values);
                 return;
             }
-            let mut counts = Vec::new();
-            few.iter().for_each(|value| count(&mut counts, *value));
-            *self = Self::Many(counts);
+            *self = Self::Many(few.counts());
         }
         if let Self::Many(counts) = self {
             values.iter().for_each(|value| count(counts, (*value).into()));
@@ -340,12 +365,11 @@ impl Sketch {
 
     fn merge(&mut self, other: Self) {
         match other {
-            Self::Few(values) => self.add(&values),
+            Self::Few(Values::Narrow(values)) => self.add(&values),
+            Self::Few(Values::Wide(values)) => self.add(&values),
             Self::Many(more) => {
                 if let Self::Few(few) = self {
-                    let mut counts = Vec::new();
-                    few.iter().for_each(|value| count(&mut counts, *value));
-                    *self = Self::Many(counts);
+                    *self = Self::Many(few.counts());
                 }
                 let Self::Many(counts) = self else { return };
                 counts.resize(counts.len().max(more.len()), 0);
@@ -356,9 +380,9 @@ impl Sketch {
 
     fn bytes(&self) -> usize {
         size_of::<Self>()
-            + 8 * match self {
-                Self::Few(values) => values.capacity(),
-                Self::Many(counts) => counts.capacity(),
+            + match self {
+                Self::Few(values) => values.bytes(),
+                Self::Many(counts) => 8 * counts.capacity(),
             }
     }
 }
@@ -460,6 +484,20 @@ mod tests {
         }
         // A small group beside it stays exact.
         assert_eq!(finished.quantile(1, 500), Some(499.0 * 9_000.0));
+    }
+
+    #[test]
+    fn small_groups_stay_exact_whatever_their_values() {
+        let mut set = Quantiles::default();
+        for (group, value) in [(0, 7), (1, -3), (0, 9), (1, i64::MAX - 1), (2, 5)] {
+            set.add(group, value);
+            set.sketch(3);
+        }
+        let mut finished = set.finish(3, None);
+        let both = |group, finished: &mut Finished| [1, 1_000].map(|at| finished.quantile(group, at));
+        assert_eq!(both(0, &mut finished), [7.0, 9.0].map(Some));
+        assert_eq!(both(1, &mut finished), [-3.0, (i64::MAX - 1) as f64].map(Some));
+        assert_eq!(both(2, &mut finished), [5.0; 2].map(Some));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::{AskError, ask::too_many_groups, calendar::Calendar};
 /// Rows that are gone through at a time: their codes and values stay in the nearest cache.
 const BLOCK: usize = 4_096;
 
+/// Blocks after which the memory that they have taken is looked at.
+const LOOK: usize = 16;
+
 /// Places of a table from combinations of a chunk's codes to groups, up to which one is made.
 const PLACES: usize = 1 << 16;
 
@@ -39,9 +42,13 @@ pub(crate) struct Worker {
 impl Worker {
     /// A thread that may take `limits` by itself.
     pub fn new(plan: &Plan, limits: Limits) -> Self {
+        // Half of the memory is for all tallies together, which are given up when it is needed.
+        let tallied = plan.panels.iter().filter(|panel| panel.wants == Wants::default()).count();
+        let tally = limits.bytes / 2 / tallied.max(1);
+        let groups = |panel: &PanelPlan| Groups::new(panel.dimensions.len(), panel.wants, tally);
         Self {
             spaces: plan.origins.iter().map(|(it, origin)| Space::new(plan, *it, *origin)).collect(),
-            groups: plan.panels.iter().map(|it| Groups::new(it.dimensions.len(), it.wants)).collect(),
+            groups: plan.panels.iter().map(groups).collect(),
             verdicts: plan.tests.iter().map(|_| Verdicts::default()).collect(),
             limits,
         }
@@ -58,11 +65,7 @@ impl Worker {
                 self.groups.iter_mut().for_each(Groups::compact);
             }
             if self.bytes() > self.limits.bytes {
-                return Err(AskError::Question(
-                    "the question needs too much memory; ask for fewer tables, dimensions or distinct \
-                     counts at once, or for a shorter range"
-                        .into(),
-                ));
+                return Err(too_much_memory());
             }
         }
         self.groups.iter_mut().for_each(Groups::end_day);
@@ -144,6 +147,18 @@ impl Worker {
             for table in &mut tables {
                 table.add(chunk, &views, &rows, &block);
             }
+            // A day may have millions of rows.
+            if (first - from) % (LOOK * BLOCK) == 0 {
+                let held = |tables: &[Table]| {
+                    tables.iter().map(|it| it.groups.bytes() - it.groups.tally.bytes()).sum::<usize>()
+                };
+                if held(&tables) > self.limits.bytes {
+                    tables.iter_mut().for_each(|table| table.groups.sketch());
+                }
+                if held(&tables) > self.limits.bytes {
+                    return Err(too_much_memory());
+                }
+            }
         }
         tables.into_iter().for_each(|table| table.finish(&views));
         self.bounded()
@@ -153,6 +168,14 @@ impl Worker {
         let most = self.limits.groups;
         if self.groups.iter().any(|groups| groups.len() > most) { Err(too_many_groups(most)) } else { Ok(()) }
     }
+}
+
+fn too_much_memory() -> AskError {
+    AskError::Question(
+        "the question needs too much memory; ask for fewer tables, dimensions or distinct counts at once, or \
+         for a shorter range"
+            .into(),
+    )
 }
 
 /// How a chunk has the only dimension of a panel that wants hits of it and nothing else, where these
@@ -319,6 +342,9 @@ enum Way {
     /// Nothing but hits is wanted: they are counted by combination, and the counts are added up at
     /// the end of the chunk.
     Count(Counts),
+    /// The same where combinations are many, by what each code of the chunk adds to a place of the
+    /// tally, in each dimension.
+    Tally(Vec<Vec<u32>>),
     /// Rows of one group lie on end.
     Runs(Vec<(u32, usize)>),
     /// By the group of each combination that came up.
@@ -346,15 +372,25 @@ impl<'a> Table<'a> {
             strides.push(combinations);
             combinations = combinations.saturating_mul(views[*dimension].shared.len());
         }
+        let many = combinations > rows / 4;
         if combinations > PLACES.max(4 * rows) {
             strides.clear();
             combinations = 0;
         }
         // Where nearly every row brings a code for the first time, it is numbered at once.
-        let rare = plan.dimensions.len() == 1 && combinations > rows / 4;
+        let rare = plan.dimensions.len() == 1 && many;
+        let hits_alone = plan.wants == Wants::default();
+        let shared = |dimension: &usize| &*views[*dimension].shared;
+        let most = |dimension| shared(dimension).iter().copied().max().unwrap_or_default();
         let way = if plan.by_time && matches!(condition, Decided::Always(_)) {
             Way::Runs(Vec::new())
-        } else if plan.wants == Wants::default() && !strides.is_empty() {
+        } else if hits_alone
+            && many
+            && groups.tally.widen(&plan.dimensions.iter().map(most).collect::<Vec<_>>(), rows)
+        {
+            let parts = |(place, dimension)| groups.tally.parts(place, shared(dimension));
+            Way::Tally(plan.dimensions.iter().enumerate().map(parts).collect())
+        } else if hits_alone && !strides.is_empty() {
             Way::Count(Counts::new(combinations))
         } else if rare {
             strides.clear();
@@ -377,6 +413,12 @@ impl<'a> Table<'a> {
             Way::Count(counts) => {
                 let by = columns(self.plan, &self.strides, &block.codes);
                 counts.add(&by, rows.len(), places);
+                return;
+            }
+            Way::Tally(parts) => {
+                let codes = self.plan.dimensions.iter().map(|dimension| &block.codes[*dimension]);
+                let by: Vec<_> = codes.zip(parts.iter().map(Vec::as_slice)).collect();
+                self.groups.tally.add(&by, rows.len(), places);
                 return;
             }
             Way::Runs(runs) => {

@@ -81,13 +81,16 @@ pub(crate) async fn erase(
 ) -> Result<Json<Value>, ApiError> {
     let project = auth::project(&api, &headers, Some(&name), Need::Write).await?;
     let person = read(&body)?;
-    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
-    // On a task of its own: whoever goes away does not leave it half asked for.
+    let room = api.rooms.enter(project.id).await.map_err(|e| ApiError::internal(&e))?;
+    // On a task of its own: whoever goes away leaves it neither half asked for, nor room for another.
     let store = api.store.clone();
-    let erased = tokio::spawn(async move { store.erase(project.id, &person).await })
-        .await
-        .map_err(|e| ApiError::internal(&e))?
-        .map_err(|e| store_error(&e))?;
+    let erase = async move {
+        let erased = store.erase(project.id, &person).await;
+        drop(room);
+        erased
+    };
+    let erased =
+        tokio::spawn(erase).await.map_err(|e| ApiError::internal(&e))?.map_err(|e| store_error(&e))?;
     Ok(Json(json!({ "hits": erased.hits, "addresses": erased.addresses })))
 }
 
@@ -116,7 +119,7 @@ pub(crate) async fn person(
 ) -> Result<Response, ApiError> {
     let project = auth::project(&api, &headers, Some(&name), Need::Read).await?;
     let person = read(&body)?;
-    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
+    let _room = api.rooms.enter(project.id).await.map_err(|e| ApiError::internal(&e))?;
     let condition = match &person {
         Person::User(user) => Condition::is(Dimension::User, user),
         Person::Ip(ip) => Condition::is(Dimension::Ip, ip),
@@ -138,7 +141,8 @@ pub(crate) async fn person(
     if let Person::Ip(ip) = person {
         ips.insert(ip);
     }
-    let facts = api.store.address_facts(project.id).await.map_err(|e| store_error(&e))?;
+    let named: Vec<&str> = ips.iter().map(String::as_str).collect();
+    let facts = api.store.address_facts_of(project.id, &named).await.map_err(|e| store_error(&e))?;
     let addresses: Vec<Value> = ips
         .into_iter()
         .filter_map(|ip| facts.get(&ip).map(|facts| (ip, facts)))
@@ -150,7 +154,8 @@ pub(crate) async fn person(
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers, told(lines, &json!(addresses))).into_response())
+    let body = api.answers.hold(project.id, told(lines, &json!(addresses))).await?;
+    Ok((headers, body).into_response())
 }
 
 /// What is found of one person: their hits as lines of JSON, which take less than any other form.

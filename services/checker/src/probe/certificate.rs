@@ -9,6 +9,9 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::dial::Tools;
 use super::seen::Seen;
 
+/// Certificates that expire before the server's own up to which it is found out which of them are needed.
+const MAX_EARLY: usize = 8;
+
 /// A chain as a server sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
@@ -16,6 +19,8 @@ pub(crate) struct Chain {
     pub expires_at: i64,
     /// When the first of all that were sent does, needed or not.
     pub earliest: i64,
+    /// When the trust in it ends, UTC milliseconds; `None` without any.
+    pub trusted_until: Option<i64>,
     /// Whom the server's own certificate is for, and who signed it.
     pub subject: String,
     pub issuer: String,
@@ -34,12 +39,12 @@ impl Chain {
             .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| (der, certificate)))
             .collect();
         let (der, own) = parsed.first()?;
-        let expires = |c: &X509Certificate<'_>| c.validity().not_after.timestamp().saturating_mul(1_000);
         let serial = own.raw_serial();
         let serial = &serial[serial.iter().take_while(|byte| **byte == 0).count()..];
         Some(Self {
             expires_at: expires(own),
             earliest: parsed.iter().map(|(_, certificate)| expires(certificate)).min()?,
+            trusted_until: None,
             subject: own.subject().to_string(),
             issuer: own.issuer().to_string(),
             names: names(own),
@@ -47,6 +52,45 @@ impl Chain {
             serial: hex(serial).to_lowercase(),
         })
     }
+}
+
+fn expires(certificate: &X509Certificate<'_>) -> i64 {
+    certificate.validity().not_after.timestamp().saturating_mul(1_000)
+}
+
+/// When the trust ends in a certificate that is trusted now, UTC milliseconds: the first expiry on that way
+/// to an authority which lasts longest. `is_trusted` says whether it is with these `others` alone.
+/// Authorities are trusted whatever their own expiry, as verification has it.
+pub(super) fn trusted_until(
+    own: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    is_trusted: impl Fn(&[CertificateDer<'_>]) -> bool,
+) -> Option<i64> {
+    let expiry = |der: &CertificateDer<'_>| X509Certificate::from_der(der).ok().map(|(_, c)| expires(&c));
+    let until = expiry(own)?;
+    // What lasts longer than the server's own certificate makes no difference.
+    let mut early: Vec<(i64, &CertificateDer<'_>)> = Vec::new();
+    let mut kept = Vec::new();
+    for der in others {
+        match expiry(der).filter(|expiry| *expiry < until) {
+            Some(expiry) => early.push((expiry, der)),
+            None => kept.push(der.clone()),
+        }
+    }
+    if early.len() > MAX_EARLY {
+        return None;
+    }
+    early.sort_by_key(|(expiry, _)| *expiry);
+    // One after the other is left out, the first to expire first, until one turns out to be needed.
+    let mut rest = early.as_slice();
+    while let Some(((expiry, _), later)) = rest.split_first() {
+        let with: Vec<_> = later.iter().map(|(_, der)| (*der).clone()).chain(kept.iter().cloned()).collect();
+        if !is_trusted(&with) {
+            return Some(*expiry);
+        }
+        rest = later;
+    }
+    Some(until)
 }
 
 /// Asks the server of an https URL for its certificate, and takes any: an
@@ -120,5 +164,27 @@ mod tests {
         assert_eq!(Some(chain.fingerprint.to_uppercase()), told.fingerprint_sha256);
         let serial = told.serial_number.expect("a number").to_lowercase();
         assert_eq!(chain.serial, serial.trim_start_matches("00"));
+    }
+
+    #[test]
+    fn trust_lasts_as_long_as_the_way_that_lasts_longest() {
+        let of = |year: i32| {
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let mut params = rcgen::CertificateParams::new(["shop.example".to_owned()]).expect("parameters");
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            params.self_signed(&key).expect("a certificate").der().clone()
+        };
+        let (own, old, middle, long) = (of(2040), of(2030), of(2035), of(2050));
+        let until = |certificate: &CertificateDer<'_>| {
+            Chain::read(std::slice::from_ref(certificate)).map(|chain| chain.expires_at)
+        };
+        let others = [long.clone(), middle.clone(), old.clone()];
+        let lasts = |trusted: &dyn Fn(&[CertificateDer<'_>]) -> bool| trusted_until(&own, &others, trusted);
+        assert_eq!(lasts(&|_| true), until(&own), "it needs none of them");
+        assert_eq!(lasts(&|given| given.contains(&long)), until(&own));
+        assert_eq!(lasts(&|given| given.contains(&old)), until(&old));
+        // Two ways: over the one that expires first, and over the one after it.
+        assert_eq!(lasts(&|given| given.contains(&old) || given.contains(&middle)), until(&middle));
+        assert_eq!(lasts(&|given| given.contains(&old) && given.contains(&middle)), until(&old));
     }
 }

@@ -1,7 +1,7 @@
 //! Connections: resolved, let through by the guard, and tried address by address.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -20,8 +20,8 @@ use crate::guard::Guard;
 /// Pause before the next address is tried while one does not answer (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Most addresses of one host that are tried.
-const MAX_ADDRESSES: usize = 16;
+/// Most addresses of one host that are tried, where one will do and where all must.
+const MAX_ADDRESSES: (usize, usize) = (16, 256);
 
 /// A connection of any kind.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -52,7 +52,10 @@ impl Tools {
     ) -> Result<TcpStream, String> {
         seen.enter(Stage::Resolve);
         let mut addresses = self.resolver.resolve(host, options.family, &self.guard).await?;
-        addresses.truncate(MAX_ADDRESSES);
+        addresses.truncate(match options.addresses {
+            AddressPolicy::Any => MAX_ADDRESSES.0,
+            AddressPolicy::All => MAX_ADDRESSES.1,
+        });
         seen.enter(Stage::Connect);
         seen.ip = addresses.first().copied();
         let stream = match options.addresses {
@@ -66,7 +69,8 @@ impl Tools {
         Ok(stream)
     }
 
-    /// The addresses of a host, for probes that do not connect.
+    /// The address of a host, for probes that do not connect: one to which there is a route, so that a
+    /// host with addresses of both versions is asked where the network has only one of them.
     ///
     /// # Errors
     /// A sentence that says why there is none.
@@ -78,10 +82,21 @@ impl Tools {
     ) -> Result<IpAddr, String> {
         seen.enter(Stage::Resolve);
         let addresses = self.resolver.resolve(host, options.family, &self.guard).await?;
-        let first = addresses.first().copied().ok_or("the name cannot be resolved")?;
-        seen.ip = Some(first.to_canonical());
-        Ok(first)
+        let ip = reachable(&addresses, is_routed).ok_or("the name cannot be resolved")?;
+        seen.ip = Some(ip.to_canonical());
+        Ok(ip)
     }
+}
+
+/// The first address with a route, or the first at all.
+fn reachable(addresses: &[IpAddr], is_routed: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    addresses.iter().copied().find(|ip| is_routed(*ip)).or_else(|| addresses.first().copied())
+}
+
+/// Whether this machine knows a way to an address. Nothing is sent.
+fn is_routed(ip: IpAddr) -> bool {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0)).is_ok_and(|socket| socket.connect((ip, 53)).is_ok())
 }
 
 /// The first connection that comes about. The next address is tried when one
@@ -168,6 +183,16 @@ pub(crate) fn host_port(address: &str, default: Option<u16>) -> Result<(&str, u1
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_both_versions_of_ip_the_one_that_the_network_has_is_asked() {
+        let [v6, v4] = ["2001:db8::1", "192.0.2.1"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+        assert_eq!(reachable(&[v6, v4], |ip| ip.is_ipv4()), Some(v4));
+        assert_eq!(reachable(&[v6, v4], |_| true), Some(v6));
+        assert_eq!(reachable(&[v6, v4], |_| false), Some(v6), "its error tells what is wrong");
+        assert_eq!(reachable(&[], |_| true), None);
+        assert!(is_routed(IpAddr::from([127, 0, 0, 1])));
+    }
 
     #[test]
     fn addresses_are_split_into_host_and_port() {

@@ -10,13 +10,10 @@ use watchkeeper_store::GrpcProbe;
 use super::describe::{describe_http, shorten};
 use super::dial::{Io, Tools, host_port};
 use super::http::headers;
-use super::seen::{Seen, Stage};
+use super::seen::{SERVING_STATES, Seen, Stage};
 
 /// Largest answer, bytes; a good one has seven.
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// Names of the states of a service, by number.
-const STATES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 
 /// Names of status codes, by number.
 const CODES: [&str; 17] = [
@@ -86,7 +83,8 @@ fn judge(head: &HeaderMap, trailers: &HeaderMap, body: &[u8], seen: &mut Seen) -
         return Err(format!("gRPC status {name}{message}"));
     }
     let state = serving(body).ok_or("the answer is not one of a health check")?;
-    let name = STATES.get(state as usize).copied().unwrap_or("UNKNOWN");
+    let name = SERVING_STATES.get(usize::from(state)).copied().unwrap_or("UNKNOWN");
+    seen.serving = Some(name);
     seen.body = format!("{{\"status\":\"{name}\"}}").into_bytes();
     if name == "SERVING" { Ok(()) } else { Err(format!("the service is {name}")) }
 }

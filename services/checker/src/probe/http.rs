@@ -131,10 +131,12 @@ impl<'a> Plan<'a> {
             Method::from_bytes(probe.method.as_bytes()).map_err(|_| "the method is invalid".to_owned())?;
         let mut headers = headers(&probe.headers)?;
         let credentials = match &probe.auth {
-            Some(HttpAuth::Basic { username, password }) => {
-                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}"))))
-            }
+            Some(HttpAuth::Basic { username, password }) => Some(basic(username, password)),
             Some(HttpAuth::Bearer { token }) => Some(format!("Bearer {token}")),
+            // A redirect within the server names no user, and is asked as the same all the same.
+            None if !headers.contains_key(AUTHORIZATION) => {
+                userinfo(&url).map(|(name, password)| basic(&name, &password))
+            }
             None => None,
         };
         if let Some(credentials) = credentials {
@@ -178,7 +180,7 @@ impl<'a> Plan<'a> {
         let host = hop.url.host_str().ok_or("the URL names no host")?;
         let secure = hop.url.scheme() == "https";
         let port = hop.url.port_or_known_default().ok_or("the URL names no port")?;
-        (seen.tls, seen.chain) = (None, None);
+        (seen.tls, seen.cipher, seen.chain) = (None, None, None);
         let stream = tools.connect(host, port, self.probe.connect, seen).await?;
         let (stream, h2): (Box<dyn Io>, bool) = if secure {
             let protocols: &[&str] = match self.probe.version {
@@ -298,7 +300,7 @@ impl Hop {
         if let Some((name, password)) = userinfo(&self.url)
             && !headers.contains_key(AUTHORIZATION)
         {
-            let value = format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
+            let value = basic(&name, &password);
             headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).map_err(|_| "the URL is invalid")?);
         }
         let body = self.body.clone().unwrap_or_default();
@@ -340,6 +342,11 @@ impl Hop {
             url,
         }))
     }
+}
+
+/// Name and password as RFC 7617 has them.
+fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))
 }
 
 /// Name and password in a URL, decoded.

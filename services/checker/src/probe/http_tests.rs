@@ -284,6 +284,21 @@ async fn configured_headers_and_bodies_do_not_follow_to_another_origin() {
 }
 
 #[tokio::test]
+async fn credentials_of_the_url_follow_a_redirect_within_its_server() {
+    let away = |headers: Headers| async move {
+        let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        Redirect::temporary(&format!("http://{host}/in"))
+    };
+    let within = |headers: Headers| async move {
+        let known = headers.get("authorization").is_some_and(|value| value == "Basic YW5uOnA=");
+        if known { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
+    };
+    let at = serve(Router::new().route("/", get(away)).route("/in", get(within))).await;
+    let outcome = operator(&HttpProbe::new(format!("http://ann:p@{at}/"))).await;
+    assert_eq!(outcome.status, Some(200), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn strangers_reach_neither_loopback_addresses_nor_names_of_them() {
     let hits = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&hits);

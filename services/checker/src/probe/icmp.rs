@@ -1,5 +1,5 @@
-//! The ICMP probe: echo requests over a datagram socket, which needs no privilege
-//! where the kernel lets the process's group have it.
+//! The ICMP probe: echo requests over a datagram socket, which needs no privilege where the kernel lets
+//! the process's group have it, or else over a raw one, which needs `CAP_NET_RAW`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,24 +28,23 @@ const V6: (u8, u8) = (128, 129);
 /// # Errors
 /// A sentence that says what went wrong.
 pub(super) async fn probe(tools: &Tools, probe: &IcmpProbe, seen: &mut Seen) -> Result<(), String> {
-    let ip = tools.address(&probe.host, probe.connect, seen).await?;
-    let socket = open(ip).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "the kernel does not let this process send echo requests: widen net.ipv4.ping_group_range to its group"
-                .into()
-        }
+    let ip = tools.address(&probe.host, probe.connect, seen).await?.to_canonical();
+    let echoes = Echoes::open(ip).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => "the kernel does not let this process send echo requests: widen \
+                                            net.ipv4.ping_group_range to its group, or give it CAP_NET_RAW"
+            .into(),
         _ => describe_io(&error),
     })?;
+    seen.enter(Stage::Connect);
+    echoes.keep_to_host().await.map_err(|error| describe_io(&error))?;
     seen.enter(Stage::Processing);
-    let (request, reply) = if ip.is_ipv4() { V4 } else { V6 };
     let first: u16 = rand::random();
     for number in 0..probe.count.max(1) {
         // Wraps as the counter of the protocol does.
         let sequence = first.wrapping_add(u16::try_from(number).unwrap_or_default());
-        let message = echo(request, sequence, probe.payload_bytes);
-        socket.send_to(&message, SocketAddr::new(ip, 0)).await.map_err(|error| describe_io(&error))?;
+        echoes.request(sequence, probe.payload_bytes).await.map_err(|error| describe_io(&error))?;
         let last = number + 1 >= probe.count.max(1);
-        let answered = answer(&socket, ip, reply, first, sequence);
+        let answered = echoes.answer(first, sequence);
         let answered = if last {
             // The timeout of the check ends the last wait.
             answered.await
@@ -62,35 +61,81 @@ pub(super) async fn probe(tools: &Tools, probe: &IcmpProbe, seen: &mut Seen) -> 
     Err("no echo reply".into())
 }
 
-fn open(ip: IpAddr) -> io::Result<UdpSocket> {
-    let (domain, protocol) = match ip {
-        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
-        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
-    };
-    let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
-    socket.set_nonblocking(true)?;
-    // A datagram is a datagram: what differs is in the kernel.
-    UdpSocket::from_std(socket.into())
+/// A socket for the echoes of one host.
+struct Echoes {
+    socket: UdpSocket,
+    ip: IpAddr,
+    identifier: u16,
+    /// Whether the kernel leaves it to us which replies are ours.
+    is_raw: bool,
 }
 
-/// Waits for a reply to any request of this check.
-async fn answer(socket: &UdpSocket, ip: IpAddr, reply: u8, first: u16, last: u16) -> io::Result<()> {
-    let mut buffer = vec![0; MAX_ANSWER];
-    loop {
-        let (length, from) = socket.recv_from(&mut buffer).await?;
-        let sequence = match &buffer[..length] {
-            [kind, 0, _, _, _, _, high, low, ..] if *kind == reply => u16::from_be_bytes([*high, *low]),
-            _ => continue,
+impl Echoes {
+    fn open(ip: IpAddr) -> io::Result<Self> {
+        let (domain, protocol) = match ip {
+            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
         };
-        if from.ip() == ip && sequence.wrapping_sub(first) <= last.wrapping_sub(first) {
-            return Ok(());
+        let (socket, is_raw) = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                (Socket::new(domain, Type::RAW, Some(protocol))?, true)
+            }
+            socket => (socket?, false),
+        };
+        socket.set_nonblocking(true)?;
+        // A datagram is a datagram: what differs is in the kernel.
+        let socket = UdpSocket::from_std(socket.into())?;
+        Ok(Self { socket, ip, identifier: rand::random(), is_raw })
+    }
+
+    /// A raw socket takes the messages of all hosts, unless it is connected to one.
+    async fn keep_to_host(&self) -> io::Result<()> {
+        if self.is_raw { self.socket.connect(SocketAddr::new(self.ip, 0)).await } else { Ok(()) }
+    }
+
+    async fn request(&self, sequence: u16, payload: u32) -> io::Result<()> {
+        let (kind, _) = if self.ip.is_ipv4() { V4 } else { V6 };
+        let message = echo(kind, self.identifier, sequence, payload);
+        self.socket.send_to(&message, SocketAddr::new(self.ip, 0)).await.map(|_| ())
+    }
+
+    /// Waits for a reply to one of the requests with these sequence numbers.
+    async fn answer(&self, first: u16, last: u16) -> io::Result<()> {
+        let mut buffer = vec![0; MAX_ANSWER];
+        loop {
+            let (length, from) = self.socket.recv_from(&mut buffer).await?;
+            let Some((identifier, sequence)) = self.reply(&buffer[..length]) else { continue };
+            let ours = !self.is_raw || identifier == self.identifier;
+            if ours && from.ip() == self.ip && sequence.wrapping_sub(first) <= last.wrapping_sub(first) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Identifier and sequence number of an echo reply; nothing of any other message.
+    fn reply(&self, bytes: &[u8]) -> Option<(u16, u16)> {
+        let (_, wanted) = if self.ip.is_ipv4() { V4 } else { V6 };
+        let message = match self.is_raw && self.ip.is_ipv4() {
+            // This socket alone shows the header of IP, and what nobody has checked yet.
+            true => {
+                let header = usize::from(bytes.first()? & 0x0f) * 4;
+                bytes.get(header..).filter(|message| checksum(message) == 0)?
+            }
+            false => bytes,
+        };
+        match message {
+            [kind, 0, _, _, a, b, c, d, ..] if *kind == wanted => {
+                Some((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])))
+            }
+            _ => None,
         }
     }
 }
 
-/// An echo request; the kernel sets its identifier, and with ICMPv6 its checksum.
-fn echo(kind: u8, sequence: u16, payload: u32) -> Vec<u8> {
-    let mut message = vec![kind, 0, 0, 0, 0, 0];
+/// An echo request. Of a datagram socket the kernel sets the identifier, and with ICMPv6 the checksum.
+fn echo(kind: u8, identifier: u16, sequence: u16, payload: u32) -> Vec<u8> {
+    let mut message = vec![kind, 0, 0, 0];
+    message.extend_from_slice(&identifier.to_be_bytes());
     message.extend_from_slice(&sequence.to_be_bytes());
     message.extend((0..payload).map(|at| u8::try_from(at % 251).unwrap_or_default()));
     let sum = checksum(&message).to_be_bytes();
@@ -111,13 +156,5 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_with_its_checksum_sums_up_to_nothing() {
-        let message = echo(8, 0x1234, 13);
-        assert_eq!(message.len(), 8 + 13);
-        assert_eq!(checksum(&message), 0);
-    }
-}
+#[path = "icmp_tests.rs"]
+mod tests;

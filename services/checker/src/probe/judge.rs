@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use watchkeeper_assertions::{Condition, Facts, Subject, parse};
+use watchkeeper_assertions::{Condition, Facts, Json, Subject, parse};
 use watchkeeper_store::{Assertion, HttpProbe, Probe, Severity, now_ms};
 
 use super::seen::{Seen, Stage};
@@ -73,6 +73,7 @@ impl Judge {
             }
         }
         if ok {
+            let facts = facts(&seen, duration);
             for (condition, severity) in &self.conditions {
                 // What a registry does not tell says nothing against the endpoint.
                 if condition.mentions(Subject::Domain) {
@@ -86,7 +87,7 @@ impl Judge {
                         Some(Ok(_)) => {}
                     }
                 }
-                if let Err(why) = condition.judge(&facts(&seen, duration)) {
+                if let Err(why) = condition.judge(&facts) {
                     match severity {
                         Severity::Down => ok = false,
                         Severity::Degraded => degraded = true,
@@ -123,5 +124,6 @@ fn facts(seen: &Seen, duration: Duration) -> Facts<'_> {
             .collect::<Vec<(&str, Cow<'_, str>)>>(),
         body: &seen.body,
         body_cut: seen.body_cut,
+        json: Json::default(),
     }
 }

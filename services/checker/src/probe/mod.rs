@@ -18,11 +18,23 @@ mod tls;
 mod websocket;
 
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
+mod guarded_tests;
+#[cfg(test)]
 mod lying_tests;
+#[cfg(test)]
+mod name_tests;
+#[cfg(test)]
+mod option_tests;
+#[cfg(test)]
+mod phase_tests;
 #[cfg(test)]
 mod secure_tests;
 #[cfg(test)]
-mod testing;
+mod starttls_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod type_tests;
 
@@ -91,6 +103,12 @@ impl Probers {
         answer: impl Fn(&str) -> Vec<std::net::IpAddr> + Send + Sync + 'static,
     ) -> Self {
         Self::with(rules, Resolver::told(answer), None)
+    }
+
+    /// These probers where the system trusts the authority in this PEM alone.
+    #[cfg(test)]
+    pub(crate) fn trusting(self, pem: &str) -> Self {
+        Self { trusted: Trusted::only(pem), ..self }
     }
 
     /// Checks an endpoint by one attempt, for at most its timeout. Whatever goes

@@ -11,6 +11,7 @@ use reqwest::{Client, StatusCode, Url, redirect::Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use url::Host;
 use watchkeeper_store::now_ms;
 
 use super::resolver::literal;
@@ -45,8 +46,16 @@ struct Shared {
     client: Result<Client, String>,
     /// IANA's list of registries; nobody is asked without.
     list: Option<Url>,
-    registries: tokio::sync::Mutex<Option<(Instant, Arc<Registries>)>>,
+    listed: tokio::sync::Mutex<Listed>,
     domains: Mutex<HashMap<String, Arc<Domain>>>,
+}
+
+/// The list as last read, and why it could not be read since.
+#[derive(Default)]
+struct Listed {
+    known: Option<Arc<Registries>>,
+    error: Option<String>,
+    asked: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -91,7 +100,7 @@ impl Registrations {
                 .user_agent(watchkeeper_runtime::USER_AGENT);
             client.build().map_err(|error| error.to_string())
         });
-        Self(Arc::new(Shared { client, list, registries: Default::default(), domains: Default::default() }))
+        Self(Arc::new(Shared { client, list, listed: Default::default(), domains: Default::default() }))
     }
 
     /// Time until the registration of a host's domain ends, milliseconds; negative when it has. `None`
@@ -100,6 +109,11 @@ impl Registrations {
     /// # Errors
     /// A sentence that says why nobody knows.
     pub async fn left(&self, host: &str, patience: Duration) -> Option<Result<i64, String>> {
+        // Registries and their list go by names as DNS has them.
+        let host = match Host::parse(host) {
+            Ok(Host::Domain(name)) => name,
+            _ => host.to_owned(),
+        };
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let domain = self.domain(&host);
         let known = domain.known();
@@ -178,24 +192,19 @@ impl Shared {
 
     async fn registries(&self) -> Result<Arc<Registries>, String> {
         let Some(list) = &self.list else { return Err("no registries are asked here".into()) };
-        let mut known = self.registries.lock().await;
-        if let Some((asked, registries)) = &*known
-            && asked.elapsed() < LIST_FRESH
-        {
-            return Ok(Arc::clone(registries));
-        }
-        let found = self.get::<Registries>(list.as_str(), LIST).await;
-        match (found, &*known) {
-            (Ok(Some(found)), _) => {
-                let found = Arc::new(found);
-                *known = Some((Instant::now(), Arc::clone(&found)));
-                Ok(found)
+        let mut listed = self.listed.lock().await;
+        let good = if listed.error.is_some() { AGAIN } else { LIST_FRESH };
+        if listed.asked.is_none_or(|asked| asked.elapsed() >= good) {
+            match self.get::<Registries>(list.as_str(), LIST).await {
+                Ok(Some(found)) => (listed.known, listed.error) = (Some(Arc::new(found)), None),
+                Ok(None) => listed.error = Some("the list of registries is not there".into()),
+                Err(error) => listed.error = Some(error),
             }
-            // Registries hardly ever move.
-            (_, Some((_, old))) => Ok(Arc::clone(old)),
-            (Ok(None), None) => Err("the list of registries is not there".into()),
-            (Err(error), None) => Err(error),
+            listed.asked = Some(Instant::now());
         }
+        // Registries hardly ever move: an old list will do. Without any, all domains learn of it at once,
+        // for a list that nobody gives would take each of them its time.
+        listed.known.clone().ok_or_else(|| listed.error.clone().unwrap_or_default())
     }
 
     /// Gets a document of at most so many bytes; `None` when there is none.

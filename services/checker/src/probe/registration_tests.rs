@@ -37,7 +37,7 @@ async fn registry() -> Registry {
         asked.fetch_add(1, Ordering::Relaxed);
         let ends = Timestamp::from_millisecond(now_ms() + 30 * DAY).expect("a time").to_string();
         let events = match name.as_str() {
-            "example.test" | "shop.co.test" => json!([
+            "example.test" | "shop.co.test" | "xn--mnchen-3ya.test" => json!([
                 { "eventAction": "registration", "eventDate": "2001-01-01T00:00:00Z" },
                 { "eventAction": "expiration", "eventDate": ends },
             ]),
@@ -66,7 +66,7 @@ async fn told(registrations: &Registrations, host: &str) -> Result<i64, String> 
 async fn the_domain_of_a_host_is_found_and_asked_for_once() {
     let registry = registry().await;
     let registrations = Registrations::new(Some(registry.list), &Trusted::load());
-    for host in ["example.test", "www.Example.test.", "a.b.shop.co.test"] {
+    for host in ["example.test", "www.Example.test.", "a.b.shop.co.test", "münchen.test"] {
         let left = told(&registrations, host).await.expect(host);
         assert!((29 * DAY..=30 * DAY).contains(&left), "{host}: {left}");
     }
@@ -74,6 +74,26 @@ async fn the_domain_of_a_host_is_found_and_asked_for_once() {
     let again = futures::future::join_all((0..20).map(|_| told(&registrations, "example.test"))).await;
     assert!(again.iter().all(Result::is_ok));
     assert_eq!(registry.asked.load(Ordering::Relaxed), asked);
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_given_is_asked_for_once_for_all_domains() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let list = format!("http://{}/dns.json", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let refuse = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(StatusCode::SERVICE_UNAVAILABLE)
+    };
+    let router = Router::new().route("/dns.json", get(refuse));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let registrations = Registrations::new(Some(list.parse().expect("a URL")), &Trusted::load());
+    for host in ["one.test", "two.test", "three.test"] {
+        let error = told(&registrations, host).await.expect_err(host);
+        assert!(error.contains("answered 503"), "{host}: {error}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

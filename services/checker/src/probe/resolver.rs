@@ -2,15 +2,23 @@
 //! out of it, so there is no gap between looking and connecting.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolverConfig;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use url::Host;
 use watchkeeper_store::IpFamily;
 
 use crate::guard::{Denied, Guard};
+
+/// How long the system's servers and hosts file are used before they are read again: they may change, or
+/// come to be, while a process lives for months.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// Questions under way at once over one connection; a few would do only where names are asked for seldom.
+const AT_ONCE: usize = 1_024;
 
 /// Looks names up, afresh each time: what was true a minute ago is what a
 /// check is to find out. Clones share it.
@@ -22,7 +30,7 @@ pub(crate) struct Resolver(Arc<Source>);
 type Told = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
 enum Source {
-    System(Box<TokioResolver>),
+    System(System),
     #[cfg(test)]
     Told(Box<Told>),
 }
@@ -33,18 +41,29 @@ impl Resolver {
     /// # Errors
     /// A sentence about what is missing.
     pub fn system() -> Result<Self, String> {
-        let mut builder = match TokioResolver::builder_tokio() {
-            Ok(builder) => builder,
+        let resolver = match TokioResolver::builder_tokio() {
+            Ok(builder) => build(builder),
             // Without a configuration there are still addresses and the hosts file.
             Err(error) => {
                 tracing::warn!(%error, "the system names no DNS servers; probes ask hosts by address alone");
-                let none = ResolverConfig::from_name_servers(Vec::new());
-                TokioResolver::builder_with_config(none, TokioRuntimeProvider::default())
+                without_servers()
             }
-        };
-        builder.options_mut().cache_size = 0;
-        let resolver = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self(Arc::new(Source::System(Box::new(resolver)))))
+        }?;
+        Ok(Self(Arc::new(Source::System(System::new(resolver, Instant::now())))))
+    }
+
+    /// A resolver that asks this server alone.
+    #[cfg(test)]
+    pub fn asking(server: std::net::SocketAddr) -> Self {
+        use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
+
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let servers = vec![NameServerConfig::new(server.ip(), true, vec![connection])];
+        let config = ResolverConfig::from_name_servers(servers);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let resolver = build(builder).expect("a resolver");
+        Self(Arc::new(Source::System(System::new(resolver, Instant::now()))))
     }
 
     /// A resolver that answers as told.
@@ -83,7 +102,7 @@ impl Resolver {
 
     async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         match &*self.0 {
-            Source::System(resolver) => match resolver.lookup_ip(host).await {
+            Source::System(system) => match system.at(Instant::now(), read).lookup_ip(host).await {
                 Ok(found) => Ok(found.iter().collect()),
                 Err(error) if error.is_no_records_found() => Ok(Vec::new()),
                 Err(_) => Err("the name cannot be resolved".into()),
@@ -92,6 +111,45 @@ impl Resolver {
             Source::Told(answer) => Ok(answer(host)),
         }
     }
+}
+
+/// What the system says about names, and when that was read.
+struct System(Mutex<(Instant, Arc<TokioResolver>)>);
+
+impl System {
+    fn new(resolver: TokioResolver, read_at: Instant) -> Self {
+        Self(Mutex::new((read_at, Arc::new(resolver))))
+    }
+
+    /// What it says at `now`, by `read` when that is due; what is known stays while there is nothing else.
+    fn at(&self, now: Instant, read: impl FnOnce() -> Option<TokioResolver>) -> Arc<TokioResolver> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read_at, resolver) = &mut *known;
+        if now.saturating_duration_since(*read_at) >= FRESH {
+            *read_at = now;
+            if let Some(new) = read() {
+                *resolver = Arc::new(new);
+            }
+        }
+        Arc::clone(resolver)
+    }
+}
+
+/// Reads what the system says; `None` when it names no servers.
+fn read() -> Option<TokioResolver> {
+    build(TokioResolver::builder_tokio().ok()?).ok()
+}
+
+fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, String> {
+    let options = builder.options_mut();
+    options.cache_size = 0;
+    options.max_active_requests = AT_ONCE;
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn without_servers() -> Result<TokioResolver, String> {
+    let none = ResolverConfig::from_name_servers(Vec::new());
+    build(TokioResolver::builder_with_config(none, TokioRuntimeProvider::default()))
 }
 
 /// The address that a host is, in any spelling that some system takes for one:
@@ -150,6 +208,19 @@ mod tests {
             let refused = resolver.resolve(host, IpFamily::Any, &stranger()).await.expect_err(host);
             assert!(refused.contains("loopback"), "{host}: {refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn servers_that_come_to_be_are_found_and_a_file_that_is_away_changes_nothing() {
+        let resolver = || without_servers().expect("a resolver");
+        let start = Instant::now();
+        let system = System::new(resolver(), start);
+        let first = system.at(start + FRESH / 2, || panic!("it was read just now"));
+        let kept = system.at(start + FRESH, || None);
+        assert!(Arc::ptr_eq(&first, &kept));
+        let anew = system.at(start + 2 * FRESH, || Some(resolver()));
+        assert!(!Arc::ptr_eq(&first, &anew));
+        assert!(Arc::ptr_eq(&anew, &system.at(start + 2 * FRESH, || None)));
     }
 
     #[tokio::test]

@@ -1,54 +1,24 @@
 //! What is spoken over TLS, and credentials: against real servers of each protocol.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use watchkeeper_store::{
     ConnectOptions, DnsProbe, DnsTransport, HttpAuth, HttpProbe, HttpVersion, Probe, StartTls, TcpProbe,
     TlsOptions,
 };
 
-use super::testing::{self, Own, acceptor, message, step};
+use super::testing::{self, Behind, Own, acceptor, listen, message, step};
 use crate::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn ask(probe: Probe, conditions: &[&str]) -> Outcome {
     testing::ask(&probe, conditions, TIMEOUT).await
-}
-
-/// A listener behind TLS, for `axum::serve`.
-struct Behind(TcpListener, TlsAcceptor);
-
-impl axum::serve::Listener for Behind {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let Ok((socket, from)) = self.0.accept().await else { continue };
-            if let Ok(stream) = self.1.accept(socket).await {
-                return (stream, from);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-async fn listen() -> (TcpListener, u16) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    (listener, port)
 }
 
 /// A web server that tells the version of HTTP that it was asked in; returns its port.

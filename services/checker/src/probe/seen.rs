@@ -35,6 +35,9 @@ impl Stage {
     }
 }
 
+/// Names of the states of a gRPC service, by number.
+pub(crate) const SERVING_STATES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
+
 /// What a probe has seen so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
@@ -53,10 +56,14 @@ pub(crate) struct Seen {
     pub body_cut: bool,
     /// Bytes of the body that were read.
     pub body_bytes: usize,
+    /// Version of TLS, and the cipher suite as IANA names it.
     pub tls: Option<&'static str>,
+    pub cipher: Option<String>,
     pub chain: Option<Chain>,
     pub dns: Option<DnsSeen>,
     pub grpc_status: Option<u32>,
+    /// State of a gRPC service, one of [`SERVING_STATES`].
+    pub serving: Option<&'static str>,
     /// Time until the registration of the target's domain ends, milliseconds, or why nobody knows.
     pub domain: Option<Result<i64, String>>,
     /// Whether an expectation written as a regular expression was not met.
@@ -98,6 +105,11 @@ impl Seen {
     /// Time that one stage took so far, all redirects together.
     pub fn time(&self, stage: Stage) -> Duration {
         self.times[stage as usize]
+    }
+
+    /// Time of all stages so far.
+    pub fn total(&self) -> Duration {
+        self.times.iter().sum()
     }
 
     pub fn phases(&self) -> Phases {

@@ -36,7 +36,9 @@ pub(super) async fn probe(
     let mut stream: Box<dyn Io> = Box::new(stream);
     let defaults = TlsOptions::default();
     let options = probe.tls.as_ref().unwrap_or(&defaults);
-    if probe.tls.is_some() || probe.starttls.is_some() {
+    // Where a step begins TLS, its options are for that.
+    let later = probe.conversation.iter().any(|step| step.starttls);
+    if (probe.tls.is_some() && !later) || probe.starttls.is_some() {
         stream = Box::new(tools.trusted.shake(stream, host, options, &[], seen).await?);
     }
     seen.enter(Stage::Processing);

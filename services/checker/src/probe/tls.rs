@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use watchkeeper_store::{TlsOptions, TlsProbe, now_ms};
 
-use super::certificate::Chain;
+use super::certificate::{Chain, trusted_until};
 use super::describe::describe_tls_io;
 use super::dial::{Io, Tools, host_port};
 use super::seen::{Seen, Stage};
@@ -42,6 +42,14 @@ impl Trusted {
         Self { provider, system }
     }
 
+    /// The authority in this PEM alone.
+    #[cfg(test)]
+    pub fn only(pem: &str) -> Self {
+        let mut trusted = Self::load();
+        trusted.system = Some(trusted.verifier(pem).expect("an authority"));
+        trusted
+    }
+
     /// Shakes hands over a connection; the chain is seen even when it is not accepted.
     ///
     /// # Errors
@@ -60,13 +68,17 @@ impl Trusted {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| format!("TLS: `{name}` is not a name that a server can be asked for"))?;
         let result = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        seen.chain = Chain::read(&recorder.chain.lock().unwrap_or_else(PoisonError::into_inner));
+        seen.chain = recorder.shown.lock().unwrap_or_else(PoisonError::into_inner).chain();
         let stream = result.map_err(|error| describe_tls_io(&error))?;
-        seen.tls = stream.get_ref().1.protocol_version().map(|version| match version {
+        let (_, session) = stream.get_ref();
+        seen.tls = session.protocol_version().map(|version| match version {
             ProtocolVersion::TLSv1_2 => "TLS 1.2",
             ProtocolVersion::TLSv1_3 => "TLS 1.3",
             _ => "TLS",
         });
+        let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+        // IANA's names of those of TLS 1.3 do not tell the version.
+        seen.cipher = suite.map(|name| name.replacen("TLS13_", "TLS_", 1));
         Ok(stream)
     }
 
@@ -90,7 +102,7 @@ impl Trusted {
                 Some(self.system.clone().ok_or("TLS: this system trusts no authority; name one by tls.ca")?)
             }
         };
-        let recorder = Arc::new(Recorder { judge, provider: self.provider.clone(), chain: Mutex::default() });
+        let recorder = Arc::new(Recorder { judge, provider: self.provider.clone(), shown: Mutex::default() });
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|_| "TLS: no version is available")?
@@ -136,7 +148,22 @@ fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, S
 struct Recorder {
     judge: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
-    chain: Mutex<Vec<CertificateDer<'static>>>,
+    shown: Mutex<Shown>,
+}
+
+/// What a server showed.
+#[derive(Debug, Default)]
+struct Shown {
+    certificates: Vec<CertificateDer<'static>>,
+    /// Until when the trust in it lasts, UTC milliseconds, where there is any.
+    trusted_until: Option<i64>,
+}
+
+impl Shown {
+    fn chain(&self) -> Option<Chain> {
+        let chain = Chain::read(&self.certificates)?;
+        Some(Chain { trusted_until: self.trusted_until, ..chain })
+    }
 }
 
 impl ServerCertVerifier for Recorder {
@@ -148,12 +175,14 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) =
-            std::iter::once(own).chain(others).map(|der| der.clone().into_owned()).collect();
-        match &self.judge {
-            Some(judge) => judge.verify_server_cert(own, others, name, ocsp, now),
-            None => Ok(ServerCertVerified::assertion()),
-        }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.certificates = std::iter::once(own).chain(others).map(|der| der.clone().into_owned()).collect();
+        let Some(judge) = &self.judge else { return Ok(ServerCertVerified::assertion()) };
+        let verified = judge.verify_server_cert(own, others, name, ocsp, now)?;
+        shown.trusted_until = trusted_until(own, others, |others| {
+            judge.verify_server_cert(own, others, name, ocsp, now).is_ok()
+        });
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

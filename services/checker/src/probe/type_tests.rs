@@ -3,20 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
-use axum::response::Response;
-use axum::routing::post;
-use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_tungstenite::tungstenite::Message;
 use watchkeeper_store::{
-    ConnectOptions, DnsProbe, DnsTransport, Exchange, GrpcProbe, IcmpProbe, Probe, StartTls, TcpProbe,
-    TlsOptions, WebSocketProbe,
+    ConnectOptions, DnsProbe, DnsTransport, Exchange, GrpcProbe, Probe, StartTls, TcpProbe, TlsOptions,
+    WebSocketProbe,
 };
 
-use super::testing::{self, message, step};
+use super::testing::{self, health, message, step};
 use crate::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -262,46 +258,11 @@ async fn a_dns_server_that_is_silent_is_told() {
     assert_eq!(message(&ask(&Probe::Dns(dns(at, "a.test", "A"))).await), "no answer within 2s");
 }
 
-#[tokio::test]
-async fn an_echo_is_answered_or_the_kernel_said_no() {
-    let probe = Probe::Icmp(IcmpProbe {
-        host: "127.0.0.1".into(),
-        count: 1,
-        payload_bytes: 56,
-        connect: ConnectOptions::default(),
-    });
-    let outcome = ask(&probe).await;
-    let forbidden = message(&outcome).contains("net.ipv4.ping_group_range");
-    assert!(outcome.ok != forbidden, "{outcome:?}");
-}
-
-/// A gRPC server whose health is as the first byte of the asked service's name says.
+/// [`health`] without TLS.
 async fn grpc_server() -> SocketAddr {
-    let router = Router::new().route(
-        "/grpc.health.v1.Health/Check",
-        post(|body: Bytes| async move {
-            // Framing: a flag, four bytes of length, then field 1 with its length.
-            let (state, status) = match body.get(7) {
-                None => (1, "0"),
-                Some(b'n') => (2, "0"),
-                Some(_) => (0, "5"),
-            };
-            let mut trailers = axum::http::HeaderMap::new();
-            trailers.insert("grpc-status", status.parse().expect("a value"));
-            let frame = Bytes::from(vec![0, 0, 0, 0, 2, 8, state]);
-            let body = http_body_util::StreamBody::new(futures::stream::iter([
-                Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(frame)),
-                Ok(hyper::body::Frame::trailers(trailers)),
-            ]));
-            Response::builder()
-                .header("content-type", "application/grpc")
-                .body(axum::body::Body::new(body))
-                .expect("a response")
-        }),
-    );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(async move { axum::serve(listener, health()).await });
     address
 }
 

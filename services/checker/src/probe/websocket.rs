@@ -50,8 +50,7 @@ pub(super) async fn probe(
     };
     let host = url.host_str().ok_or("the URL names no host")?;
     let port = url.port_or_known_default().ok_or("the URL names no port")?;
-    let mut request =
-        probe.url.as_str().into_client_request().map_err(|_| "the URL is invalid".to_owned())?;
+    let mut request = url.as_str().into_client_request().map_err(|_| "the URL is invalid".to_owned())?;
     for (name, value) in headers(&probe.headers)?.iter() {
         request.headers_mut().insert(name, value.clone());
     }

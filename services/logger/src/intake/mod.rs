@@ -37,6 +37,7 @@ use crate::{
 pub use bounds::Bounds;
 pub(crate) use refused::Refused;
 use room::Rooms;
+pub(crate) use room::Share;
 
 /// Posts after which the rate limiter forgets the keys that have been quiet, so
 /// that keys which a stranger makes up do not pile up in it.
@@ -137,8 +138,8 @@ impl Logger {
 
     /// Appends the rows of a post to the project of its API key, which is made if
     /// sign-up is open. `hit` makes a hit out of a row once the project is known,
-    /// `label` is what the metrics call their kind, and `identity` tells whether
-    /// they were sent before.
+    /// `label` is what the metrics call their kind, `identity` tells whether they
+    /// were sent before, and `room` is what they and their hits have of it.
     ///
     /// # Errors
     /// As [`Logger::append`], and when the key may not write.
@@ -149,8 +150,9 @@ impl Logger {
         identity: Option<Identity>,
         rows: Vec<R>,
         hit: impl Fn(ProjectId, Policy, &R) -> Hit + Clone + Send + 'static,
+        room: Share,
     ) -> Result<(), Refused> {
-        let rows: Arc<[R]> = rows.into();
+        let (rows, room): (Arc<[R]>, _) = (rows.into(), Arc::new(room));
         // Twice at most: the key's project may just have been deleted, and a key may be used again.
         for attempt in 0..2 {
             let Some(project) = self.inner.keys.project(key).await? else {
@@ -158,7 +160,7 @@ impl Logger {
                 return Err(Refused::new("unknown_key", ApiError::bad_request(message).field("api_key")));
             };
             let (hit, policy) = (hit.clone(), self.policy(project).await);
-            let hits = enrich(&rows, move |row| hit(project, policy, row)).await?;
+            let hits = enrich(&rows, &room, move |row| hit(project, policy, row)).await?;
             match self.write(project, label, hits, identity.clone()).await {
                 Err(StoreError::NoProject) if attempt == 0 => self.inner.keys.forget(key),
                 result => return result.map(drop).map_err(Refused::from),
@@ -204,16 +206,55 @@ impl Logger {
 }
 
 /// Makes hits out of rows; many at once off the executor, since each new agent
-/// costs some hundred microseconds.
+/// costs some hundred microseconds. They have their room for as long as that takes,
+/// also when nobody waits for it any more.
 async fn enrich<R: Send + Sync + 'static>(
     rows: &Arc<[R]>,
+    room: &Arc<Share>,
     hit: impl Fn(&R) -> Hit + Send + 'static,
 ) -> Result<Vec<Hit>, Refused> {
     if rows.len() <= INLINE {
         return Ok(rows.iter().map(hit).collect());
     }
-    let rows = Arc::clone(rows);
-    tokio::task::spawn_blocking(move || rows.iter().map(hit).collect())
-        .await
-        .map_err(|error| Refused::new("internal", ApiError::internal(&error)))
+    let (rows, room) = (Arc::clone(rows), Arc::clone(room));
+    let enriched = tokio::task::spawn_blocking(move || {
+        let _room = room;
+        rows.iter().map(hit).collect()
+    });
+    enriched.await.map_err(|error| Refused::new("internal", ApiError::internal(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        sync::{Mutex, mpsc},
+    };
+
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+
+    const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+    #[tokio::test]
+    async fn rows_whose_client_has_gone_have_their_room_until_they_are_done() {
+        let (rooms, all) = (Rooms::new(0), usize::MAX);
+        let mut share = rooms.share(NOBODY);
+        share.reserve(all).await.expect("room");
+        let (rows, room): (Arc<[u8]>, _) = (vec![0; INLINE + 1].into(), Arc::new(share));
+        let (go_on, held_up) = mpsc::channel::<()>();
+        let held_up = Mutex::new(held_up);
+        let slow = move |_: &u8| {
+            let _ = held_up.lock().map(|held_up| held_up.recv());
+            Hit::default()
+        };
+        assert!(timeout(Duration::ZERO, enrich(&rows, &room, slow)).await.is_err());
+        drop((rows, room));
+
+        let mut other = rooms.share(NOBODY);
+        assert!(timeout(Duration::from_millis(50), other.reserve(all)).await.is_err(), "it is taken");
+        drop(go_on);
+        other.reserve(all).await.expect("room once it is done");
+    }
 }

@@ -12,6 +12,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use watchkeeper_runtime::{
     error::ApiError,
     http::{Quiet, cors, json_charset, not_found},
+    peer::Peer,
 };
 use watchkeeper_store::{Hit, Identity, ProjectId, day_of, now_ms};
 
@@ -83,8 +84,8 @@ impl From<Refusal> for Refused {
 
 async fn accept(logger: &Logger, request: Request) -> Result<(), Refused> {
     let (head, body) = request.into_parts();
-    let mut body = logger.body(body).await?;
-    logger.weigh(&mut body, ROWS)?;
+    let mut body = logger.body(Peer::of(&head), body).await?;
+    body.weigh(logger.bounds().rows, ROWS).await?;
     let key_of_request = idempotency::identity(&head.headers, &[&body.bytes])?;
     let envelope = Envelope::parse(&body.bytes)?;
 
@@ -96,7 +97,7 @@ async fn accept(logger: &Logger, request: Request) -> Result<(), Refused> {
     if let Ok(key) = &key {
         logger.limit(key)?;
     }
-    logger.check_rows(&mut body, envelope.len(), ROWS)?;
+    logger.check_rows(envelope.len(), ROWS)?;
     let level = envelope.privacy_level();
     let (framework, rows, repairs) = envelope.rows(now_ms())?;
     logger.metrics().repaired(repairs);
@@ -107,7 +108,7 @@ async fn accept(logger: &Logger, request: Request) -> Result<(), Refused> {
     let enricher = logger.enricher().clone();
     enricher.salts().prepare(rows.iter().map(|row| day_of(row.ts))).await;
     let hit = move |project, policy, row: &Row| hit(&enricher, project, policy, framework, level, row);
-    logger.append_by_key(key?, framework, identity, rows, hit).await
+    logger.append_by_key(key?, framework, identity, rows, hit, body.decoded()).await
 }
 
 fn hit(

@@ -1,6 +1,6 @@
 //! `POST /api/v1/traffic`: views of a website, as site-analytics takes them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -12,12 +12,16 @@ use http::{HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts};
 use sha2::{Digest, Sha256};
 use tower_http::decompression::RequestDecompressionLayer;
 use uuid::Uuid;
-use watchkeeper_runtime::error::{ApiError, unauthorized_site};
+use watchkeeper_runtime::{
+    error::{ApiError, unauthorized_site},
+    guesses::{Guesses, refused},
+    peer::Peer,
+};
 use watchkeeper_store::{Appended, Hit, Identity, ProjectId, SiteAccess, Store, StoreError, day_of, now_ms};
 
 use crate::{
-    decode::site_analytics::{Refusal, View, decode},
-    intake::{Logger, Refused, idempotency},
+    decode::site_analytics::{MAX_VIEWS, Refusal, View, decode},
+    intake::{Logger, Refused, Share, idempotency},
     keys::Remembered,
     site::{SiteMetrics, TrafficLog, hit, time},
 };
@@ -27,6 +31,10 @@ const LABEL: &str = "site-analytics";
 
 /// Where a batch keeps its rows.
 const ROWS: &str = "traffic";
+
+/// Views that a body may have before it is read at all: far more than are taken, so that whoever sends
+/// some too many is told how many they are.
+const WEIGHED: usize = 10 * MAX_VIEWS;
 
 /// What websites' views need beside a logger; clones share it.
 #[derive(Clone)]
@@ -41,12 +49,14 @@ struct Inner {
     metrics: SiteMetrics,
     /// By the digest of what was presented: a secret is not kept.
     projects: Remembered<[u8; 32]>,
+    guesses: Guesses,
 }
 
 impl Site {
     /// Views for the projects that `access` opens, noted in `log` beside the store if there is one.
     pub fn new(store: Store, access: SiteAccess, log: Option<TrafficLog>, metrics: SiteMetrics) -> Self {
-        Self { inner: Arc::new(Inner { store, access, log, metrics, projects: Remembered::new() }) }
+        let (projects, guesses) = (Remembered::new(), Guesses::default());
+        Self { inner: Arc::new(Inner { store, access, log, metrics, projects, guesses }) }
     }
 }
 
@@ -99,20 +109,25 @@ async fn report(State((logger, site)): State<(Logger, Site)>, request: Request) 
 async fn accept(logger: &Logger, site: Arc<Inner>, request: Request) -> Result<(), Rejected> {
     let (head, body) = request.into_parts();
     let presented = head.headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    if let Some(right) = site.access.guess(presented) {
+        let noted = site.guesses.note(Peer::of(&head).network(), presented, right, Instant::now());
+        noted.map_err(|seconds| Refused::new("unauthorized", refused(seconds)))?;
+    }
     let project = site.project(presented).await?.ok_or(Rejected::Unauthorized)?;
     logger.limit(&limit_of(project))?;
-    let mut body = logger.body(body).await?;
-    logger.weigh(&mut body, ROWS)?;
+    let mut body = logger.body(Peer::of(&head), body).await?;
+    body.weigh(WEIGHED, ROWS).await?;
     let asked = head.uri.query().unwrap_or_default();
     let identity = idempotency::identity(&head.headers, &[asked.as_bytes(), &body.bytes])?;
     let views = decode(&query(&head), &body.bytes).map_err(Rejected::Report)?;
     // On a task of its own: what is stored is logged too when its client does not wait for it, and sends
     // it again, which is then neither stored nor logged.
-    let kept = keep(logger.clone(), site, presented.to_vec(), project, views, identity);
+    let room = body.decoded();
+    let kept = keep(logger.clone(), site, presented.to_vec(), project, views, identity, room);
     tokio::spawn(kept).await.map_err(|error| Refused::new("internal", ApiError::internal(&error)))?
 }
 
-/// Stores the views of whoever has presented this, and logs them.
+/// Stores the views of whoever has presented this, and logs them; they have their room until then.
 async fn keep(
     logger: Logger,
     site: Arc<Inner>,
@@ -120,6 +135,7 @@ async fn keep(
     project: ProjectId,
     views: Vec<View>,
     identity: Option<Identity>,
+    _room: Share,
 ) -> Result<(), Rejected> {
     let hits = hits(&logger, project, &views).await;
     let logged = site.log.as_ref().map(|log| (log, hits.clone()));

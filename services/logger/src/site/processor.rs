@@ -9,7 +9,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
-use watchkeeper_analytics::Visits;
+use watchkeeper_analytics::{Visit, Visits};
 use watchkeeper_store::{
     AddressFacts, AddressState, AddressUpdate, DAY_MS, Hit, Lease, ProjectId, Result, Store, StoreError,
     day_of, now_ms,
@@ -32,6 +32,15 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// Addresses that are learnt about and stored at a time. All of them unanswered take less than [`LEASE`].
 const CHUNK: usize = 256;
+
+/// Addresses whose state is asked for at a time.
+const KNOWN: usize = 4_096;
+
+/// Addresses of a day that are looked at: whoever may report views may make them up without end.
+const ADDRESSES: usize = 500_000;
+
+/// Hits of a day by whose times the rate of an address is judged.
+const TIMES: usize = 1 << 23;
 
 /// Questions to DNS at once.
 const ASKED_AT_ONCE: usize = 32;
@@ -151,19 +160,21 @@ impl Processor {
         let processed = self.store.processed_days(project).await?;
         let mut days = self.store.snapshot(project, i64::MIN, i64::MAX).await?.days().to_vec();
         days.retain(|day| processed.get(&day.day) != Some(&day.rows));
-        let mut states =
-            if days.is_empty() { HashMap::new() } else { self.store.address_states(project).await? };
         for day in days {
             let erasures = self.store.erasures(project).await?;
             let (rows, evidence) = self.look_at(project, day.day).await?;
-            let news: Vec<(String, Evidence)> =
-                evidence.into_iter().filter(|(ip, evidence)| is_news(states.get(ip), evidence)).collect();
-            for chunk in news.chunks(CHUNK) {
-                let Some(learnt) = self.learn(project, lease, erasures, chunk, &mut states).await? else {
-                    return Ok(done);
-                };
-                done.addresses += learnt;
-                progress(done);
+            for looked_at in evidence.chunks(KNOWN) {
+                let ips: Vec<&str> = looked_at.iter().map(|(ip, _)| ip.as_str()).collect();
+                let states = self.store.address_states(project, &ips).await?;
+                let news = looked_at.iter().filter(|(ip, evidence)| is_news(states.get(ip), evidence));
+                let news: Vec<(String, Evidence)> = news.cloned().collect();
+                for chunk in news.chunks(CHUNK) {
+                    let Some(learnt) = self.learn(project, lease, erasures, chunk, &states).await? else {
+                        return Ok(done);
+                    };
+                    done.addresses += learnt;
+                    progress(done);
+                }
             }
             self.store.put_processed_day(project, day.day, rows).await?;
             done.days += 1;
@@ -174,12 +185,19 @@ impl Processor {
     }
 
     /// The number of a day's hits, and what they say about each address.
-    async fn look_at(&self, project: ProjectId, day: i64) -> Result<(usize, HashMap<String, Evidence>)> {
+    async fn look_at(&self, project: ProjectId, day: i64) -> Result<(usize, Vec<(String, Evidence)>)> {
         let from = day.saturating_mul(DAY_MS);
         // Ended before DNS is asked, which takes its time: it holds a connection.
         let mut snapshot = self.store.snapshot(project, from, from.saturating_add(DAY_MS)).await?;
         let rows = snapshot.days().iter().map(|day| day.rows).sum();
         let requests = snapshot.fold(day, &["ts", "ip", "bot"], Requests::default(), Requests::add).await?;
+        if requests.numbers.len() >= ADDRESSES {
+            tracing::warn!(
+                project = project.0,
+                day,
+                "a day has more addresses than are looked at: {ADDRESSES}"
+            );
+        }
         let idle = self.options.visit_idle;
         let evidence = tokio::task::spawn_blocking(move || requests.evidence(idle)).await;
         Ok((rows, evidence.map_err(|error| StoreError::Damaged(error.to_string()))?))
@@ -201,7 +219,7 @@ impl Processor {
         if asked.is_empty() {
             return Ok(0);
         }
-        Ok(self.learn(project, lease, erasures, &asked, &mut states.clone()).await?.unwrap_or_default())
+        Ok(self.learn(project, lease, erasures, &asked, &states).await?.unwrap_or_default())
     }
 
     /// Learns about a few addresses and stores it; `None` if another replica has taken over, or somebody
@@ -213,7 +231,7 @@ impl Processor {
         lease: &Lease,
         erasures: i64,
         addresses: &[(String, Evidence)],
-        states: &mut HashMap<String, AddressState>,
+        states: &HashMap<String, AddressState>,
     ) -> Result<Option<usize>> {
         // It must outlast the questions that follow.
         if !self.store.hold(lease).await? {
@@ -228,13 +246,6 @@ impl Processor {
             return Ok(None);
         }
         self.metrics.addresses.inc_by(updates.len() as u64);
-        for AddressUpdate { ip, facts, asked, last_seen } in &updates {
-            let before = states.get(ip);
-            let bot = before.and_then(|state| state.bot) == Some(true) || facts.bot == Some(true);
-            let asked = *asked || before.is_some_and(|state| state.asked);
-            let last_seen = before.map_or(*last_seen, |state| state.last_seen.max(*last_seen));
-            states.insert(ip.clone(), AddressState { bot: Some(bot), asked, last_seen });
-        }
         Ok(Some(updates.len()))
     }
 
@@ -289,41 +300,47 @@ fn is_news(state: Option<&AddressState>, evidence: &Evidence) -> bool {
 #[derive(Debug, Default)]
 struct Requests {
     numbers: HashMap<String, usize>,
-    agents: Vec<bool>,
+    /// By number; nothing is said of the rate yet.
+    evidence: Vec<Evidence>,
     all: Vec<(i64, u32)>,
 }
 
 impl Requests {
     fn add(&mut self, hit: &Hit) {
-        let Some(ip) = &hit.ip else { return };
+        // What is no address may have a character that cannot be kept beside it.
+        let Some(ip) = hit.ip.as_ref().filter(|ip| !ip.contains('\0')) else { return };
         let number = match self.numbers.get(ip) {
             Some(number) => *number,
+            None if self.numbers.len() == ADDRESSES => return,
             None => {
-                self.numbers.insert(ip.clone(), self.agents.len());
-                self.agents.push(false);
-                self.agents.len() - 1
+                self.numbers.insert(ip.clone(), self.evidence.len());
+                self.evidence.push(Evidence { last_seen: hit.ts, ..Evidence::default() });
+                self.evidence.len() - 1
             }
         };
-        self.agents[number] |= hit.bot == Some(true);
-        self.all.push((hit.ts, u32::try_from(number).unwrap_or(u32::MAX)));
+        let evidence = &mut self.evidence[number];
+        evidence.agent |= hit.bot == Some(true);
+        evidence.last_seen = evidence.last_seen.max(hit.ts);
+        if self.all.len() < TIMES {
+            self.all.push((hit.ts, u32::try_from(number).unwrap_or(u32::MAX)));
+        }
     }
 
     /// What they say about each address. A visit over midnight is judged by its parts.
-    fn evidence(mut self, idle: i64) -> HashMap<String, Evidence> {
-        self.all.sort_unstable();
-        let mut evidence: Vec<Evidence> =
-            self.agents.iter().map(|agent| Evidence { agent: *agent, ..Evidence::default() }).collect();
+    fn evidence(self, idle: i64) -> Vec<(String, Evidence)> {
+        let Self { numbers, mut evidence, mut all } = self;
+        all.sort_unstable();
         let mut visits = Visits::new(idle);
-        let mut ended = Vec::new();
-        for (ts, number) in self.all {
-            evidence[number as usize].last_seen = ts;
-            ended.extend(visits.push(number, ts).map(|visit| (number, visit)));
-        }
-        ended.extend(visits.finish());
-        for (number, visit) in ended {
+        let mut judge = |number: u32, visit: Visit| {
             evidence[number as usize].rate |= visit.requests_per_second() >= ROBOT_RATE;
+        };
+        for (ts, number) in all {
+            if let Some(visit) = visits.push(number, ts) {
+                judge(number, visit);
+            }
         }
-        self.numbers.into_iter().map(|(ip, number)| (ip, evidence[number])).collect()
+        visits.finish().for_each(|(number, visit)| judge(number, visit));
+        numbers.into_iter().map(|(ip, number)| (ip, evidence[number])).collect()
     }
 }
 
@@ -341,7 +358,7 @@ mod tests {
                 ..Hit::default()
             });
         }
-        requests.evidence(600_000)["1.2.3.4"]
+        requests.evidence(600_000)[0].1
     }
 
     #[test]
@@ -361,5 +378,16 @@ mod tests {
     fn one_robots_agent_is_enough_and_the_last_hit_is_noted() {
         let evidence = evidence(&[9, 3], true);
         assert!(evidence.agent && evidence.last_seen == 9_000);
+    }
+
+    #[test]
+    fn no_more_addresses_are_looked_at_than_there_is_room_for_and_those_to_the_end() {
+        let mut requests = Requests::default();
+        let hit = |n: usize, ts| Hit { ts, ip: Some(n.to_string()), bot: Some(false), ..Hit::default() };
+        (0..=ADDRESSES).for_each(|n| requests.add(&hit(n, 0)));
+        requests.add(&hit(0, 5));
+        let evidence = requests.evidence(600_000);
+        assert_eq!(evidence.len(), ADDRESSES);
+        assert!(evidence.iter().any(|(ip, evidence)| ip == "0" && evidence.last_seen == 5));
     }
 }

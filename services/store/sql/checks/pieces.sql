@@ -1,3 +1,3 @@
 SELECT first_due, level, data FROM check_segments
-WHERE project_id = $1 AND endpoint_id = $2 AND day = $3 AND (level = $4 OR $4 < 0)
+WHERE project_id = $1 AND endpoint_id = $2 AND day = $3 AND (level = $4 OR $4 < 0) AND level <> $5
 ORDER BY first_due

@@ -6,17 +6,17 @@
 //! had (`delivery`), by which a channel that can will tell it from a new one. What
 //! is due, and which claim has ended, is told by the database's clock.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use uuid::Uuid;
 
 use super::{
     Channel, Details, Hold, Kind, Notice, channel,
-    enqueue::{insert, tell},
+    enqueue::{insert, list, tell},
     notice::COLUMNS,
     parents::waits_for_parent,
-    plan::{Told, ms, reminder},
+    plan::{Told, is_wanted, ms, reminder},
 };
 use crate::{
     Endpoint, Result, State, Store,
@@ -30,6 +30,10 @@ const LOOKS: i64 = 50;
 /// Time between looks at a notice that something holds without a known end.
 const LOOK_AGAIN: i64 = 2_000;
 
+/// Time after which nobody seems to have looked at anything, milliseconds; as long has what is
+/// looked at again to be checked.
+const AWAY: i64 = 60_000;
+
 /// One message to send, and who may settle it.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -42,6 +46,15 @@ pub struct Claim {
     /// Whether a sender died that may have sent it.
     pub uncertain: bool,
     token: String,
+}
+
+impl Claim {
+    /// The part of it with the notices at these places, to be settled apart from the others.
+    #[must_use]
+    pub fn part(&self, places: &[usize]) -> Self {
+        let notices = places.iter().filter_map(|place| self.notices.get(*place).cloned()).collect();
+        Self { notices, ..self.clone() }
+    }
 }
 
 /// What became of a claim.
@@ -83,7 +96,7 @@ impl Store {
     /// When the database fails.
     pub async fn claim_notices(&self, channel: &str, lease: Duration) -> Result<Option<Claim>> {
         loop {
-            let mut transaction = self.db.begin().await?;
+            let mut transaction = self.begin_brief().await?;
             self.take_turn_at_notices(&mut transaction).await?;
             let now = db::now(&mut transaction).await?;
             let due = self.due(&mut transaction, channel, now).await?;
@@ -103,19 +116,25 @@ impl Store {
         }
     }
 
-    /// Notes what became of a message; tells whether the claim still held.
+    /// Notes what became of a message, or of a part of it; tells whether the claim still held.
     ///
     /// # Errors
     /// When the database fails; the message is then sent again once the claim ends.
     pub async fn settle_notices(&self, claim: &Claim, verdict: &Verdict) -> Result<bool> {
-        let mut transaction = self.db.begin().await?;
+        let mut transaction = self.begin_brief().await?;
         let now = db::now(&mut transaction).await?;
         let (state, due, error, finished) = match verdict {
             Verdict::Sent => ("sent", now, None, Some(now)),
             Verdict::Again { error, after } => ("waiting", now.saturating_add(ms(*after)), Some(error), None),
             Verdict::Dead { error } => ("dead", now, Some(error), Some(now)),
         };
-        let settled = sqlx::query(include_str!("../../sql/alerts/settle.sql"))
+        let ids: BTreeSet<i64> = claim.notices.iter().map(|notice| notice.id).collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let sql = format!("{} AND id IN ({})", include_str!("../../sql/alerts/settle.sql"), list(&ids));
+        // Only a constant and numbers of this program make up the statement.
+        let settled = sqlx::query(AssertSqlSafe(sql))
             .bind(&claim.token)
             .bind(state)
             .bind(due)
@@ -163,7 +182,7 @@ impl Store {
         let sql = self.locking(include_str!("../../sql/alerts/due.sql"), LOOKS);
         let rows =
             sqlx::query(AssertSqlSafe(sql)).bind(now).bind(channel).fetch_all(&mut **transaction).await?;
-        rows.iter().map(Notice::try_from).collect()
+        Ok(rows.iter().filter_map(Notice::readable).collect())
     }
 
     /// A statement of constants and a number.
@@ -183,18 +202,17 @@ impl Store {
         lease: Duration,
         now: i64,
     ) -> Result<Claim> {
-        let channel =
-            channel::load(transaction).await?.into_iter().find(|channel| channel.name == lead.channel);
+        let channel = channel::find(&channel::load(transaction).await?, &lead.channel).cloned();
         let uncertain = lead.state == super::NoticeState::Sending;
         let notices = self.group(transaction, &lead, channel.as_ref()).await?;
         let delivery = lead.delivery.unwrap_or_else(|| Uuid::new_v4().to_string());
         let token = Uuid::new_v4().to_string();
-        let ids: Vec<String> = notices.iter().map(|notice| notice.id.to_string()).collect();
+        let ids: BTreeSet<i64> = notices.iter().map(|notice| notice.id).collect();
         let sql = format!(
             "UPDATE notices SET state = 'sending', claim = $1, delivery = $2, due_at = $3, \
                     attempts = attempts + 1, tried_at = COALESCE(tried_at, $4) \
              WHERE id IN ({})",
-            ids.join(",")
+            list(&ids)
         );
         // Only numbers of this program make up the statement.
         sqlx::query(AssertSqlSafe(sql))
@@ -232,7 +250,7 @@ impl Store {
             }
             None => Vec::new(),
         };
-        let mut notices: Vec<Notice> = rows.iter().map(Notice::try_from).collect::<Result<_>>()?;
+        let mut notices: Vec<Notice> = rows.iter().filter_map(Notice::readable).collect();
         if notices.iter().all(|notice| notice.id != lead.id) {
             notices.push(lead.clone());
         }
@@ -252,7 +270,7 @@ async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, n
     let endpoint = endpoints::among(transaction, &ids).await?.into_iter().next();
     let recovery = notice.kind == Kind::Recovery;
     let channels = channel::load(transaction).await?;
-    let channel = channels.iter().find(|channel| channel.name == notice.channel);
+    let channel = channel::find(&channels, &notice.channel);
     let held = match &endpoint {
         // That trouble is over is told of what nobody watches any more, too.
         None if !recovery => {
@@ -267,8 +285,23 @@ async fn release(transaction: &mut Transaction<'static, Any>, notice: &Notice, n
             Hold::Maintenance,
             maintenance::ends_at(&endpoint.spec.maintenance, now).unwrap_or(now).max(now + LOOK_AGAIN),
         )),
-        Some(endpoint) if !recovery && waits_for_parent(transaction, endpoint, notice.at, now).await? => {
-            Some((Hold::Dependency, now + LOOK_AGAIN))
+        // A transition that came while an earlier notice was released has not seen what that planned.
+        Some(endpoint)
+            if !recovery && endpoint.spec.alerts.told_as(endpoint.status.state) != notice.condition =>
+        {
+            drop_one(transaction, notice, "the state changed before it was due", now).await?;
+            return Ok(false);
+        }
+        Some(endpoint) if !is_wanted(&endpoint.spec.alerts, notice.kind, &notice.channel) => {
+            drop_one(transaction, notice, "its endpoint does not ask for it any more", now).await?;
+            return Ok(false);
+        }
+        Some(endpoint)
+            if !recovery
+                && waits_for_parent(transaction, endpoint, notice.at, notice.due_at, now).await? =>
+        {
+            let away = now.saturating_sub(notice.due_at) > AWAY;
+            Some((Hold::Dependency, now + if away { AWAY } else { LOOK_AGAIN }))
         }
         _ => channel
             .and_then(|channel| maintenance::ends_at(&channel.quiet_hours, now))

@@ -49,7 +49,7 @@ pub async fn enqueue(transaction: &mut Transaction<'static, Any>, transitions: &
         }
         // Its parents were to be looked at since it changed before.
         let shadowed = transition.flapping != Flapping::No
-            && waits_for_parent(transaction, endpoint, transition.from_since, now).await?;
+            && waits_for_parent(transaction, endpoint, transition.from_since, now, now).await?;
         let tales = tales.entry(transition.endpoint).or_default();
         let subject = Subject { origin: endpoint.origin, spec: &endpoint.spec, shadowed };
         let planned = plan(&subject, transition, &channels, tales, now);
@@ -226,7 +226,8 @@ async fn firsts(
     Ok(firsts)
 }
 
-fn list(numbers: &BTreeSet<i64>) -> String {
+/// Numbers as a statement lists them.
+pub(super) fn list(numbers: &BTreeSet<i64>) -> String {
     numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
 

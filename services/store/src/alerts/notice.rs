@@ -135,6 +135,19 @@ pub struct Notice {
     pub tried_at: Option<i64>,
 }
 
+impl Notice {
+    /// The notice of a row; one that is damaged, or of a kind that this release does not know, holds up
+    /// no other.
+    pub(super) fn readable(row: &AnyRow) -> Option<Self> {
+        Self::try_from(row)
+            .inspect_err(|error| {
+                let id: i64 = row.try_get(0).unwrap_or_default();
+                tracing::error!(id, %error, "a stored notice is damaged and left out");
+            })
+            .ok()
+    }
+}
+
 /// Columns in the order that [`Notice`] is read.
 pub(super) const COLUMNS: &str = "id, endpoint_id, channel, kind, condition, episode, at, details, state, \
                                   hold, due_at, attempts, delivery, error, created_at, finished_at, tried_at";

@@ -13,15 +13,19 @@ const MOST_ABOVE: usize = 100;
 /// Whether what the endpoint depends on is down or being maintained, or may turn
 /// out to be: it was not checked since `at` (UTC milliseconds), or its own bad checks
 /// are not yet enough. A parent that depends on the endpoint in turn is not waited
-/// for: each would wait for the other.
+/// for: each would wait for the other. Nor is one that nobody observed any more at
+/// `looked`, when somebody looked last.
 pub(super) async fn waits_for_parent(
     transaction: &mut Transaction<'static, Any>,
     endpoint: &Endpoint,
     at: i64,
+    looked: i64,
     now: i64,
 ) -> Result<bool> {
     for parent in parents(transaction, endpoint).await? {
-        if decides(&parent, endpoint, at, now) && !depends_on(transaction, &parent, endpoint.id).await? {
+        if decides(&parent, endpoint, at, looked, now)
+            && !depends_on(transaction, &parent, endpoint.id).await?
+        {
             return Ok(true);
         }
     }
@@ -33,8 +37,9 @@ async fn parents(transaction: &mut Transaction<'static, Any>, endpoint: &Endpoin
     let mut parents = Vec::new();
     for name in &endpoint.spec.depends_on {
         // A name alone is one of the same namespace.
-        let name = if name.contains('/') { name.clone() } else { format!("{}/{name}", endpoint.namespace) };
-        parents.extend(endpoints::called(transaction, &name).await?);
+        let alone = (endpoint.namespace.as_str(), name.as_str());
+        let (namespace, name) = name.split_once('/').unwrap_or(alone);
+        parents.extend(endpoints::called(transaction, namespace, name).await?);
     }
     Ok(parents)
 }
@@ -60,11 +65,11 @@ async fn depends_on(
     Ok(false)
 }
 
-fn decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, now: i64) -> bool {
+fn decides(parent: &Endpoint, endpoint: &Endpoint, at: i64, looked: i64, now: i64) -> bool {
     // A parent that nobody checks decides nothing.
     let patience = |of: &Endpoint| 2 * ms(of.spec.interval) + ms(of.spec.timeout);
     match parent.status.state {
-        State::Down | State::Maintenance => true,
+        State::Down | State::Maintenance => parent.unobserved_since(looked).is_none(),
         State::Unknown | State::Suspended => false,
         State::Up | State::Degraded => {
             let checked = |of: &Endpoint| of.status.last_check.as_ref().map_or(0, |check| check.at);
@@ -92,25 +97,38 @@ mod tests {
     fn a_parent_that_fails_without_going_down_is_waited_for_no_longer_than_it_takes_to_know() {
         let child = watched(1, 1_000, false);
         let mut parent = watched(2, 1_000, false);
-        assert!(decides(&parent, &child, 1_000, 1_000 + 129_999));
-        assert!(!decides(&parent, &child, 1_000, 1_000 + 130_000));
+        let waits = |parent: &Endpoint, later: i64| decides(parent, &child, 1_000, 1_000, 1_000 + later);
+        assert!(waits(&parent, 129_999));
+        assert!(!waits(&parent, 130_000));
         // Two bad checks more take two minutes more.
         parent.spec.alerts.failure_threshold = 3;
-        assert!(decides(&parent, &child, 1_000, 1_000 + 249_999));
-        assert!(!decides(&parent, &child, 1_000, 1_000 + 250_000));
+        assert!(waits(&parent, 249_999));
+        assert!(!waits(&parent, 250_000));
         parent.spec.alerts.window = Some(5);
-        assert!(decides(&parent, &child, 1_000, 1_000 + 369_999));
-        assert!(!decides(&parent, &child, 1_000, 1_000 + 370_000));
+        assert!(waits(&parent, 369_999));
+        assert!(!waits(&parent, 370_000));
         // Down is down, however long.
         parent.status.state = State::Down;
-        assert!(decides(&parent, &child, 1_000, i64::MAX));
+        assert!(waits(&parent, i64::MAX - 1_000));
+    }
+
+    #[test]
+    fn a_parent_that_nobody_looks_at_any_more_decides_nothing() {
+        let child = watched(1, 1_000, false);
+        let mut parent = watched(2, 1_000, false);
+        parent.status.state = State::Down;
+        // Two intervals, a timeout, and a minute for restarts.
+        assert!(decides(&parent, &child, 1_000, 190_999, 191_000));
+        assert!(!decides(&parent, &child, 1_000, 191_000, 191_000));
+        parent.status.state = State::Maintenance;
+        assert!(!decides(&parent, &child, 1_000, 191_000, 191_000), "its window is over");
     }
 
     #[test]
     fn a_parent_that_is_not_asked_is_waited_for_twice_its_interval() {
         let (child, parent) = (watched(1, 1_000, false), watched(2, 999, true));
-        assert!(decides(&parent, &child, 1_000, 1_000 + 129_999));
-        assert!(!decides(&parent, &child, 1_000, 1_000 + 130_000));
-        assert!(!decides(&watched(2, 1_000, true), &child, 1_000, 1_000));
+        assert!(decides(&parent, &child, 1_000, 1_000, 1_000 + 129_999));
+        assert!(!decides(&parent, &child, 1_000, 1_000, 1_000 + 130_000));
+        assert!(!decides(&watched(2, 1_000, true), &child, 1_000, 1_000, 1_000));
     }
 }

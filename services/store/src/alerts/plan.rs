@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Channel, Hold, Kind};
+use super::{Channel, Hold, Kind, channel};
 use crate::{AlertSpec, EndpointSpec, Flapping, Origin, State, Transition, maintenance};
 
 /// What a channel was told of an endpoint.
@@ -95,9 +95,8 @@ pub(super) fn plan(
     for name in all {
         let mut told = tales.get(&name).copied().unwrap_or_default();
         // One that is not there is owed the same, so that nothing is missing once it is back.
-        let channel = channels.iter().find(|channel| channel.name == name);
-        let missing =
-            channel.is_none().then(|| format!("there is no channel `{name}` in this installation; add it"));
+        let channel = channel::find(channels, &name);
+        let missing = channel.is_none().then(|| why_missing(channels, &name));
         if told.condition == condition {
             if !recovery {
                 planned.extend(reminder(alerts, &name, condition, told.episode, transition.seq, now));
@@ -164,6 +163,27 @@ fn own_channels(subject: &Subject<'_>, channels: &[Channel]) -> BTreeSet<String>
         None => {
             channels.iter().filter(|channel| channel.default).map(|channel| channel.name.clone()).collect()
         }
+    }
+}
+
+fn why_missing(channels: &[Channel], name: &str) -> String {
+    if channels.iter().any(|channel| channel.name == name) {
+        format!(
+            "the channel `{name}` lacks something, such as its Secret; the instance's condition says what"
+        )
+    } else {
+        format!("there is no channel `{name}` in this installation; add it")
+    }
+}
+
+/// Whether an endpoint's specification still asks for a notice that waited.
+pub(super) fn is_wanted(alerts: &AlertSpec, kind: Kind, channel: &str) -> bool {
+    match kind {
+        Kind::Reminder => alerts.reminder.is_some_and(|every| !every.is_zero()),
+        Kind::Escalation => {
+            alerts.escalation.iter().any(|step| step.channels.iter().any(|name| name == channel))
+        }
+        _ => true,
     }
 }
 

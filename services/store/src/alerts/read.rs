@@ -48,7 +48,7 @@ impl Store {
             .bind(limit)
             .fetch_all(self.db.read())
             .await?;
-        rows.iter().map(Notice::try_from).collect()
+        Ok(rows.iter().filter_map(Notice::readable).collect())
     }
 
     /// One notice.
@@ -76,6 +76,24 @@ impl Store {
             .await?;
         transaction.commit().await?;
         Ok(retried.rows_affected() > 0)
+    }
+
+    /// Lets every dead notice be tried again, of one endpoint (by its uid) or to one channel where
+    /// those are given; returns how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn retry_dead_notices(&self, endpoint: Option<&str>, channel: Option<&str>) -> Result<u64> {
+        let mut transaction = self.db.begin().await?;
+        let now = db::now(&mut transaction).await?;
+        let retried = sqlx::query(include_str!("../../sql/alerts/retry_dead.sql"))
+            .bind(endpoint)
+            .bind(channel)
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(retried.rows_affected())
     }
 
     /// Puts a notice into the outbox that only says that a channel works; returns its number.

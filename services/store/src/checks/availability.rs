@@ -59,13 +59,16 @@ pub struct Bucket {
     pub availability: Availability,
 }
 
-/// Consecutive bad checks that no good one interrupted.
+/// Consecutive bad checks that no good one, no maintenance and no time that nobody observed interrupted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
     /// When the first of them started, UTC milliseconds.
     pub start: i64,
-    /// When the good check that ended it started; `None` while there is none.
+    /// When the good check or the one in maintenance that ended it started, or until when its last bad
+    /// check held if none followed it in time; `None` while it lasts.
     pub end: Option<i64>,
+    /// Whether it ended where nobody observed it any more.
+    pub lost: bool,
     /// How many bad checks there were.
     pub checks: i64,
     /// Their different messages, in the order of their first appearance, at most [`Outage::ERRORS`].
@@ -290,29 +293,33 @@ fn edges(from: i64, to: i64, count: usize) -> Vec<Tally> {
     (0..count).map(|number| Tally::new(edge(number), edge(number + 1))).collect()
 }
 
+/// Time without a check by which an outage lasts on, as while its checker restarts, milliseconds.
+const SLACK: i64 = 60_000;
+
 /// The outages among checks that are pushed in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     found: Vec<Outage>,
-    open: bool,
+    /// Until when the last bad check holds, while the outage is open.
+    until: Option<i64>,
 }
 
 impl Outages {
-    /// Adds the next check, with what it says when it is bad.
-    pub fn push(&mut self, at: i64, ok: bool, message: Option<&str>) {
-        if !ok && !self.open {
-            self.found.push(Outage { start: at, end: None, checks: 0, errors: Vec::new() });
-        }
-        let was_open = std::mem::replace(&mut self.open, !ok);
-        let Some(outage) = self.found.last_mut() else { return };
-        if ok {
+    /// Adds the next check; of a bad one, until when it holds and what it says.
+    pub fn push(&mut self, at: i64, bad: Option<(i64, &str)>) {
+        self.observe(at);
+        let was_open = std::mem::replace(&mut self.until, bad.map(|(until, _)| until)).is_some();
+        let Some((_, message)) = bad else {
             if was_open {
-                outage.end = Some(at);
+                self.end(at, false);
             }
             return;
+        };
+        if !was_open {
+            self.found.push(Outage { start: at, end: None, lost: false, checks: 0, errors: Vec::new() });
         }
+        let Some(outage) = self.found.last_mut() else { return };
         outage.checks += 1;
-        let message = message.unwrap_or_default();
         if !message.is_empty()
             && outage.errors.len() < Outage::ERRORS
             && !outage.errors.iter().any(|known| known == message)
@@ -321,9 +328,23 @@ impl Outages {
         }
     }
 
-    /// All of them.
-    pub fn finish(self) -> Vec<Outage> {
+    /// All of them, when nothing comes any more until `to`.
+    pub fn finish(mut self, to: i64) -> Vec<Outage> {
+        self.observe(to);
         self.found
+    }
+
+    /// Ends the outage whose last check was too long ago at a moment.
+    fn observe(&mut self, at: i64) {
+        if let Some(until) = self.until.take_if(|until| at > until.saturating_add(SLACK)) {
+            self.end(until, true);
+        }
+    }
+
+    fn end(&mut self, at: i64, lost: bool) {
+        if let Some(outage) = self.found.last_mut() {
+            (outage.end, outage.lost) = (Some(at), lost);
+        }
     }
 }
 
@@ -381,14 +402,43 @@ mod tests {
             (5, true, None),
             (6, false, None),
         ] {
-            outages.push(at, ok, message);
+            outages.push(at, (!ok).then(|| (at + 10, message.unwrap_or_default())));
         }
         let errors = vec!["refused".to_owned(), "status 500".to_owned()];
         assert_eq!(
-            outages.finish(),
+            outages.finish(7),
             [
-                Outage { start: 2, end: Some(5), checks: 3, errors },
-                Outage { start: 6, end: None, checks: 1, errors: Vec::new() },
+                Outage { start: 2, end: Some(5), lost: false, checks: 3, errors },
+                Outage { start: 6, end: None, lost: false, checks: 1, errors: Vec::new() },
+            ]
+        );
+    }
+
+    #[test]
+    fn an_outage_ends_where_nobody_looked_any_more_and_outlasts_a_restart() {
+        let mut outages = Outages::default();
+        let bad = |at: i64| (at, Some((at + 70_000, "")));
+        let late = 10_000_000;
+        for (at, found) in [
+            bad(0),
+            // As long as a restart may take.
+            bad(130_000),
+            // Suspended for a while: what was before is over, whatever is found then.
+            (late, None),
+            bad(late + 1),
+            bad(2 * late),
+        ] {
+            outages.push(at, found);
+        }
+        let found = outages.finish(2 * late + 130_001);
+        assert!(found.iter().all(|outage| outage.lost), "{found:?}");
+        let spans: Vec<_> = found.iter().map(|outage| (outage.start, outage.end, outage.checks)).collect();
+        assert_eq!(
+            spans,
+            [
+                (0, Some(200_000), 2),
+                (late + 1, Some(late + 70_001), 1),
+                (2 * late, Some(2 * late + 70_000), 1)
             ]
         );
     }

@@ -2,9 +2,11 @@
 //!
 //! They arrive in batches of many endpoints (`check_batches`, a row a flush)
 //! and are sealed in the background into `check_segments`, an endpoint and UTC
-//! day each, packed and with their sum.
+//! day each, packed and with their sum. A day that is over is added up once more,
+//! of all endpoints together (`check_days`).
 
 mod availability;
+mod days;
 mod latency;
 mod message;
 mod newest;
@@ -20,6 +22,7 @@ use std::{
 };
 
 pub use availability::{Availability, Bucket, Outage};
+pub use days::DaySpent;
 pub use latency::Latency;
 pub use read::PastTransition;
 pub use record::{PlannedCheck, Recording};

@@ -11,7 +11,7 @@ use super::{
     pack::{Recorded, unpack},
     summary,
 };
-use crate::{DAY_MS, LastCheck, ProjectId, Result, State, Store, StoreError, day_of};
+use crate::{DAY_MS, LastCheck, ProjectId, Result, State, Store, StoreError, day_of, now_ms};
 
 /// How far before a range all segments are looked at, milliseconds: at least as far
 /// as one reaches. Beyond that only the newest may matter, whose last check holds
@@ -103,7 +103,8 @@ impl Store {
     }
 
     /// [`Store::availability`] of every endpoint of which the range tells anything,
-    /// by id. Of a sealed piece in which the range begins, its share counts.
+    /// by id, without latencies. Of a sealed piece in which the range begins, its
+    /// share counts. One whose sum is damaged is left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -121,10 +122,10 @@ impl Store {
         let earliest = from.iter().copied().min().unwrap_or(to);
         let mut transaction = self.db.snapshot().await?;
         let mut tallies: [HashMap<i64, Tally>; N] = std::array::from_fn(|_| HashMap::new());
-        let first_day = day_of(earliest.saturating_sub(DAY_MS));
+        let first_day = day_of(earliest);
         let mut rows = sqlx::query(include_str!("../../sql/checks/segments_of_all.sql"))
             .bind(first_day)
-            .bind(day_of(to))
+            .bind(day_of(to.saturating_sub(1)))
             .bind(first_day.saturating_mul(DAY_MS))
             .fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
@@ -133,7 +134,13 @@ impl Store {
             if first >= to {
                 continue;
             }
-            let sum = summary::decode(&row.try_get::<Vec<u8>, _>(3)?)?;
+            let sum = match summary::decode_time(&row.try_get::<Vec<u8>, _>(3)?) {
+                Ok(sum) => sum,
+                Err(error) => {
+                    tracing::error!(endpoint, %error, "a sealed sum of checks is damaged and left out");
+                    continue;
+                }
+            };
             for (tallies, from) in tallies.iter_mut().zip(from) {
                 let tally = tallies.entry(endpoint).or_insert_with(|| Tally::new(from, to));
                 match sum.last {
@@ -154,7 +161,7 @@ impl Store {
         Ok(tallies.map(|tallies| {
             tallies
                 .into_iter()
-                .map(|(endpoint, tally)| (endpoint, tally.finish()))
+                .map(|(endpoint, tally)| (endpoint, Availability { latency: None, ..tally.finish() }))
                 .filter(|(_, found)| found.checks > 0 || found.observed() > 0.0)
                 .collect()
         }))
@@ -184,7 +191,8 @@ impl Store {
     }
 
     /// Outages of an endpoint whose checks lie in the range, oldest first. One
-    /// that began before it starts with its first check in it.
+    /// that began before it starts with its first check in it. Bad checks in
+    /// maintenance windows are none.
     ///
     /// # Errors
     /// When the database fails.
@@ -200,16 +208,20 @@ impl Store {
         let all_good = |sum: &Tally| sum.good == sum.checks && sum.first.is_some_and(|first| first >= from);
         for piece in self.pieces(project, endpoint, from, to, all_good).await? {
             match piece {
-                Piece::Sum(sum) => outages.push(sum.first.unwrap_or(from), true, None),
+                Piece::Sum(sum) => outages.push(sum.first.unwrap_or(from), None),
                 Piece::Checks(checks) => {
                     let within = |check: &&Recorded| (from..to).contains(&check.result.at);
-                    for Recorded { result, .. } in checks.iter().filter(within) {
-                        outages.push(result.at, result.ok, result.message.as_deref());
+                    for check in checks.iter().filter(within) {
+                        let Recorded { holds, maintenance, result, .. } = check;
+                        let bad = !result.ok && !maintenance;
+                        let until = result.at.saturating_add(*holds);
+                        let said = result.message.as_deref().unwrap_or_default();
+                        outages.push(result.at, bad.then_some((until, said)));
                     }
                 }
             }
         }
-        Ok(outages.finish())
+        Ok(outages.finish(to.min(now_ms())))
     }
 
     /// Changes of an endpoint's state in a range, oldest first.

@@ -120,11 +120,15 @@ impl Store {
             let [PlannedCheck { due, check }] = planned;
             let Some(subject) = subjects.get(&check.endpoint) else { return Ok(()) };
             append(&mut transaction, &[subject.recorded(due, &check.result)]).await?;
-            sqlx::query("UPDATE endpoints SET last_check = $2 WHERE id = $1 AND state <> 'Suspended'")
-                .bind(check.endpoint)
-                .bind(serde_json::to_string(&check.result)?)
-                .execute(&mut *transaction)
-                .await?;
+            // One that took long may have been overtaken.
+            let newest = subject.standing.last_check.as_ref().is_none_or(|known| known.at <= check.result.at);
+            if newest {
+                sqlx::query("UPDATE endpoints SET last_check = $2 WHERE id = $1 AND state <> 'Suspended'")
+                    .bind(check.endpoint)
+                    .bind(serde_json::to_string(&check.result)?)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
             transaction.commit().await?;
             Ok(())
         })

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use sqlx::{Any, Row, Transaction};
 
 use super::{
+    days::forget_days,
     pack::{Recorded, pack, unpack},
     summary,
 };
@@ -30,11 +31,18 @@ const FAN_IN: i64 = 8;
 /// Time that a piece of the last days covers at most, milliseconds.
 const SPAN: i64 = 4 * 3_600_000;
 
+/// Checks up to which pieces that cover nearly that time together become one, though they are not many:
+/// with few checks a row has more of its own than of theirs.
+const FEW: i64 = 1_000;
+
 /// Days that stay in pieces.
 const RECENT_DAYS: i64 = 2;
 
 /// Days before them that are looked through for pieces left.
 const PAST_DAYS: i64 = 14;
+
+/// The level of pieces that are damaged: no merge comes to it.
+const APART: i64 = 99;
 
 /// Merges before the next look for some.
 const MERGES: i64 = 200;
@@ -43,9 +51,9 @@ const MERGES: i64 = 200;
 const EFFORT: i32 = 9;
 
 impl Store {
-    /// Seals results when there are enough of them or they are old enough, and
-    /// merges what has become many; returns the checks sealed. Any number of
-    /// replicas may do this at once.
+    /// Seals results when there are enough of them or they are old enough,
+    /// merges what has become many, and adds up the days that are over; returns
+    /// the checks sealed. Any number of replicas may do this at once.
     ///
     /// # Errors
     /// When the database fails; what was sealed before stays sealed.
@@ -79,9 +87,12 @@ impl Store {
         loop {
             let store = self.clone();
             if !self.to_its_end(async move { store.merge_pieces().await }).await? {
-                return Ok(sealed);
+                break;
             }
         }
+        let store = self.clone();
+        self.to_its_end(async move { store.keep_days().await }).await?;
+        Ok(sealed)
     }
 
     /// Seals the oldest batches; 0 when another replica was at it. What takes
@@ -132,6 +143,9 @@ impl Store {
         if gone.rows_affected() != taken {
             return Ok(0);
         }
+        if let Some(day) = segments.iter().map(|segment| segment.day).min() {
+            forget_days(&mut transaction, day).await?;
+        }
         for segment in segments {
             segment.insert(&mut transaction).await?;
         }
@@ -148,6 +162,8 @@ impl Store {
             .bind(SPAN)
             .bind(MERGES)
             .bind(today - PAST_DAYS)
+            .bind(FEW)
+            .bind(APART)
             .fetch_all(self.db.read())
             .await?;
         if groups.is_empty() {
@@ -226,6 +242,7 @@ impl Store {
         if gone.rows_affected() != count {
             return Ok(0);
         }
+        forget_days(&mut transaction, day).await?;
         if let Some(segment) = segment {
             segment.insert(&mut transaction).await?;
         }
@@ -234,35 +251,57 @@ impl Store {
     }
 
     /// Makes one segment of the pieces of an endpoint's day, of one level or, if
-    /// that is negative, of all; `false` when another replica was quicker.
+    /// that is negative, of all; `false` when another replica was quicker. Damaged
+    /// ones are put aside instead, for what is left to be merged without them.
     async fn merge_day(&self, (project, endpoint, day, level): (i64, i64, i64, i64)) -> Result<bool> {
         let rows = sqlx::query(include_str!("../../sql/checks/pieces.sql"))
             .bind(project)
             .bind(endpoint)
             .bind(day)
             .bind(level)
+            .bind(APART)
             .fetch_all(self.db.read())
             .await?;
         let (mut pieces, mut highest) = (Vec::with_capacity(rows.len()), 0);
         for row in &rows {
             highest = highest.max(row.try_get::<i64, _>(1)?);
-            pieces.push(row.try_get::<Vec<u8>, _>(2)?);
+            pieces.push((row.try_get::<i64, _>(0)?, row.try_get::<Vec<u8>, _>(2)?));
         }
         let taken = pieces.len() as u64;
-        let merged = background(move || {
-            let mut checks = Vec::new();
-            for piece in pieces {
-                checks.extend(unpack(&piece)?);
+        let (damaged, merged) = background(move || {
+            let (mut checks, mut damaged) = (Vec::new(), Vec::new());
+            for (first_due, piece) in pieces {
+                match unpack(&piece) {
+                    Ok(found) => checks.extend(found),
+                    Err(error) => {
+                        tracing::error!(endpoint, day, first_due, %error, "a piece of checks is damaged");
+                        damaged.push(first_due);
+                    }
+                }
             }
-            Segment::new(ProjectId(project), day, highest + 1, checks)
+            let level = (highest + 1).min(APART - 1);
+            Ok((damaged, Segment::new(ProjectId(project), day, level, checks)?))
         })
         .await?;
+        if !damaged.is_empty() {
+            for first_due in damaged {
+                sqlx::query(include_str!("../../sql/checks/put_apart.sql"))
+                    .bind(project)
+                    .bind(endpoint)
+                    .bind(first_due)
+                    .bind(APART)
+                    .execute(self.db.write())
+                    .await?;
+            }
+            return Ok(true);
+        }
         let mut transaction = self.db.begin().await?;
         let gone = sqlx::query(include_str!("../../sql/checks/drop_pieces.sql"))
             .bind(project)
             .bind(endpoint)
             .bind(day)
             .bind(level)
+            .bind(APART)
             .execute(&mut *transaction)
             .await?;
         if gone.rows_affected() != taken {
@@ -316,21 +355,28 @@ impl Segment {
         })
     }
 
-    async fn insert(self, transaction: &mut Transaction<'static, Any>) -> Result<()> {
-        sqlx::query(include_str!("../../sql/checks/insert_segment.sql"))
-            .bind(self.project.0)
-            .bind(self.endpoint)
-            .bind(self.first_due)
-            .bind(self.first_at)
-            .bind(self.last_at)
-            .bind(self.day)
-            .bind(self.level)
-            .bind(self.rows)
-            .bind(self.summary)
-            .bind(self.data)
-            .execute(&mut **transaction)
-            .await?;
-        Ok(())
+    async fn insert(mut self, transaction: &mut Transaction<'static, Any>) -> Result<()> {
+        loop {
+            let inserted = sqlx::query(include_str!("../../sql/checks/insert_segment.sql"))
+                .bind(self.project.0)
+                .bind(self.endpoint)
+                .bind(self.first_due)
+                .bind(self.first_at)
+                .bind(self.last_at)
+                .bind(self.day)
+                .bind(self.level)
+                .bind(self.rows)
+                .bind(self.summary.clone())
+                .bind(self.data.clone())
+                .execute(&mut **transaction)
+                .await?;
+            if inserted.rows_affected() > 0 {
+                return Ok(());
+            }
+            // A check beside the schedule, or a clock that was put back, gives an instant once more. As a
+            // key one that is a little earlier does as well.
+            self.first_due -= 1;
+        }
     }
 }
 

@@ -267,7 +267,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn put_endpoint(&self, new: &NewEndpoint) -> Result<PutOutcome> {
-        let mut transaction = self.db.begin().await?;
+        let mut transaction = self.begin_brief().await?;
         // First of all, so that two writers of one uid wait for each other.
         let seq = next(&mut transaction, "endpoints").await?;
         let outcome = put(&mut transaction, seq, new).await?;
@@ -283,7 +283,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn add_endpoint(&self, new: &NewEndpoint, limit: usize) -> Result<AddOutcome> {
-        let mut transaction = self.db.begin().await?;
+        let mut transaction = self.begin_brief().await?;
         // First of all, so that two who add at the same time count each other.
         let seq = next(&mut transaction, "endpoints").await?;
         let mut own = select(&mut transaction, "project_id = $1", new.project.0).await?;
@@ -304,7 +304,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn delete_endpoint(&self, uid: &str) -> Result<bool> {
-        let mut transaction = self.db.begin().await?;
+        let mut transaction = self.begin_brief().await?;
         next(&mut transaction, "endpoints").await?;
         for endpoint in select(&mut transaction, "uid = $1", uid).await? {
             let seq = next(&mut transaction, "transitions").await?;
@@ -486,9 +486,20 @@ pub(crate) async fn among(
     select(transaction, &format!("id IN ({list}) AND $1 = $1"), "").await
 }
 
-/// The endpoint of this uid, or those of this `namespace/name`.
-pub(crate) async fn called(transaction: &mut Transaction<'static, Any>, name: &str) -> Result<Vec<Endpoint>> {
-    select(transaction, "uid = $1 OR namespace || '/' || name = $1", name).await
+/// The endpoints of this name in this namespace.
+pub(crate) async fn called(
+    transaction: &mut Transaction<'static, Any>,
+    namespace: &str,
+    name: &str,
+) -> Result<Vec<Endpoint>> {
+    let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE namespace = $1 AND name = $2 ORDER BY id");
+    // Only constants of this file make up the statement.
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(namespace)
+        .bind(name)
+        .fetch_all(&mut **transaction)
+        .await?;
+    Ok(rows.iter().filter_map(readable).collect())
 }
 
 /// One damaged row never hides the others; putting its endpoint again mends it.

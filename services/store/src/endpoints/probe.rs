@@ -243,7 +243,7 @@ pub struct TcpProbe {
     /// Protocol whose upgrade to TLS comes first.
     #[serde(default)]
     pub starttls: Option<StartTls>,
-    /// TLS from the first byte, or after `starttls`; none when absent.
+    /// TLS from the first byte, or after `starttls` or the step that begins it; without, only after these.
     #[serde(default)]
     pub tls: Option<TlsOptions>,
     /// Which addresses of the host are asked.

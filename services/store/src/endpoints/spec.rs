@@ -44,7 +44,7 @@ pub struct EndpointSpec {
     /// Times when bad checks are expected.
     #[serde(default)]
     pub maintenance: Vec<MaintenanceWindow>,
-    /// Uids, `namespace/name` or, in the same namespace, names of endpoints without which this one cannot be up.
+    /// Endpoints without which this one cannot be up: `namespace/name`, or names in the same namespace.
     #[serde(default)]
     pub depends_on: Vec<String>,
     /// Objective for its availability.

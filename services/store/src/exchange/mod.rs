@@ -6,6 +6,7 @@ mod import;
 mod pages;
 mod parquet;
 mod read;
+mod unpack;
 mod write;
 
 pub use import::{ImportCause, ImportError, Imported, RowError, Source};

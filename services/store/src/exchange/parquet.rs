@@ -8,7 +8,7 @@ use arrow_array::{
     cast::AsArray,
     types::{
         Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
-        TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+        TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -148,7 +148,10 @@ fn fill(rows: &mut [Read], name: &str, column: &Column, array: &ArrayRef) -> std
             let numbers = integers(array).ok_or_else(wrong)?;
             for (index, value) in numbers.into_iter().enumerate() {
                 match value {
-                    Some(value) => set(index, &mut |hit| field::integer(hit, name, column, value)),
+                    Some(value) => set(index, &mut |hit| {
+                        let value = i64::try_from(value).map_err(|_| "is too large")?;
+                        field::integer(hit, name, column, value)
+                    }),
                     None if name == "ts" => set(index, &mut |_| Err("is missing".into())),
                     None => {}
                 }
@@ -158,31 +161,29 @@ fn fill(rows: &mut [Read], name: &str, column: &Column, array: &ArrayRef) -> std
     Ok(())
 }
 
-/// Numbers of any integer type; moments of any precision are milliseconds.
-fn integers(array: &ArrayRef) -> Option<Vec<Option<i64>>> {
+/// Numbers of any integer type, all of which have room in the one given; moments of any precision that
+/// Parquet has are milliseconds.
+fn integers(array: &ArrayRef) -> Option<Vec<Option<i128>>> {
     macro_rules! all {
         ($type:ty, $convert:expr) => {
-            array.as_primitive::<$type>().iter().map(|value| value.and_then($convert)).collect()
+            array.as_primitive::<$type>().iter().map(|value| value.map($convert)).collect()
         };
     }
     Some(match array.data_type() {
-        DataType::Int64 => all!(Int64Type, Some),
-        DataType::Int32 => all!(Int32Type, |value| Some(value.into())),
-        DataType::Int16 => all!(Int16Type, |value| Some(value.into())),
-        DataType::Int8 => all!(Int8Type, |value| Some(value.into())),
-        DataType::UInt64 => all!(UInt64Type, |value| value.try_into().ok()),
-        DataType::UInt32 => all!(UInt32Type, |value| Some(value.into())),
-        DataType::UInt16 => all!(UInt16Type, |value| Some(value.into())),
-        DataType::UInt8 => all!(UInt8Type, |value| Some(value.into())),
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            all!(TimestampSecondType, |value| i64::checked_mul(value, 1_000))
-        }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => all!(TimestampMillisecondType, Some),
+        DataType::Int64 => all!(Int64Type, i128::from),
+        DataType::Int32 => all!(Int32Type, i128::from),
+        DataType::Int16 => all!(Int16Type, i128::from),
+        DataType::Int8 => all!(Int8Type, i128::from),
+        DataType::UInt64 => all!(UInt64Type, i128::from),
+        DataType::UInt32 => all!(UInt32Type, i128::from),
+        DataType::UInt16 => all!(UInt16Type, i128::from),
+        DataType::UInt8 => all!(UInt8Type, i128::from),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => all!(TimestampMillisecondType, i128::from),
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            all!(TimestampMicrosecondType, |value: i64| Some(value.div_euclid(1_000)))
+            all!(TimestampMicrosecondType, |value: i64| i128::from(value.div_euclid(1_000)))
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            all!(TimestampNanosecondType, |value: i64| Some(value.div_euclid(1_000_000)))
+            all!(TimestampNanosecondType, |value: i64| i128::from(value.div_euclid(1_000_000)))
         }
         _ => return None,
     })

@@ -4,8 +4,12 @@ use std::collections::HashSet;
 
 use sqlx::{Any, Row, Transaction};
 
-use super::{ingest::Part, merge::Merged, pack::segment, seal};
-use crate::{Hit, ProjectId, Result, Store, StoreError, addresses, codec};
+use super::{
+    merge::Merged,
+    rewrite::{Remainder, without},
+    seal,
+};
+use crate::{Hit, ProjectId, Result, Store, StoreError, addresses};
 
 /// Whom hits are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +67,8 @@ impl Store {
     /// address. It is gone durably when this returns; hits that are posted meanwhile may stay, and
     /// after an error some are gone and some are not: erase again.
     ///
-    /// File by file, each made anew before anything is written, so that no writer waits for that.
+    /// File by file, each made anew before anything is written, so that no writer waits for that, and in
+    /// memory that does not grow with what it holds.
     ///
     /// # Errors
     /// When the database fails or stored hits are damaged.
@@ -121,17 +126,10 @@ impl Store {
         };
         let row = sqlx::query(read).bind(project.0).bind(id).fetch_optional(self.db.read()).await?;
         let Some(row) = row else { return Ok(Rewritten::Moved) };
-        let data: Vec<u8> = row.try_get(0)?;
-        let Some((kept, gone)) = without(data, person.clone()).await? else {
+        let (data, person): (Vec<u8>, Person) = (row.try_get(0)?, person.clone());
+        let rewritten = move || without(data, person.column(), |hit| person.made(hit));
+        let Some(Remainder { left, gone }) = blocking(rewritten).await? else {
             return Ok(Rewritten::Without(0));
-        };
-        let anew = match (table, kept.is_empty()) {
-            (_, true) => None,
-            (Table::Inbox, false) => Some(Anew::Inbox(Part::new(project, &kept, None)?)),
-            (Table::Segments, false) => {
-                let segment = blocking(move || segment(kept)).await?;
-                Some(Anew::Segment { day: row.try_get(1)?, level: row.try_get(2)?, segment })
-            }
         };
 
         let delete = match table {
@@ -143,44 +141,25 @@ impl Store {
         if deleted.rows_affected() == 0 {
             return Ok(Rewritten::Moved);
         }
-        match anew {
-            Some(Anew::Segment { day, level, segment }) => {
-                seal::insert(&mut transaction, project, day, level, segment).await?;
+        match (left, table) {
+            (None, _) => {}
+            (Some(left), Table::Inbox) => put_back(&mut transaction, project, left).await?,
+            (Some(left), Table::Segments) => {
+                let (day, level) = (row.try_get(1)?, row.try_get(2)?);
+                seal::insert(&mut transaction, project, day, level, left).await?;
             }
-            Some(Anew::Inbox(part)) => put_back(&mut transaction, part).await?,
-            None => {}
         }
         transaction.commit().await?;
         Ok(Rewritten::Without(gone))
     }
 }
 
-/// A file without the person.
-enum Anew {
-    Inbox(Part),
-    Segment { day: i64, level: i64, segment: Merged },
-}
-
-/// The hits of a file that stay, and how many go; nothing when none goes. The column that tells is
-/// read first: most files hold nothing of one person.
-async fn without(data: Vec<u8>, person: Person) -> Result<Option<(Vec<Hit>, u64)>> {
-    blocking(move || {
-        let mut gone = 0;
-        codec::decode_each(data.clone(), Some(person.column()), |hits| {
-            gone += hits.iter().filter(|hit| person.made(hit)).count() as u64;
-        })?;
-        if gone == 0 {
-            return Ok(None);
-        }
-        let mut kept = codec::decode(data)?;
-        kept.retain(|hit| !person.made(hit));
-        Ok(Some((kept, gone)))
-    })
-    .await
-}
-
-async fn put_back(transaction: &mut Transaction<'static, Any>, part: Part) -> Result<()> {
-    let Part { project, rows, min_ts, max_ts, data, .. } = part;
+async fn put_back(
+    transaction: &mut Transaction<'static, Any>,
+    project: ProjectId,
+    batch: Merged,
+) -> Result<()> {
+    let Merged { data, rows, min_ts, max_ts } = batch;
     sqlx::query(include_str!("../../sql/privacy/put_back.sql"))
         .bind(project.0)
         .bind(rows)

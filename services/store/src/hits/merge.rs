@@ -22,6 +22,22 @@ pub(super) struct Merged {
     pub max_ts: i64,
 }
 
+impl Merged {
+    /// A segment of no hits yet.
+    pub fn empty() -> Self {
+        Self { data: Vec::new(), rows: 0, min_ts: i64::MAX, max_ts: i64::MIN }
+    }
+
+    /// Counts hits that are written into it.
+    pub fn count(&mut self, hits: &[Hit]) {
+        for hit in hits {
+            self.rows += 1;
+            self.min_ts = self.min_ts.min(hit.ts);
+            self.max_ts = self.max_ts.max(hit.ts);
+        }
+    }
+}
+
 /// Merges files that are sorted by time into one that is. Of hits of the same
 /// millisecond, those of an earlier file come first. `None` when the files have
 /// more than `most` bytes unpacked, since their dictionaries are held meanwhile.
@@ -45,24 +61,21 @@ pub(super) fn merge(files: Vec<Vec<u8>>, most: u64) -> Result<Option<Merged>> {
         order.extend(source.next.as_ref().map(|hit| Reverse((hit.ts, at))));
     }
 
-    let mut merged = Merged { data: Vec::new(), rows: 0, min_ts: i64::MAX, max_ts: i64::MIN };
+    let mut merged = Merged::empty();
     let length = at_once(longest);
     let mut piece = Vec::with_capacity(length);
     while let Some(Reverse((_, at))) = order.pop() {
         let source = &mut sources[at];
-        if let Some(hit) = source.step()? {
-            merged.min_ts = merged.min_ts.min(hit.ts);
-            merged.max_ts = merged.max_ts.max(hit.ts);
-            merged.rows += 1;
-            piece.push(hit);
-        }
+        piece.extend(source.step()?);
         order.extend(source.next.as_ref().map(|hit| Reverse((hit.ts, at))));
         if piece.len() == length {
+            merged.count(&piece);
             encoder.write(&piece)?;
             piece.clear();
         }
     }
     if !piece.is_empty() {
+        merged.count(&piece);
         encoder.write(&piece)?;
     }
     merged.data = encoder.finish()?;
@@ -70,7 +83,7 @@ pub(super) fn merge(files: Vec<Vec<u8>>, most: u64) -> Result<Option<Merged>> {
 }
 
 /// How different the values of all files are.
-fn spread(files: &[Bytes]) -> Result<Spread> {
+pub(super) fn spread(files: &[Bytes]) -> Result<Spread> {
     let mut spread = Spread::default();
     for file in files {
         let mut reader = Reader::open(file.clone(), Some(&["duration_us", "visitor"]))?;

@@ -2,11 +2,13 @@
 
 mod arrivals;
 mod columns;
+mod damaged;
 mod erase;
 pub(crate) mod ingest;
 mod merge;
 mod pack;
 mod read;
+mod rewrite;
 pub(crate) mod seal;
 pub(crate) mod spool;
 mod texts;

@@ -58,7 +58,7 @@ pub(super) fn pack(batches: Vec<(i64, Vec<u8>)>, enough: Enough) -> Result<Packe
 }
 
 /// Hits of a day as a segment, sorted.
-pub(super) fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
+fn segment(mut hits: Vec<Hit>) -> Result<Merged> {
     hits.sort_by_key(|hit| hit.ts);
     Ok(Merged {
         rows: i64::try_from(hits.len()).unwrap_or(i64::MAX),

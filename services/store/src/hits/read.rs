@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use sqlx::{Any, Row, Transaction};
 
-use crate::{Hit, ProjectId, Result, Store, StoreError, codec, hit::day_of};
+use crate::{DAY_MS, Hit, ProjectId, Result, Store, StoreError, codec::Reader, hit::day_of};
+
+/// Files that are read at once, at most.
+const FILES_AT_ONCE: i64 = 1_024;
+
+/// Bytes of files from which no further one is read at once.
+const BYTES_AT_ONCE: i64 = 32 << 20;
 
 /// How much is stored, over all projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,12 +33,18 @@ pub struct Day {
 }
 
 /// One state of a project's hits: appends, seals and merges that happen
-/// meanwhile are not seen.
+/// meanwhile are not seen. Files are read a few at a time, when they are wanted.
 pub struct Snapshot {
     transaction: Transaction<'static, Any>,
     project: ProjectId,
-    inbox: BTreeMap<i64, Vec<Hit>>,
     days: Vec<Day>,
+}
+
+/// Where hits of a day lie, in the order in which they are read.
+#[derive(Clone, Copy)]
+enum Table {
+    Segments,
+    Inbox,
 }
 
 impl Store {
@@ -42,35 +54,28 @@ impl Store {
     /// # Errors
     /// When the database fails or stored hits are damaged.
     pub async fn snapshot(&self, project: ProjectId, from: i64, to: i64) -> Result<Snapshot> {
-        let mut transaction = self.db.snapshot().await?;
+        let mut snapshot = Snapshot { transaction: self.db.snapshot().await?, project, days: Vec::new() };
         let (first, last) = (day_of(from), day_of(to.saturating_sub(1)));
         let mut rows: BTreeMap<i64, usize> = BTreeMap::new();
         for row in sqlx::query(include_str!("../../sql/hits/days.sql"))
             .bind(project.0)
             .bind(first)
             .bind(last)
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut *snapshot.transaction)
             .await?
         {
             let count: i64 = row.try_get(1)?;
             rows.insert(row.try_get(0)?, usize::try_from(count).unwrap_or_default());
         }
-        let unsealed: Vec<Vec<u8>> = sqlx::query_scalar(include_str!("../../sql/hits/unsealed.sql"))
-            .bind(project.0)
-            .bind(first.saturating_mul(crate::DAY_MS))
-            .bind(last.saturating_add(1).saturating_mul(crate::DAY_MS))
-            .fetch_all(&mut *transaction)
-            .await?;
-        let mut inbox: BTreeMap<i64, Vec<Hit>> = BTreeMap::new();
-        for hit in decode(unsealed).await? {
-            let day = day_of(hit.ts);
-            if (first..=last).contains(&day) {
-                *rows.entry(day).or_default() += 1;
-                inbox.entry(day).or_default().push(hit);
-            }
+        let mut after = 0;
+        loop {
+            let files = snapshot.unsealed(first, last, after).await?;
+            let Some((last_read, _)) = files.last() else { break };
+            after = *last_read;
+            rows = blocking(move || count(files, first, last, rows)).await?;
         }
-        let days = rows.into_iter().map(|(day, rows)| Day { day, rows }).collect();
-        Ok(Snapshot { transaction, project, inbox, days })
+        snapshot.days = rows.into_iter().map(|(day, rows)| Day { day, rows }).collect();
+        Ok(snapshot)
     }
 
     /// When a project's first hit happened, UTC milliseconds.
@@ -104,15 +109,17 @@ impl Snapshot {
     /// # Errors
     /// When the database fails or stored hits are damaged.
     pub async fn load(&mut self, day: i64) -> Result<Vec<Hit>> {
-        let segments = self.segments(day).await?;
-        let mut hits = decode(segments).await?;
-        hits.extend(self.inbox.remove(&day).unwrap_or_default());
+        let all = |all: &mut Vec<Hit>, hits: &mut Vec<Hit>| {
+            all.append(hits);
+            true
+        };
+        let (mut hits, _) = self.read(day, None, Vec::new(), all).await?;
         hits.sort_by_key(|hit| hit.ts);
         Ok(hits)
     }
 
     /// Folds the hits of one day, in no order, without holding them: `columns`
-    /// names the fields that are read, all else is unknown.
+    /// names the fields that are read beside the time, all else is unknown.
     ///
     /// # Errors
     /// When the database fails or stored hits are damaged.
@@ -120,22 +127,14 @@ impl Snapshot {
         &mut self,
         day: i64,
         columns: &'static [&'static str],
-        mut state: T,
+        state: T,
         add: impl Fn(&mut T, &Hit) + Send + 'static,
     ) -> Result<T> {
-        let segments = self.segments(day).await?;
-        let unsealed = self.inbox.remove(&day).unwrap_or_default();
-        tokio::task::spawn_blocking(move || {
-            for file in segments {
-                codec::decode_each(file, Some(columns), |hits| {
-                    hits.iter().for_each(|hit| add(&mut state, hit))
-                })?;
-            }
-            unsealed.iter().for_each(|hit| add(&mut state, hit));
-            Ok(state)
-        })
-        .await
-        .map_err(|e| StoreError::Damaged(e.to_string()))?
+        let each = move |state: &mut T, hits: &mut Vec<Hit>| {
+            hits.iter().for_each(|hit| add(state, hit));
+            true
+        };
+        Ok(self.read(day, Some(columns), state, each).await?.0)
     }
 
     /// Reads the hits of one day, a batch at a time, until `each` says `false`, which is told.
@@ -146,44 +145,155 @@ impl Snapshot {
     pub async fn scan<T: Send + 'static>(
         &mut self,
         day: i64,
-        mut state: T,
+        state: T,
         each: impl Fn(&mut T, &mut Vec<Hit>) -> bool + Send + 'static,
     ) -> Result<(T, bool)> {
-        let segments = self.segments(day).await?;
-        let mut unsealed = self.inbox.remove(&day).unwrap_or_default();
-        tokio::task::spawn_blocking(move || {
-            let mut go_on = true;
-            for file in segments {
-                codec::decode_each(file, None, |hits| go_on = go_on && each(&mut state, hits))?;
+        self.read(day, None, state, each).await
+    }
+
+    /// Gives the hits of one day, sealed ones first, to `each` until it says `false`, off the executor.
+    async fn read<T: Send + 'static>(
+        &mut self,
+        day: i64,
+        columns: Option<&'static [&'static str]>,
+        mut state: T,
+        mut each: impl Fn(&mut T, &mut Vec<Hit>) -> bool + Send + 'static,
+    ) -> Result<(T, bool)> {
+        for table in [Table::Segments, Table::Inbox] {
+            let mut after = 0;
+            loop {
+                let files = match table {
+                    Table::Segments => self.sealed(day, after).await?,
+                    Table::Inbox => self.unsealed(day, day, after).await?,
+                };
+                let Some((last, _)) = files.last() else { break };
+                after = *last;
+                let go_on;
+                (state, each, go_on) = blocking(move || {
+                    let go_on = give(files, day, columns, &mut state, &each)?;
+                    Ok((state, each, go_on))
+                })
+                .await?;
                 if !go_on {
                     return Ok((state, false));
                 }
             }
-            go_on = unsealed.is_empty() || each(&mut state, &mut unsealed);
-            Ok((state, go_on))
-        })
-        .await
-        .map_err(|e| StoreError::Damaged(e.to_string()))?
+        }
+        Ok((state, true))
     }
 
-    async fn segments(&mut self, day: i64) -> Result<Vec<Vec<u8>>> {
-        let sql = include_str!("../../sql/hits/segments_of_day.sql");
-        Ok(sqlx::query_scalar(sql).bind(self.project.0).bind(day).fetch_all(&mut *self.transaction).await?)
+    /// The next files of a day that were sealed, with their numbers; none when all were read.
+    async fn sealed(&mut self, day: i64, after: i64) -> Result<Vec<(i64, Vec<u8>)>> {
+        let files = sqlx::query(include_str!("../../sql/hits/segments_of_day.sql"))
+            .bind(self.project.0)
+            .bind(day)
+            .bind(after)
+            .bind(FILES_AT_ONCE)
+            .bind(BYTES_AT_ONCE)
+            .fetch_all(&mut *self.transaction);
+        files.await?.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// The next files of the inbox that may have hits of these days, with their numbers.
+    async fn unsealed(&mut self, first: i64, last: i64, after: i64) -> Result<Vec<(i64, Vec<u8>)>> {
+        let files = sqlx::query(include_str!("../../sql/hits/unsealed.sql"))
+            .bind(self.project.0)
+            .bind(first.saturating_mul(DAY_MS))
+            .bind(last.saturating_add(1).saturating_mul(DAY_MS))
+            .bind(after)
+            .bind(FILES_AT_ONCE)
+            .bind(BYTES_AT_ONCE)
+            .fetch_all(&mut *self.transaction);
+        files.await?.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }
 
-/// Decodes off the executor: a day can be megabytes.
-async fn decode(files: Vec<Vec<u8>>) -> Result<Vec<Hit>> {
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    tokio::task::spawn_blocking(move || {
-        let mut hits = Vec::new();
-        for file in files {
-            hits.append(&mut codec::decode(file)?);
+/// Adds the hits of files to those of each day from the first to the last.
+fn count(
+    files: Vec<(i64, Vec<u8>)>,
+    first: i64,
+    last: i64,
+    mut rows: BTreeMap<i64, usize>,
+) -> Result<BTreeMap<i64, usize>> {
+    for (_, file) in files {
+        let mut reader = Reader::open(file.into(), Some(&["ts"]))?;
+        while let Some(hits) = reader.next()? {
+            for day in hits.iter().map(|hit| day_of(hit.ts)).filter(|day| (first..=last).contains(day)) {
+                *rows.entry(day).or_default() += 1;
+            }
         }
-        Ok(hits)
-    })
-    .await
-    .map_err(|e| StoreError::Damaged(e.to_string()))?
+    }
+    Ok(rows)
+}
+
+/// Gives the hits of one day to `each` until it says `false`, which is told.
+fn give<T>(
+    files: Vec<(i64, Vec<u8>)>,
+    day: i64,
+    columns: Option<&[&str]>,
+    state: &mut T,
+    each: impl Fn(&mut T, &mut Vec<Hit>) -> bool,
+) -> Result<bool> {
+    // A file of the inbox has hits of other days.
+    let columns: Option<Vec<&str>> = columns.map(|columns| [columns, &["ts"]].concat());
+    for (_, file) in files {
+        let mut reader = Reader::open(file.into(), columns.as_deref())?;
+        while let Some(mut hits) = reader.next()? {
+            hits.retain(|hit| day_of(hit.ts) == day);
+            if !hits.is_empty() && !each(state, &mut hits) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Works off the executor: a day can be megabytes.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Damaged(e.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::on_both;
+
+    on_both! { a_day_in_more_files_than_are_read_at_once_is_read_whole }
+
+    /// Each makes twice as many files of those that there are.
+    const TWICE: [&str; 2] = [
+        "INSERT INTO inbox (project_id, rows, min_ts, max_ts, data) \
+         SELECT project_id, rows, min_ts, max_ts, data FROM inbox",
+        "INSERT INTO segments (project_id, day, level, rows, min_ts, max_ts, bytes, data) \
+         SELECT project_id, day, level, rows, min_ts, max_ts, bytes, data FROM segments",
+    ];
+
+    async fn a_day_in_more_files_than_are_read_at_once_is_read_whole(store: &Store) {
+        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        let hit = |ts| Hit { ts, ..Hit::default() };
+        store.append(project, vec![hit(1), hit(DAY_MS + 1)]).await.expect("append");
+        store.seal_all().await.expect("seal");
+        store.append(project, vec![hit(2), hit(DAY_MS)]).await.expect("append");
+        for sql in TWICE {
+            for _ in 0..11 {
+                sqlx::query(sql).execute(store.db.write()).await.expect("copy");
+            }
+        }
+        let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+        assert_eq!(snapshot.days(), [Day { day: 0, rows: 4_096 }, Day { day: 1, rows: 4_096 }]);
+
+        let hits = snapshot.load(1).await.expect("load");
+        assert_eq!(hits.len(), 4_096);
+        assert!(hits[..2_048].iter().all(|hit| hit.ts == DAY_MS), "oldest first");
+        // Time tells of which day a hit is, whether it is asked for or not.
+        let folded = snapshot.fold(0, &["status"], 0, |count: &mut usize, _: &Hit| *count += 1);
+        assert_eq!(folded.await.expect("fold"), 4_096);
+        let scanned = snapshot.scan(0, 0, |count: &mut usize, hits: &mut Vec<Hit>| {
+            *count += hits.len();
+            *count < 3_000
+        });
+        assert_eq!(scanned.await.expect("scan"), (3_000, false), "nothing is read that nobody wants");
+    }
 }

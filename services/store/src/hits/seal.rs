@@ -1,10 +1,7 @@
 //! Sealing: the inbox of a project becomes segments, a day each; segments of a
 //! day that have grown many become one of the next level.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
@@ -13,7 +10,7 @@ use super::{
     merge::{self, Merged},
     pack::{Enough, Packed, pack},
 };
-use crate::{ProjectId, Result, Store, background::background, db::Dialect};
+use crate::{ProjectId, Result, Store, StoreError, background::background, db::Dialect};
 
 /// Unsealed batches of a project from which sealing pays.
 const BATCHES: i64 = 64;
@@ -34,8 +31,9 @@ const ROWS_PER_SEAL: i64 = 100_000;
 const BYTES_PER_SEAL: i64 = 32 << 20;
 
 /// What is enough of the batches that it has read: how many texts they have is known only then, and each
-/// day is a file of its own.
-const ENOUGH: Enough = Enough { text: TEXT, days: 400 };
+/// day is a file of its own. The days are more than those of years, so that batches that are spread over
+/// the same years become one file a day, not each its own.
+const ENOUGH: Enough = Enough { text: TEXT, days: 2_000 };
 
 /// Hits from which a segment is large enough to stay as it is. The largest that
 /// is made has eight times as many: some 40 MB.
@@ -47,6 +45,9 @@ const FULL_BYTES: i64 = 8 << 20;
 
 /// Segments of one day and level that are merged into one of the next.
 const FAN_IN: i64 = 8;
+
+/// The level of segments that stay as they are: no merge comes to it.
+const APART: i64 = 99;
 
 /// Unpacked bytes of segments that are still merged: as many are held meanwhile. Those of ordinary hits
 /// have some 80 MB.
@@ -138,13 +139,23 @@ impl Store {
     /// Seals a portion of what a project has in its inbox.
     async fn seal_project(&self, project: ProjectId) -> Result<Sealed> {
         let Some(turn) = self.turn(project).await? else { return Ok(Sealed::default()) };
-        let Some(portion) = self.portion(project).await? else { return Ok(Sealed::default()) };
+        let portion = match self.portion(project).await {
+            Err(error @ StoreError::Damaged(_)) => {
+                // It is told, and the next seal goes on without what is damaged.
+                self.set_damaged_aside(project).await?;
+                turn.end().await?;
+                return Err(error);
+            }
+            portion => portion?,
+        };
+        let Some(portion) = portion else { return Ok(Sealed::default()) };
         let sealed = Sealed { hits: portion.hits, more: portion.full };
-        let days: BTreeSet<i64> = portion.segments.iter().map(|(day, _)| *day).collect();
+        let days = || portion.segments.iter().map(|(day, _)| *day);
+        let (first, last) = (days().min().unwrap_or_default(), days().max().unwrap_or_default());
         if !self.replace(project, portion).await? {
             return Ok(Sealed::default());
         }
-        for day in days {
+        for day in self.mergeable_days(project, first, last).await? {
             self.merge(project, day).await?;
         }
         turn.end().await?;
@@ -154,16 +165,7 @@ impl Store {
     /// The oldest batches of a project and their segments, which are made before anything is written,
     /// so that no other writer waits for that.
     async fn portion(&self, project: ProjectId) -> Result<Option<Packed>> {
-        let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
-            .bind(project.0)
-            .bind(BATCHES_PER_SEAL)
-            .bind(ROWS_PER_SEAL)
-            .bind(BYTES_PER_SEAL)
-            .fetch_all(self.db.read())
-            .await?
-            .into_iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect::<Result<Vec<(i64, Vec<u8>)>>>()?;
+        let batches = self.oldest_unsealed(project).await?;
         if batches.is_empty() {
             return Ok(None);
         }
@@ -171,6 +173,17 @@ impl Store {
         let mut packed = background(move || pack(batches, ENOUGH)).await?;
         packed.full |= !all || i64::try_from(packed.hits).is_ok_and(|hits| hits >= ROWS_PER_SEAL);
         Ok(Some(packed))
+    }
+
+    /// The batches that one seal of a project takes at most, with their numbers.
+    pub(super) async fn oldest_unsealed(&self, project: ProjectId) -> Result<Vec<(i64, Vec<u8>)>> {
+        let batches = sqlx::query(include_str!("../../sql/hits/oldest_unsealed.sql"))
+            .bind(project.0)
+            .bind(BATCHES_PER_SEAL)
+            .bind(ROWS_PER_SEAL)
+            .bind(BYTES_PER_SEAL)
+            .fetch_all(self.db.read());
+        batches.await?.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Puts the segments in the place of exactly those batches that they are made of. Does nothing and
@@ -195,6 +208,20 @@ impl Store {
         Ok(true)
     }
 
+    /// The days from the first to the last that have many segments of one level.
+    async fn mergeable_days(&self, project: ProjectId, first: i64, last: i64) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar(include_str!("../../sql/hits/mergeable_days.sql"))
+            .bind(project.0)
+            .bind(first)
+            .bind(last)
+            .bind(FULL)
+            .bind(FULL_BYTES)
+            .bind(FAN_IN)
+            .bind(APART)
+            .fetch_all(self.db.read())
+            .await?)
+    }
+
     /// Makes one segment of many of the same day and level, level by level.
     async fn merge(&self, project: ProjectId, day: i64) -> Result<()> {
         for level in 0.. {
@@ -214,10 +241,17 @@ impl Store {
             let ids: Vec<i64> = column(&segments, 0)?;
             let files: Vec<Vec<u8>> = column(&segments, 1)?;
             drop(segments);
-            let merged = background(move || merge::merge(files, UNPACKED)).await?;
+            let merged = match background(move || merge::merge(files, UNPACKED)).await {
+                // What is damaged would hold up the merges of all days after this one for good.
+                Err(StoreError::Damaged(reason)) => {
+                    tracing::error!(project = project.0, day, %reason, "damaged segments are not merged");
+                    None
+                }
+                merged => merged?,
+            };
             let sql = match merged {
                 Some(_) => "DELETE FROM segments WHERE project_id = $1 AND id = $2",
-                // They stay as they are, at a level that no merge comes to.
+                // To `APART`.
                 None => "UPDATE segments SET level = 99 WHERE project_id = $1 AND id = $2",
             };
             let mut transaction = self.db.begin().await?;

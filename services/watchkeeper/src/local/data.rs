@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{ErrorKind, Write},
+    io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -84,14 +84,18 @@ impl DataDirectory {
 
     fn secret(&self, name: &str, make: impl FnOnce() -> String) -> anyhow::Result<Secret> {
         let path = self.path.join(name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                file.write_all(make().as_bytes())
-                    .and_then(|()| file.sync_all())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+        if !path.exists() {
+            // Whole or not at all: a half of it would be taken for the secret from then on.
+            let new = self.path.join(format!("{name}.new"));
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)
+                .and_then(|mut file| file.write_all(make().as_bytes()).and_then(|()| file.sync_all()))
+                .and_then(|()| fs::rename(&new, &path))
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(Secret::from_file(&path)?)
     }
@@ -116,5 +120,14 @@ mod tests {
         assert_eq!(data.admin_token().expect("token").expose(), token.expose());
         let mode = fs::metadata(path.join("admin-token")).expect("metadata").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_secret_that_was_half_written_is_made_anew() {
+        let directory = tempfile::tempdir().expect("directory");
+        let data = DataDirectory::open(directory.path()).expect("open");
+        fs::write(directory.path().join("project-shop.key.new"), "0000").expect("write");
+        let key = data.project_key("shop").expect("key");
+        assert_eq!(data.project_key("shop").expect("key"), key);
     }
 }

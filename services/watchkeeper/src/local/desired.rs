@@ -43,7 +43,7 @@ pub struct Settings {
 impl Settings {
     pub fn from_args(args: &LocalArgs) -> Self {
         Self {
-            signup: args.access.signup,
+            signup: args.access.signup(),
             protect_docs: args.docs.protect_docs,
             privacy_level: args.ingest.privacy.privacy_level,
             honor_gpc: args.ingest.honor_gpc,
@@ -58,12 +58,11 @@ impl Settings {
         enricher_of(store, args.geoip.as_deref(), self.privacy_level, self.honor_gpc).await
     }
 
-    fn of(instance: &AnalyticsInstance, fallback: &Self) -> Result<Self, String> {
+    fn of(instance: &AnalyticsInstance, given: &Given) -> Result<Self, String> {
         let spec = &instance.spec;
-        let signup =
-            if spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open };
+        let fallback = &given.settings;
         Ok(Self {
-            signup,
+            signup: given.signup.unwrap_or_else(|| signup(instance)),
             protect_docs: spec.access.protect_docs || fallback.protect_docs,
             privacy_level: u8::try_from(spec.privacy.level).unwrap_or(2).max(fallback.privacy_level),
             honor_gpc: spec.privacy.honor_gpc || fallback.honor_gpc,
@@ -75,6 +74,50 @@ impl Settings {
             rules: rules(&spec.probe_networks, &fallback.rules)?,
         })
     }
+}
+
+/// What the command line says.
+pub struct Given {
+    /// What holds without an AnalyticsInstance.
+    pub settings: Settings,
+    /// Who may write, where a flag or a variable says it: that wins over the instance.
+    pub signup: Option<SignupArg>,
+    /// How long hits and checks are kept, where flags or variables say it: the instance wins over that.
+    pub retention: Retention,
+}
+
+impl Given {
+    /// What `args` say.
+    pub fn new(args: &LocalArgs) -> Self {
+        Self {
+            settings: Settings::from_args(args),
+            signup: args.access.signup,
+            retention: args.ingest.retention(),
+        }
+    }
+
+    /// Where the instance and the command line say different things, and which of them holds.
+    fn disputes(&self, instance: &AnalyticsInstance, settings: &Settings) -> Vec<Unread> {
+        let mut disputes = Vec::new();
+        if settings.signup != signup(instance) {
+            disputes.push(Unread::Overruled { field: "spec.access.signup", flag: "--signup" });
+        }
+        let (given, kept) = (self.retention, settings.retention);
+        for (flag, field, given, kept) in [
+            ("--retention-hits", "spec.retention.hits", given.hits, kept.hits),
+            ("--retention-checks", "spec.retention.checks", given.checks, kept.checks),
+        ] {
+            if given.is_some() && given != kept {
+                disputes.push(Unread::Flag { flag, field });
+            }
+        }
+        disputes
+    }
+}
+
+/// Who may write, as an instance has it.
+fn signup(instance: &AnalyticsInstance) -> SignupArg {
+    if instance.spec.access.signup.as_str() == "Closed" { SignupArg::Closed } else { SignupArg::Open }
 }
 
 /// A project that the instance names, and its key if a Secret holds one.
@@ -93,7 +136,7 @@ pub struct Desired {
     pub projects: Vec<NamedProject>,
     pub endpoints: Vec<NewEndpoint>,
     pub channels: Vec<Channel>,
-    /// What the instance says to no effect.
+    /// What is said to no effect.
     pub unread: Vec<Unread>,
 }
 
@@ -103,8 +146,9 @@ impl Desired {
     /// Derives it, or tells every mistake.
     pub fn derive<'a>(
         manifests: impl Iterator<Item = &'a Manifest>,
-        fallback: &Settings,
+        given: &Given,
     ) -> Result<Self, Vec<String>> {
+        let fallback = &given.settings;
         let mut errors = Vec::new();
         let mut instances: Vec<&AnalyticsInstance> = Vec::new();
         let mut endpoints: BTreeMap<(&str, &str), &MonitoredEndpoint> = BTreeMap::new();
@@ -145,7 +189,7 @@ impl Desired {
         let mut channels =
             instance.map_or_else(Vec::new, |instance| channels(instance, &secrets, &mut errors));
         let projects = instance.map_or_else(Vec::new, |instance| projects(instance, &secrets, &mut errors));
-        let settings = match instance.map(|instance| (instance, Settings::of(instance, fallback))) {
+        let settings = match instance.map(|instance| (instance, Settings::of(instance, given))) {
             None => fallback.clone(),
             Some((_, Ok(settings))) => settings,
             Some((instance, Err(error))) => {
@@ -158,7 +202,11 @@ impl Desired {
             return Err(errors);
         }
         channels.extend(settings.channels.iter().cloned());
-        let unread = instance.map_or_else(Vec::new, |instance| unread(&instance.spec));
+        let unread = instance.map_or_else(Vec::new, |instance| {
+            let mut all = unread(&instance.spec);
+            all.extend(given.disputes(instance, &settings));
+            all
+        });
         Ok(Self { settings, projects, endpoints: wanted, channels, unread })
     }
 }
@@ -320,8 +368,12 @@ spec:
         }
     }
 
+    fn given(settings: Settings) -> Given {
+        Given { settings, signup: None, retention: Retention::default() }
+    }
+
     fn derive(text: &str) -> Result<Desired, Vec<String>> {
-        Desired::derive(parse(text).expect("manifests").iter(), &fallback())
+        Desired::derive(parse(text).expect("manifests").iter(), &given(fallback()))
     }
 
     #[test]
@@ -343,13 +395,45 @@ spec:
     #[test]
     fn the_documentation_is_protected_if_the_instance_or_the_command_line_says_so() {
         let protected = INSTANCE.replacen("access: {", "access: {protectDocs: true, ", 1);
-        for (text, given, wanted) in
+        for (text, protect_docs, wanted) in
             [(INSTANCE, false, false), (INSTANCE, true, true), (protected.as_str(), false, true)]
         {
-            let given = Settings { protect_docs: given, ..fallback() };
+            let given = given(Settings { protect_docs, ..fallback() });
             let manifests = parse(text).expect("manifests");
             let desired = Desired::derive(manifests.iter(), &given).expect("desired");
             assert_eq!(desired.settings.protect_docs, wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flag_says_who_may_write_whatever_the_instance_says_and_the_loser_is_told() {
+        use SignupArg::{Closed, Open};
+        let told = "spec.access.signup of the AnalyticsInstance has no effect: --signup says otherwise";
+        for (signup, holds, told) in
+            [(None, Closed, None), (Some(Closed), Closed, None), (Some(Open), Open, Some(told))]
+        {
+            let given = Given { signup, ..given(fallback()) };
+            let manifests = parse(INSTANCE).expect("manifests");
+            let desired = Desired::derive(manifests.iter(), &given).expect("desired");
+            assert_eq!(desired.settings.signup, holds, "{signup:?}");
+            let warned: Vec<_> = desired.unread.iter().map(ToString::to_string).collect();
+            assert_eq!(warned, Vec::from_iter(told), "{signup:?}");
+        }
+    }
+
+    #[test]
+    fn an_instance_says_how_long_hits_are_kept_and_a_flag_that_says_otherwise_is_told() {
+        let days = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+        let told =
+            "--retention-hits has no effect: spec.retention.hits of the AnalyticsInstance says otherwise";
+        for (hits, told) in [(days(30), Some(told)), (days(90), None), (None, None)] {
+            let retention = Retention { hits, checks: days(7) };
+            let given = Given { retention, ..given(Settings { retention, ..fallback() }) };
+            let manifests = parse(INSTANCE).expect("manifests");
+            let desired = Desired::derive(manifests.iter(), &given).expect("desired");
+            assert_eq!(desired.settings.retention, Retention { hits: days(90), checks: days(7) });
+            let warned: Vec<_> = desired.unread.iter().map(ToString::to_string).collect();
+            assert_eq!(warned, Vec::from_iter(told), "{hits:?}");
         }
     }
 
@@ -361,13 +445,8 @@ spec:
 
     #[test]
     fn an_instance_adds_to_what_the_command_line_says_of_probes() {
-        let given = Settings {
-            rules: GuardRules {
-                deny: vec!["10.1.0.0/16".parse().expect("network")],
-                ..GuardRules::default()
-            },
-            ..fallback()
-        };
+        let deny = vec!["10.1.0.0/16".parse().expect("network")];
+        let given = given(Settings { rules: GuardRules { deny, ..GuardRules::default() }, ..fallback() });
         let networks = "spec:\n  probeNetworks: {allow: [10.0.0.0/8], deny: [10.2.0.0/16], allowMetadata: [169.254.169.254], \
                         hosts: [{namespace: default, hosts: [example.com, '*.example.com']}]}\n";
         let text = INSTANCE.replacen("spec:\n", networks, 1);

@@ -1,8 +1,9 @@
 //! Manifest files. One that has mistakes keeps what it last said without.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use watchkeeper_crds::manifest::{self, Manifest};
@@ -12,12 +13,21 @@ pub struct Files {
     roots: Vec<PathBuf>,
     good: BTreeMap<PathBuf, (String, Vec<Manifest>)>,
     errors: Vec<String>,
+    stamp: Stamp,
 }
+
+/// What tells that files have changed without reading them: which there are, their times and lengths.
+pub type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 impl Files {
     /// Files and directories to read; nothing is read yet.
     pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots, good: BTreeMap::new(), errors: Vec::new() }
+        Self { roots, good: BTreeMap::new(), errors: Vec::new(), stamp: Stamp::new() }
+    }
+
+    /// Whether any were named, if only an empty directory.
+    pub fn are_named(&self) -> bool {
+        !self.roots.is_empty()
     }
 
     /// Directories to watch for changes: editors and ConfigMaps replace files, so
@@ -33,11 +43,29 @@ impl Files {
             .collect()
     }
 
+    /// How the files look now.
+    pub fn stamp(&self) -> Stamp {
+        let paths = self.roots.iter().flat_map(|root| list(root).unwrap_or_default());
+        let stamp = |path: PathBuf| {
+            let file = std::fs::metadata(&path).ok();
+            let time = file.as_ref().and_then(|file| file.modified().ok());
+            (path, time, file.map_or(0, |file| file.len()))
+        };
+        paths.map(stamp).collect()
+    }
+
+    /// Whether files that look like this were read already.
+    pub fn were_read(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp
+    }
+
     /// Reads everything again; tells whether what the files say has changed.
     pub fn read(&mut self) -> bool {
+        // Before they are read: what changes meanwhile is read again.
+        self.stamp = self.stamp();
         self.errors.clear();
         let mut changed = false;
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for root in self.roots.clone() {
             match list(&root) {
                 Ok(paths) => seen.extend(paths),
@@ -52,7 +80,17 @@ impl Files {
             changed |= self.read_one(path);
         }
         let before = self.good.len();
-        self.good.retain(|path, _| seen.contains(path));
+        match seen.iter().find(|path| !self.good.contains_key(*path)) {
+            None => self.good.retain(|path, _| seen.contains(path)),
+            // It may be what is gone, by another name, or the directory of all that is gone.
+            Some(unread) => {
+                let gone = self.good.keys().filter(|path| !seen.contains(*path));
+                self.errors.extend(gone.map(|path| {
+                    let (path, unread) = (path.display(), unread.display());
+                    format!("{path}: it is gone, and stays in force until {unread} can be read")
+                }));
+            }
+        }
         changed || self.good.len() != before
     }
 
@@ -158,6 +196,54 @@ mod tests {
         std::fs::remove_file(directory.path().join("a.yaml")).expect("remove");
         assert!(files.read());
         assert_eq!((names(&files), files.errors().len()), (vec!["c".to_owned()], 0));
+    }
+
+    #[test]
+    fn what_is_gone_stays_in_force_while_what_may_have_taken_its_place_cannot_be_read() {
+        let directory = tempfile::tempdir().expect("directory");
+        let manifests = directory.path().join("manifests");
+        let write = |name: &str, text: &str| std::fs::write(manifests.join(name), text).expect("write");
+        std::fs::create_dir(&manifests).expect("directory");
+        write("a.yaml", &endpoint("a"));
+        write("b.yaml", &endpoint("b"));
+        let mut files = Files::new(vec![manifests.clone()]);
+        files.read();
+
+        // Renamed, and with a mistake.
+        std::fs::remove_file(manifests.join("a.yaml")).expect("remove");
+        write("c.yaml", "kind: [");
+        assert!(!files.read());
+        assert_eq!(names(&files), ["a", "b"]);
+        let told = format!("{}: it is gone, and stays in force", manifests.join("a.yaml").display());
+        assert!(files.errors().iter().any(|error| error.starts_with(&told)), "{:?}", files.errors());
+        write("c.yaml", &endpoint("a"));
+        assert!(files.read());
+        assert_eq!((names(&files), files.errors().len()), (vec!["b".to_owned(), "a".to_owned()], 0));
+
+        // The whole directory, as when another takes its place.
+        std::fs::rename(&manifests, directory.path().join("old")).expect("rename");
+        assert!(!files.read());
+        assert_eq!((names(&files).len(), files.errors().len()), (2, 3), "{:?}", files.errors());
+        std::fs::create_dir(&manifests).expect("directory");
+        write("d.yaml", &endpoint("d"));
+        assert!(files.read());
+        assert_eq!((names(&files), files.errors().len()), (vec!["d".to_owned()], 0));
+    }
+
+    #[test]
+    fn files_that_look_as_they_were_read_are_no_news() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("a.yaml");
+        std::fs::write(&file, endpoint("a")).expect("write");
+        let mut files = Files::new(vec![directory.path().to_owned()]);
+        assert!(!files.were_read(&files.stamp()));
+        files.read();
+        assert!(files.were_read(&files.stamp()));
+        std::fs::write(&file, endpoint("longer")).expect("write");
+        assert!(!files.were_read(&files.stamp()));
+        files.read();
+        std::fs::rename(&file, directory.path().join("b.yaml")).expect("rename");
+        assert!(!files.were_read(&files.stamp()));
     }
 
     #[test]

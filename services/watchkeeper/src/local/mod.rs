@@ -34,7 +34,7 @@ use crate::{
     site::Sites,
 };
 pub use data::DataDirectory;
-use desired::{Desired, Settings};
+use desired::{Desired, Given, Settings};
 use files::Files;
 
 /// Where everything is served unless something says otherwise.
@@ -47,29 +47,33 @@ pub async fn run(
     monitoring: Option<Monitoring>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let flags = args.ingest.retention();
     if let Some(monitoring) = &monitoring {
         args.ingest.retention_checks.get_or_insert_with(|| monitoring.retention());
         args.probes.probe_concurrency.get_or_insert_with(|| monitoring.concurrency());
     }
-    let given = monitoring.as_ref();
-    let listen = args.listen.or_else(|| given.map(Monitoring::listen)).unwrap_or(LISTEN);
-    let metrics_listen = args.metrics_listen.or_else(|| given?.metrics_listen()).unwrap_or(METRICS);
+    let monitoring = monitoring.as_ref();
+    let listen = args.listen.or_else(|| monitoring.map(Monitoring::listen)).unwrap_or(LISTEN);
+    let metrics_listen = args.metrics_listen.or_else(|| monitoring?.metrics_listen()).unwrap_or(METRICS);
     let data = DataDirectory::open(&args.data)?;
     let mut files = Files::new(args.manifests.clone());
     files.read();
     if !files.errors().is_empty() {
         anyhow::bail!("the manifests have mistakes:\n  {}", files.errors().join("\n  "));
     }
-    let mut fallback = Settings::from_args(&args);
-    if let Some(monitoring) = given {
-        fallback.channels = monitoring.channels()?;
+    let mut given = Given { retention: flags, ..Given::new(&args) };
+    if let Some(monitoring) = monitoring {
+        given.settings.channels = monitoring.channels()?;
     }
-    let desired = Desired::derive(files.manifests(), &fallback)
+    let desired = Desired::derive(files.manifests(), &given)
         .map_err(|errors| anyhow::anyhow!("the manifests have mistakes:\n  {}", errors.join("\n  ")))?;
     unread::tell(&desired.unread);
 
     let postgres = match postgres_from_env(args.database_ca.as_deref())? {
-        None => given.map(|given| given.database(args.database_ca.as_deref())).transpose()?.flatten(),
+        None => {
+            let ca = args.database_ca.as_deref();
+            monitoring.map(|monitoring| monitoring.database(ca)).transpose()?.flatten()
+        }
         postgres => postgres,
     };
     let options = match postgres {
@@ -80,6 +84,8 @@ pub async fn run(
         None => data.sqlite(),
     };
     let process = Process::start("local", metrics_listen, &options, &shutdown).await?;
+    // Before anything is changed or probed, which a port that is taken would break off.
+    let listener = watchkeeper_runtime::http::bind(listen).await.context("--listen")?;
     let token = match &args.admin_token_file {
         Some(file) => Secret::from_file(file)?,
         None => data.admin_token()?,
@@ -100,20 +106,22 @@ pub async fn run(
         process,
         listen,
         metrics_listen,
-        monitoring: given.map(Monitoring::options).unwrap_or_default(),
+        monitoring: monitoring.map(Monitoring::options).unwrap_or_default(),
         args,
     });
     warn_of_strangers(&local.monitoring, listen);
 
-    reload::apply(&local.process.store, &data, &desired).await.context("cannot apply the manifests")?;
-    if let Some(monitoring) = given {
+    let manifests = files.are_named();
+    let applied = reload::apply(&local.process.store, &data, &desired, manifests).await;
+    applied.context("cannot apply the manifests")?;
+    if let Some(monitoring) = monitoring {
         monitoring.apply(&local.process.store).await.context("cannot apply the monitoring configuration")?;
     }
     let (settings, changed) = watch::channel(desired.settings.clone());
     let (router, current) = watch::channel(local.router(&desired.settings).await?);
     let upkeep = vital(&shutdown, keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
     let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed.clone(), router, shutdown.clone()));
-    let follow = reload::Follow { files, fallback, data, settings, changes, last: desired };
+    let follow = reload::Follow { files, given, data, settings, changes, last: Some(desired) };
     let follow = tokio::spawn(follow.run(
         local.process.store.clone(),
         local.process.registry.clone(),
@@ -132,7 +140,6 @@ pub async fn run(
         let router = current.borrow().clone();
         async move { router.oneshot(request).await }
     });
-    let listener = watchkeeper_runtime::http::bind(local.listen).await?;
     local.process.started();
     local.greet()?;
     watchkeeper_runtime::http::serve(listener, outer, Default::default(), shutdown).await;
@@ -201,6 +208,7 @@ impl Local {
             site: self.access.clone(),
             visit_idle: self.args.site.visit_idle(),
             monitoring: self.monitoring.clone(),
+            allowed_hosts: self.args.allowed_hosts.clone(),
             ..self.args.pages.apply(ApiOptions::new(self.auth.clone(), open))
         };
         let api = Api::new(self.analytics.clone(), options, move || changes.notify());

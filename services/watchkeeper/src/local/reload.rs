@@ -1,8 +1,12 @@
 //! Follows the manifest files: what they say is applied at the start and after every change.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use notify::{RecursiveMode, Watcher};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use prometheus::{IntGauge, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -11,13 +15,20 @@ use watchkeeper_store::{Origin, Store, StoreError};
 
 use super::{
     data::DataDirectory,
-    desired::{Desired, Settings},
+    desired::{Desired, Given, Settings},
     files::Files,
     unread,
 };
 
 /// Quiet time after a change before the files are read: editors write in steps.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// Longest wait for such quiet: beside what never stops changing, the files are read all the same.
+const LONGEST_SETTLE: Duration = Duration::from_secs(2);
+
+/// Time between looks at what no event tells of: not every file system has them, and a directory that
+/// took the place of another is not the one that is watched.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Pause before manifests are applied again that the store did not take.
 const RETRY: Duration = Duration::from_secs(5);
@@ -33,8 +44,14 @@ enum Outcome {
     StoreAway,
 }
 
-/// Stores what the manifests want, and deletes the endpoints that they no longer name.
-pub async fn apply(store: &Store, data: &DataDirectory, desired: &Desired) -> anyhow::Result<()> {
+/// Stores what the manifests want. Endpoints that they no longer name are deleted with all that is known of
+/// them, if there are `manifests` at all: a start without any is more likely a slip.
+pub async fn apply(
+    store: &Store,
+    data: &DataDirectory,
+    desired: &Desired,
+    manifests: bool,
+) -> anyhow::Result<()> {
     for project in &desired.projects {
         let key = match project.key {
             Some(key) => key,
@@ -58,10 +75,18 @@ pub async fn apply(store: &Store, data: &DataDirectory, desired: &Desired) -> an
         store.put_endpoint(endpoint).await?;
         kept.insert(endpoint.uid.as_str());
     }
-    for stored in store.endpoints().await? {
-        if stored.origin == Origin::Manifest && !kept.contains(stored.uid.as_str()) {
-            store.delete_endpoint(&stored.uid).await?;
-        }
+    let mut left = store.endpoints().await?;
+    left.retain(|stored| stored.origin == Origin::Manifest && !kept.contains(stored.uid.as_str()));
+    if !manifests && !left.is_empty() {
+        let count = left.len();
+        tracing::warn!(
+            "{count} endpoints of earlier manifests are watched on, since -f names none; with an empty directory \
+             it deletes them, and what is known of them"
+        );
+        return Ok(());
+    }
+    for stored in left {
+        store.delete_endpoint(&stored.uid).await?;
     }
     Ok(())
 }
@@ -69,16 +94,17 @@ pub async fn apply(store: &Store, data: &DataDirectory, desired: &Desired) -> an
 /// The files, and those who want to know of their changes.
 pub struct Follow {
     pub files: Files,
-    pub fallback: Settings,
+    pub given: Given,
     pub data: DataDirectory,
     pub settings: watch::Sender<Settings>,
     pub changes: ChangeHandle,
-    pub last: Desired,
+    /// What is in force; not known while something was applied in part.
+    pub last: Option<Desired>,
 }
 
 impl Follow {
-    /// Starts watching at once, so that no change after the first reading is
-    /// missed; the future then follows until `shutdown`.
+    /// Starts watching at once; the future then follows until `shutdown`, from the files as they were
+    /// first read.
     pub fn run(
         self,
         store: Store,
@@ -92,39 +118,49 @@ impl Follow {
         gauge.set(1);
         registry.register(Box::new(gauge.clone()))?;
         let (sender, events) = mpsc::channel(1);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let read_only = event.as_ref().is_ok_and(|event| event.kind.is_access());
-            if !read_only {
-                // One event that waits is enough: everything is read again.
-                let _ = sender.try_send(());
-            }
-        })?;
-        let directories: BTreeSet<PathBuf> = self.files.directories().into_iter().collect();
-        for directory in directories {
-            watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+        let watcher = watch_directories(&self.files, sender.clone());
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "nobody tells when manifests change: they are looked at every {LOOK:?}");
         }
-        Ok(self.follow(store, gauge, watcher, events, shutdown))
+        // The sender, since there are to be no events rather than an end of them.
+        Ok(self.follow(store, gauge, (watcher.ok(), sender), events, shutdown))
     }
 
     async fn follow(
         mut self,
         store: Store,
         gauge: IntGauge,
-        _watcher: impl Watcher,
+        _watcher: (Option<RecommendedWatcher>, mpsc::Sender<()>),
         mut events: mpsc::Receiver<()>,
         shutdown: CancellationToken,
     ) {
-        let mut retry = false;
+        let (mut retry, mut pause) = (false, Duration::ZERO);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                event = events.recv() => if event.is_none() { return },
-                () = tokio::time::sleep(RETRY), if retry => {}
+                event = events.recv() => {
+                    if event.is_none() {
+                        return;
+                    }
+                    settle(&mut events).await;
+                }
+                () = tokio::time::sleep(std::mem::replace(&mut pause, LOOK)) => {
+                    let stamp = self.files.stamp();
+                    if !retry && self.files.were_read(&stamp) {
+                        continue;
+                    }
+                    tokio::time::sleep(SETTLE).await;
+                    if self.files.stamp() != stamp {
+                        // Somebody is writing.
+                        pause = SETTLE;
+                        continue;
+                    }
+                }
             }
-            while let Ok(Some(())) = tokio::time::timeout(SETTLE, events.recv()).await {}
             let outcome = self.reload(&store).await;
             gauge.set(i64::from(outcome == Outcome::Applied));
             retry = outcome == Outcome::StoreAway;
+            pause = if retry { RETRY } else { LOOK };
         }
     }
 
@@ -134,7 +170,7 @@ impl Follow {
             tracing::error!("a manifest has a mistake, and what it said before stays in force: {error}");
         }
         let read = if self.files.errors().is_empty() { Outcome::Applied } else { Outcome::Mistaken };
-        let desired = match Desired::derive(self.files.manifests(), &self.fallback) {
+        let desired = match Desired::derive(self.files.manifests(), &self.given) {
             Ok(desired) => desired,
             Err(errors) => {
                 for error in errors {
@@ -143,22 +179,81 @@ impl Follow {
                 return Outcome::Mistaken;
             }
         };
-        if desired == self.last {
+        if self.last.as_ref() == Some(&desired) {
             return read;
         }
-        if let Err(error) = apply(store, &self.data, &desired).await {
+        self.last = None;
+        if let Err(error) = apply(store, &self.data, &desired, self.files.are_named()).await {
             tracing::error!("the manifests could not be applied: {error:#}");
             return Outcome::StoreAway;
         }
         tracing::info!(endpoints = desired.endpoints.len(), "manifests applied");
         unread::tell(&desired.unread);
-        self.changes.notify();
         self.settings.send_if_modified(|settings| {
             let changed = *settings != desired.settings;
             settings.clone_from(&desired.settings);
             changed
         });
-        self.last = desired;
+        self.changes.notify();
+        self.last = Some(desired);
         read
+    }
+}
+
+/// Has the system tell when manifests change.
+fn watch_directories(files: &Files, sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let read_only = event.as_ref().is_ok_and(|event| event.kind.is_access());
+        if !read_only {
+            // One event that waits is enough: everything is read again.
+            let _ = sender.try_send(());
+        }
+    })?;
+    let directories: BTreeSet<PathBuf> = files.directories().into_iter().collect();
+    for directory in directories {
+        watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+/// Waits until no event comes any more.
+async fn settle(events: &mut mpsc::Receiver<()>) {
+    let end = Instant::now() + LONGEST_SETTLE;
+    while Instant::now() < end {
+        match tokio::time::timeout(SETTLE, events.recv()).await {
+            Ok(Some(())) => {}
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use watchkeeper_crds::manifest::parse;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[tokio::test]
+    async fn a_start_without_manifests_deletes_nothing_that_earlier_ones_declared() {
+        let directory = tempfile::tempdir().expect("directory");
+        let data = DataDirectory::open(directory.path()).expect("data");
+        let store = Store::open(&data.sqlite()).await.expect("store");
+        let cli = Cli::try_parse_from(["watchkeeper", "local"]).expect("a command line");
+        let Command::Local(args) = cli.command else { panic!("not local") };
+        let apply = async |text: &str, manifests: bool| {
+            let read = parse(text).expect("manifests");
+            let desired = Desired::derive(read.iter(), &Given::new(&args)).expect("desired");
+            super::apply(&store, &data, &desired, manifests).await.expect("applied");
+            store.endpoints().await.expect("endpoints").into_iter().map(|it| it.id).collect::<Vec<_>>()
+        };
+        let endpoint = "apiVersion: watchkeeper.dev/v1alpha1\nkind: MonitoredEndpoint\nmetadata: {name: front}\n\
+                        spec: {instanceRef: {name: main}, http: {url: https://example.com/}}\n";
+        let made = apply(endpoint, true).await;
+        assert_eq!(made.len(), 1);
+        assert_eq!(apply("", false).await, made);
+        assert_eq!(apply(endpoint, true).await, made);
+        assert_eq!(apply("", true).await, Vec::<i64>::new());
     }
 }

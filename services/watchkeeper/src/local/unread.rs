@@ -1,13 +1,34 @@
-//! What an AnalyticsInstance says that this process cannot go by, since flags say it here. What only a
-//! cluster has, such as replicas or an Ingress, is not among it: nobody misses that in one process.
+//! What an AnalyticsInstance says that this process does not go by, since flags say it here, and the flags
+//! that it wins over. What only a cluster has, such as replicas or an Ingress, is not among it: nobody misses
+//! that in one process.
 
 use watchkeeper_crds::{analytics_instance::AnalyticsInstanceSpec, services::ReverseDns};
 
-/// A field that says something, and what says it here.
+/// Something that is said to no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unread {
-    field: &'static str,
-    instead: &'static str,
+pub enum Unread {
+    /// A field of the AnalyticsInstance, and what says it here.
+    Field { field: &'static str, instead: &'static str },
+    /// A field of the AnalyticsInstance, and the flag that says otherwise and wins.
+    Overruled { field: &'static str, flag: &'static str },
+    /// A flag, and the field of the AnalyticsInstance that says otherwise and wins.
+    Flag { flag: &'static str, field: &'static str },
+}
+
+impl std::fmt::Display for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Field { field, instead } => {
+                write!(f, "{field} of the AnalyticsInstance has no effect in this process: use {instead}")
+            }
+            Self::Overruled { field, flag } => {
+                write!(f, "{field} of the AnalyticsInstance has no effect: {flag} says otherwise")
+            }
+            Self::Flag { flag, field } => {
+                write!(f, "{flag} has no effect: {field} of the AnalyticsInstance says otherwise")
+            }
+        }
+    }
 }
 
 /// The fields of a specification that this process does not go by.
@@ -22,14 +43,14 @@ pub fn unread(spec: &AnalyticsInstanceSpec) -> Vec<Unread> {
         (spec.observability.blackbox.enabled, "spec.observability.blackbox", "--blackbox-listen"),
     ]
     .into_iter()
-    .filter_map(|(says, field, instead)| says.then_some(Unread { field, instead }))
+    .filter_map(|(says, field, instead)| says.then_some(Unread::Field { field, instead }))
     .collect()
 }
 
 /// Warns of them.
 pub fn tell(all: &[Unread]) {
-    for Unread { field, instead } in all {
-        tracing::warn!("{field} of the AnalyticsInstance has no effect in this process: use {instead}");
+    for unread in all {
+        tracing::warn!("{unread}");
     }
 }
 
@@ -43,7 +64,11 @@ mod tests {
         let head = "apiVersion: watchkeeper.dev/v1alpha1\nkind: AnalyticsInstance\nmetadata: {name: main}\n";
         let manifests = parse(&format!("{head}spec: {spec}\n")).expect("a manifest");
         let [Manifest::AnalyticsInstance(instance)] = manifests.as_slice() else { panic!("one instance") };
-        unread(&instance.spec).into_iter().map(|it| it.field).collect()
+        let field = |it| match it {
+            Unread::Field { field, .. } => field,
+            other => panic!("no field: {other}"),
+        };
+        unread(&instance.spec).into_iter().map(field).collect()
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn telegram(telegram: &Telegram) -> Value {
         "template": telegram.message_template,
         "recoveryTemplate": RECOVERY_TEXT,
         "parseMode": telegram.parse_mode,
+        "apiUrl": telegram.api_url,
     } })
 }
 

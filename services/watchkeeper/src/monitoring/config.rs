@@ -8,6 +8,8 @@ use serde_json::Value;
 use watchkeeper_api::MonitoringEndpoint;
 use watchkeeper_runtime::secret::Secret;
 
+use crate::yaml;
+
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -159,6 +161,8 @@ pub struct Telegram {
     pub chat_id: String,
     pub message_template: String,
     pub parse_mode: String,
+    /// Server of the bot API; upstream knows Telegram's own alone.
+    pub api_url: String,
 }
 
 impl Default for Telegram {
@@ -169,6 +173,7 @@ impl Default for Telegram {
             chat_id: String::new(),
             message_template: "🚨 *{endpoint_name}* is DOWN\nError: {error}".into(),
             parse_mode: "Markdown".into(),
+            api_url: "https://api.telegram.org".into(),
         }
     }
 }
@@ -300,6 +305,11 @@ impl Config {
     ) -> Result<Read, Vec<String>> {
         let read: Result<Option<Self>, _> = serde_yaml::from_str(text);
         let mut config = read.map_err(|error| vec![error.to_string()])?.unwrap_or_default();
+        // That has told where mistakes are, and passed over what merge keys say.
+        if text.contains("<<") {
+            let merged = yaml::read(text).map_err(|error| vec![error.to_string()])?;
+            config = serde_json::from_value(merged).map_err(|error| vec![error.to_string()])?;
+        }
         adapt(&mut config).map_err(|error| vec![error])?;
         let mut mistakes = config.mistakes();
         let endpoints = config.read_endpoints(&mut mistakes);
@@ -364,6 +374,8 @@ impl Config {
         let checks = (1..=100_000).contains(&monitoring.max_concurrent_checks);
         rule(checks, "monitoring.max_concurrent_checks", &"must be 1 or more");
 
+        let is_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        let web = "must be an absolute URL, http or https";
         let told = &self.notifications;
         let seconds = (0..=31_536_000).contains(&told.cooldown_seconds);
         rule(seconds, "notifications.cooldown_seconds", &"must be 0 or more");
@@ -378,9 +390,7 @@ impl Config {
         }
         let webhook = &told.webhook;
         if webhook.enabled {
-            let url = webhook.url.expose();
-            let web = url.starts_with("http://") || url.starts_with("https://");
-            rule(web, "notifications.webhook.url", &"must be an absolute URL, http or https");
+            rule(is_web(webhook.url.expose()), "notifications.webhook.url", &web);
             let retries = (0..=100).contains(&webhook.retry_count);
             rule(retries, "notifications.webhook.retry_count", &"must be from 0 to 100");
             let delay = (0.0..=3_600.0).contains(&webhook.retry_delay);
@@ -393,6 +403,7 @@ impl Config {
             let token = !telegram.bot_token.expose().is_empty();
             rule(token, "notifications.telegram.bot_token", &"must be set");
             rule(!telegram.chat_id.is_empty(), "notifications.telegram.chat_id", &"must be set");
+            rule(is_web(&telegram.api_url), "notifications.telegram.api_url", &web);
         }
         mistakes
     }
@@ -450,6 +461,19 @@ endpoints:
     }
 
     #[test]
+    fn merge_keys_give_endpoints_what_they_have_in_common() {
+        let text = "
+usual: &usual {interval: 30, timeout: 9}
+endpoints:
+  - {<<: *usual, name: shop, url: 'https://shop.example/'}
+  - {<<: *usual, name: blog, url: 'https://blog.example/', timeout: 2}
+";
+        let endpoints = read(text).expect("a file").endpoints;
+        let found: Vec<_> = endpoints.iter().map(|it| (it.interval, it.timeout)).collect();
+        assert_eq!(found, [(30, 9), (30, 2)]);
+    }
+
+    #[test]
     fn every_mistake_is_named() {
         let text = "
 database: {type: mysql}
@@ -460,6 +484,7 @@ notifications:
   cooldown_seconds: -1
   webhook: {enabled: true, retry_count: -1}
   email: {enabled: true, smtp_user: me@example.com}
+  telegram: {enabled: true, api_url: bots.example}
 endpoints:
   - {name: a, url: 'http://a.example/', interval: 9, timeout: 0, expected_status: 600}
   - {name: b, url: 'http://b.example/'}
@@ -478,6 +503,9 @@ endpoints:
             "notifications.webhook.retry_count",
             "notifications.email.smtp_password",
             "notifications.email.to_addrs",
+            "notifications.telegram.bot_token",
+            "notifications.telegram.chat_id",
+            "notifications.telegram.api_url",
             "endpoints[0].interval: Input should be greater than or equal to 10",
             "endpoints[0].timeout",
             "endpoints[0].expected_status",

@@ -85,6 +85,35 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_has_its_place() {
+        let read = with(&[
+            ("LOG_FORMAT", "json"),
+            ("API_HOST", "0.0.0.0"),
+            ("API_AUTH_ENABLED", "yes"),
+            ("API_KEY", "k3y"),
+            ("PROMETHEUS_ENABLED", "1"),
+            ("PROMETHEUS_PORT", "9100"),
+            ("SMTP_HOST", "mail.example"),
+            ("SMTP_PORT", "25"),
+            ("SMTP_USER", "user"),
+            ("SMTP_PASSWORD", "p4ss"),
+            ("WEBHOOK_URL", "https://hooks.example/"),
+            ("TELEGRAM_BOT_TOKEN", "t0ken"),
+            ("TELEGRAM_CHAT_ID", "-5"),
+        ]);
+        let config = read.expect("a file").config;
+        assert_eq!((config.logging.format.as_str(), config.api.host.as_deref()), ("json", Some("0.0.0.0")));
+        assert_eq!((config.api.auth.enabled, config.api.auth.api_key.expose()), (true, "k3y"));
+        assert_eq!((config.prometheus.enabled, config.prometheus.port), (true, 9_100));
+        let email = &config.notifications.email;
+        assert_eq!((email.smtp_host.as_str(), email.smtp_port), ("mail.example", 25));
+        assert_eq!((email.smtp_user.as_str(), email.smtp_password.expose()), ("user", "p4ss"));
+        assert_eq!(config.notifications.webhook.url.expose(), "https://hooks.example/");
+        let telegram = &config.notifications.telegram;
+        assert_eq!((telegram.bot_token.expose(), telegram.chat_id.as_str()), ("t0ken", "-5"));
+    }
+
+    #[test]
     fn nonsense_in_the_environment_is_named() {
         assert_eq!(
             with(&[("API_PORT", "high")]).expect_err("mistake"),

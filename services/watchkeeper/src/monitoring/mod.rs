@@ -5,6 +5,7 @@ pub mod config;
 mod env;
 
 use std::{
+    collections::HashMap,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -152,12 +153,12 @@ impl Monitoring {
     /// When the store fails.
     pub async fn apply(&self, store: &Store) -> anyhow::Result<()> {
         let alerts = AlertSpec::default();
+        let known = store.endpoints().await?.into_iter().filter(|it| it.origin == Origin::Api);
+        let known: HashMap<String, i64> = known.map(|it| (it.name, it.id)).collect();
         for endpoint in &self.endpoints {
-            let known = store.endpoints().await?;
-            let known = known.iter().find(|it| it.origin == Origin::Api && it.name == endpoint.name);
-            if let Some(known) = known {
+            if let Some(id) = known.get(&endpoint.name) {
                 let change = |it: &mut NewEndpoint| it.spec = endpoint.spec(Some(&it.spec), &alerts);
-                if let Change::Made(_) = store.change_endpoint(known.id, Origin::Api, change).await? {
+                if let Change::Made(_) = store.change_endpoint(*id, Origin::Api, change).await? {
                     continue;
                 }
             }

@@ -1,18 +1,30 @@
 //! Gatus' `config.yaml`, of which conditions become assertions as they stand.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::{Draft, Translation, heartbeat, manifest::slug, variables};
+use super::{
+    Draft, Translation, heartbeat,
+    manifest::{slug, time},
+    variables,
+};
 
-/// Seconds of Gatus' defaults.
-const INTERVAL: u64 = 60;
-const TIMEOUT: u64 = 10;
+/// Gatus' defaults, milliseconds.
+const INTERVAL: u64 = 60_000;
+const TIMEOUT: u64 = 10_000;
+
+/// Shortest interval here, milliseconds.
+const SHORTEST: u64 = 1_000;
 
 /// Thresholds of an alert that says none.
 const FAILURES: u64 = 3;
 const SUCCESSES: u64 = 2;
 
-/// What an endpoint may have and this knows how to read, or has no meaning for what is watched.
+/// Highest threshold here.
+const HIGHEST: u64 = 64;
+
+/// What an endpoint may have that is carried over.
 const KNOWN: &[&str] = &[
     "name",
     "group",
@@ -27,11 +39,20 @@ const KNOWN: &[&str] = &[
     "alerts",
     "client",
     "dns",
-    "ui",
     "extra-labels",
     "maintenance-windows",
-    "store",
-    "always-run",
+];
+
+/// The same of an external endpoint, and of an alert.
+const KNOWN_EXTERNAL: &[&str] =
+    &["name", "group", "enabled", "token", "heartbeat", "alerts", "extra-labels", "maintenance-windows"];
+const KNOWN_ALERT: &[&str] = &[
+    "type",
+    "enabled",
+    "failure-threshold",
+    "success-threshold",
+    "send-on-resolved",
+    "minimum-reminder-interval",
 ];
 
 /// Blocks of the file that are no endpoints, and what stands in their place.
@@ -43,6 +64,15 @@ const BLOCKS: &[(&str, &str)] = &[
     ("security", "programs and people use the installation's admin token"),
     ("tunneling", "probes go out directly"),
     ("announcements", "write incidents on a status page"),
+    ("ui", "a status page has settings of its own"),
+    ("connectivity", "checks go on while this network is away: have endpoints depend on one, spec.dependsOn"),
+    ("concurrency", "--probe-concurrency says how many probes are under way at once"),
+    ("storage", "WATCHKEEPER_DATABASE_URL says where data is"),
+    ("web", "--listen says where it answers"),
+    ("metrics", "--metrics-listen says where metrics are"),
+    ("debug", "--log says what is logged"),
+    ("skip-invalid-config-update", "a file with mistakes never comes into force"),
+    ("disable-monitoring-lock", "--probe-concurrency says how many probes are under way at once"),
 ];
 
 pub fn translate(document: &Value) -> anyhow::Result<Translation> {
@@ -87,7 +117,7 @@ fn draft(endpoint: &Value, alerting: &Value, told: &str, translation: &mut Trans
     }
     if let Some(labels) = endpoint.get("extra-labels").and_then(Value::as_object) {
         let labels: Map<String, Value> =
-            labels.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.into()))).collect();
+            labels.iter().map(|(key, value)| (key.clone(), plain(value).into())).collect();
         draft.set("labels", labels);
     }
     alerts(endpoint, alerting, told, &mut draft, translation);
@@ -100,24 +130,29 @@ fn one(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
     let Some(url) = text(endpoint, "url") else {
         return translation.note(told, "it has no url");
     };
-    for key in endpoint.as_object().into_iter().flat_map(Map::keys) {
-        if !KNOWN.contains(&key.as_str()) {
-            translation.note(&told, format!("`{key}` is not known here"));
-        }
-    }
+    lost(endpoint, KNOWN, &told, translation);
     let mut draft = draft(endpoint, alerting, &told, translation);
-    let interval = seconds(text(endpoint, "interval")).unwrap_or(INTERVAL);
     let client = endpoint.get("client").cloned().unwrap_or(Value::Null);
-    let timeout = seconds(text(&client, "timeout")).unwrap_or(TIMEOUT).min(interval);
-    draft.seconds("interval", interval.max(1));
-    draft.seconds("timeout", timeout.max(1));
-    let conditions: Vec<&str> = endpoint
-        .get("conditions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let mut interval = length(endpoint, "interval", INTERVAL, &told, translation);
+    let mut timeout = length(&client, "timeout", TIMEOUT, &told, translation);
+    if interval < SHORTEST {
+        interval = SHORTEST;
+        translation.note(&told, format!("its interval is {} here, the shortest", time(interval)));
+    }
+    if timeout > interval {
+        timeout = interval;
+        translation.note(&told, format!("its timeout is its interval here, {}", time(timeout)));
+    }
+    draft.milliseconds("interval", interval);
+    draft.milliseconds("timeout", timeout);
+    let given = endpoint.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    for odd in given.clone().filter(|condition| !condition.is_string()) {
+        translation.note(&told, format!("condition `{odd}` is no text"));
+    }
+    let conditions: Vec<&str> = given.filter_map(Value::as_str).collect();
+    if endpoint.get("body").is_some_and(|body| !body.is_null() && !body.is_string()) {
+        translation.note(&told, "its body is no text");
+    }
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let insecure = client.get("insecure").and_then(Value::as_bool) == Some(true);
     let skip = || json!({ "skipVerification": true });
@@ -246,8 +281,21 @@ fn says(endpoint: &Value) -> Option<&str> {
 /// Names and values of an endpoint's headers; a number is a text, too.
 fn headers(endpoint: &Value) -> Vec<(String, String)> {
     let headers = endpoint.get("headers").and_then(Value::as_object).into_iter().flatten();
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    headers.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), text(value))).collect()
+    headers.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), plain(value))).collect()
+}
+
+/// A value as text; a number is one, too.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Tells what an object has that is not carried over.
+fn lost(object: &Value, known: &[&str], told: &str, translation: &mut Translation) {
+    for (key, value) in object.as_object().into_iter().flatten() {
+        if !known.contains(&key.as_str()) && !value.is_null() {
+            translation.note(told, format!("`{key}` has no counterpart"));
+        }
+    }
 }
 
 fn set_headers(headers: &[(String, String)], probe: &mut Value, draft: &mut Draft) {
@@ -289,17 +337,26 @@ fn alerts(endpoint: &Value, alerting: &Value, told: &str, draft: &mut Draft, tra
         enabled.iter().filter_map(|alert| text(alert, "type")).map(slug).collect();
     channels.sort_unstable();
     channels.dedup();
-    let thresholds = |key: &str, default: u64| -> Vec<u64> {
-        let mut all: Vec<u64> =
-            enabled.iter().map(|alert| alert.get(key).and_then(Value::as_u64).unwrap_or(default)).collect();
+    if enabled.iter().any(|alert| text(alert, "type").is_none()) {
+        translation.note(told, "one of its alerts has no type");
+    }
+    let distinct = |mut all: Vec<u64>| {
         all.sort_unstable();
         all.dedup();
         all
+    };
+    let thresholds = |key: &str, default: u64| -> Vec<u64> {
+        let of = |alert: &Value| alert.get(key).and_then(Value::as_u64).filter(|count| *count > 0);
+        distinct(enabled.iter().map(|alert| of(alert).unwrap_or(default)).collect())
     };
     let (failures, successes) =
         (thresholds("failure-threshold", FAILURES), thresholds("success-threshold", SUCCESSES));
     if failures.len() > 1 || successes.len() > 1 {
         translation.note(told, "its alerts differ in thresholds; all have the lowest here");
+    }
+    let lowest = |all: &[u64]| all.first().map(|lowest| *lowest.min(&HIGHEST));
+    if [&failures, &successes].into_iter().any(|all| all.first() > Some(&HIGHEST)) {
+        translation.note(told, format!("a threshold of its alerts is {HIGHEST} here, the highest"));
     }
     let recoveries = enabled.iter().filter(|alert| flag(alert, "send-on-resolved") == Some(true)).count();
     if (1..enabled.len()).contains(&recoveries) {
@@ -308,17 +365,21 @@ fn alerts(endpoint: &Value, alerting: &Value, told: &str, draft: &mut Draft, tra
     let mut spec = json!({
         "channels": channels,
         "sendRecovery": recoveries > 0,
-        "failureThreshold": failures.first(),
-        "successThreshold": successes.first(),
+        "failureThreshold": lowest(&failures),
+        "successThreshold": lowest(&successes),
     });
-    if let Some(reminder) = enabled.iter().find_map(|alert| text(alert, "minimum-reminder-interval")) {
-        match seconds(Some(reminder)) {
-            Some(0) | None => {}
-            Some(seconds) => spec["reminder"] = format!("{seconds}s").into(),
-        }
+    let reminders =
+        enabled.iter().map(|alert| length(alert, "minimum-reminder-interval", 0, told, translation));
+    let reminders = distinct(reminders.collect());
+    if reminders.len() > 1 {
+        translation.note(told, "its alerts differ in minimum-reminder-interval; all have the shortest here");
     }
-    if enabled.iter().any(|alert| alert.get("description").is_some()) {
-        translation.note(told, "descriptions of alerts have no counterpart");
+    if let Some(reminder) = reminders.into_iter().find(|reminder| *reminder > 0) {
+        spec["reminder"] = time(reminder.max(60_000)).into();
+    }
+    let keys: BTreeSet<&String> = enabled.iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
+    for key in keys.into_iter().filter(|key| !KNOWN_ALERT.contains(&key.as_str())) {
+        translation.note(told, format!("`{key}` of alerts has no counterpart"));
     }
     draft.set("alerts", spec);
 }
@@ -331,7 +392,8 @@ fn windows(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Tr
             continue;
         }
         let start = text(window, "start").and_then(|start| start.split_once(':'));
-        let (Some((hour, minute)), Some(length)) = (start, seconds(text(window, "duration"))) else {
+        let length = text(window, "duration").and_then(milliseconds);
+        let (Some((hour, minute)), Some(length)) = (start, length) else {
             translation.note(told, "a maintenance window has no start or no duration");
             continue;
         };
@@ -344,7 +406,7 @@ fn windows(endpoint: &Value, told: &str, draft: &mut Draft, translation: &mut Tr
         let number = |text: &str| text.trim_start_matches('0').parse::<u32>().unwrap_or_default();
         all.push(json!({
             "start": "2020-01-01T00:00:00",
-            "duration": format!("{length}s"),
+            "duration": time(length),
             "recurrence": format!("{} {} * * {days}", number(minute), number(hour)),
             "timezone": text(window, "timezone").unwrap_or("UTC"),
         }));
@@ -362,22 +424,34 @@ fn weekday(name: &str) -> Option<String> {
 
 fn external(endpoint: &Value, alerting: &Value, translation: &mut Translation) {
     let told = text(endpoint, "name").unwrap_or("an external endpoint without a name").to_owned();
-    let beat = endpoint.get("heartbeat").and_then(|beat| seconds(text(beat, "interval")));
-    let Some(interval) = beat.filter(|interval| *interval > 0) else {
+    lost(endpoint, KNOWN_EXTERNAL, &told, translation);
+    let beat = endpoint.get("heartbeat").and_then(|beat| text(beat, "interval")).and_then(milliseconds);
+    let Some(interval) = beat.filter(|interval| *interval >= SHORTEST) else {
         return translation
             .note(told, "an external endpoint without heartbeat.interval is never judged here");
     };
     let mut draft = draft(endpoint, alerting, &told, translation);
-    draft.seconds("interval", interval);
-    draft.seconds("timeout", TIMEOUT.min(interval));
+    draft.milliseconds("interval", interval);
+    draft.milliseconds("timeout", TIMEOUT.min(interval));
     heartbeat(text(endpoint, "token").unwrap_or_default(), &told, &mut draft, translation);
     translation.drafts.push(draft);
 }
 
-/// Whole seconds of a length of time as Go writes it, such as `1h30m`.
-fn seconds(text: Option<&str>) -> Option<u64> {
+/// A length of time, milliseconds. Nothing and none are the default; what cannot be read is told.
+fn length(object: &Value, key: &str, default: u64, told: &str, translation: &mut Translation) -> u64 {
+    let Some(given) = object.get(key).filter(|given| !given.is_null()) else { return default };
+    let read = given.as_str().and_then(milliseconds);
+    if read.is_none() {
+        let instead = if default == 0 { "never".to_owned() } else { time(default) };
+        translation.note(told, format!("{key} `{}` is no length of time: {instead} here", plain(given)));
+    }
+    read.filter(|ms| *ms > 0).unwrap_or(default)
+}
+
+/// Milliseconds of a length of time as Go writes it, such as `1h30m`.
+fn milliseconds(text: &str) -> Option<u64> {
     let mut total = 0.0;
-    let mut rest = text?.trim();
+    let mut rest = text.trim();
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
@@ -385,10 +459,12 @@ fn seconds(text: Option<&str>) -> Option<u64> {
         let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         total += number
             * match &rest[..unit] {
-                "h" => 3_600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 0.001,
+                "h" => 3_600_000.0,
+                "m" => 60_000.0,
+                "s" => 1_000.0,
+                "ms" => 1.0,
+                "us" | "µs" | "μs" => 1e-3,
+                "ns" => 1e-6,
                 _ => return None,
             };
         rest = &rest[unit..];

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Draft, Translation, heartbeat, manifest::slug};
+use super::{Draft, Translation, heartbeat, kuma_fields, manifest::slug};
 
 /// Seconds of a monitor that says none.
 const INTERVAL: u64 = 60;
 
-/// Settings that a probe here has no counterpart for, with what they are when they mean nothing.
-const LOST: &[(&str, &str)] = &[
-    ("upsideDown", "upside down: what is down here is never well"),
-    ("proxyId", "probes go out directly, without a proxy"),
-    ("mqttTopic", "MQTT has no probe here"),
-    ("docker_container", "containers have no probe here"),
-];
+/// Highest threshold here.
+const HIGHEST: u64 = 64;
+
+/// Shortest time after which trouble is told again here, seconds.
+const REMINDER: u64 = 60;
+
+/// Groups above a monitor that are looked at: a file may have them in a circle.
+const DEPTH: usize = 16;
 
 pub fn translate(document: &Value) -> anyhow::Result<Translation> {
     let mut translation = Translation::default();
@@ -41,12 +42,39 @@ pub fn translate(document: &Value) -> anyhow::Result<Translation> {
             ),
         );
     }
+    for (block, value) in document.as_object().into_iter().flatten() {
+        let known = ["version", "notificationList", "monitorList"].contains(&block.as_str());
+        if !known && kuma_fields::says_something(value) {
+            translation.note(block, "has no counterpart");
+        }
+    }
     for monitor in monitors {
         if text(monitor, "type") != Some("group") {
             one(monitor, &groups, &channels, &mut translation);
+        } else if notified(monitor).next().is_some() {
+            let name = text(monitor, "name").unwrap_or("a group without a name");
+            translation.note(name, "a group tells nobody here, only its monitors do");
         }
     }
     Ok(translation)
+}
+
+/// Numbers of the notifications that are chosen.
+fn notified(monitor: &Value) -> impl Iterator<Item = &String> {
+    let ids = monitor.get("notificationIDList").and_then(Value::as_object).into_iter().flatten();
+    ids.filter(|(_, chosen)| chosen.as_bool() != Some(false)).map(|(id, _)| id)
+}
+
+/// The groups above a monitor, the nearest first.
+fn above<'a>(monitor: &Value, groups: &HashMap<i64, &'a Value>) -> Vec<&'a Value> {
+    let parent = |monitor: &Value| monitor.get("parent").and_then(Value::as_i64);
+    let group = |id: Option<i64>| id.and_then(|id| groups.get(&id).copied());
+    std::iter::successors(group(parent(monitor)), |above| group(parent(above))).take(DEPTH).collect()
+}
+
+/// Whether somebody paused it.
+fn is_paused(monitor: &Value) -> bool {
+    monitor.get("active").is_some() && !flag(monitor, "active")
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -55,7 +83,8 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 
 fn number(value: &Value, key: &str) -> Option<u64> {
     let value = value.get(key)?;
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    let number = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+    (0.0..=1e12).contains(&number).then_some(number.ceil() as u64)
 }
 
 /// Yes as Kuma writes it: true or 1.
@@ -73,51 +102,81 @@ fn one(
     let told = text(monitor, "name").unwrap_or("a monitor without a name").to_owned();
     let kind = text(monitor, "type").unwrap_or("http");
     let mut draft = Draft::new(&told);
-    let interval = number(monitor, "interval").unwrap_or(INTERVAL).max(1);
+    let interval = number(monitor, "interval").filter(|it| *it > 0).unwrap_or(INTERVAL);
     draft.seconds("interval", interval);
-    let timeout =
-        number(monitor, "timeout").filter(|it| *it > 0).unwrap_or(interval * 4 / 5).clamp(1, interval);
-    draft.seconds("timeout", timeout);
-    if monitor.get("active").is_some() && !flag(monitor, "active") {
+    let timeout = number(monitor, "timeout").filter(|it| *it > 0).unwrap_or(interval * 4 / 5).max(1);
+    if timeout > interval {
+        translation.note(&told, format!("its timeout is its interval here, {interval}s"));
+    }
+    draft.seconds("timeout", timeout.min(interval));
+    let groups = above(monitor, groups);
+    let inverted = flag(monitor, "upsideDown");
+    if inverted {
+        translation.note(&told, "upside down: what is down here is never well, so it is suspended");
+    }
+    if inverted
+        || flag(monitor, "forceInactive")
+        || is_paused(monitor)
+        || groups.iter().any(|it| is_paused(it))
+    {
         draft.set("suspended", true);
     }
-    // Kuma counts further checks before it tells, an own interval apart.
-    let failures = number(monitor, "maxretries").unwrap_or(0) + 1;
-    let mut alerts = json!({ "failureThreshold": failures.min(64) });
-    let ids = monitor.get("notificationIDList").and_then(Value::as_object).into_iter().flatten();
-    let mut told_to = Vec::new();
-    for (id, _) in ids.filter(|(_, chosen)| chosen.as_bool() != Some(false)) {
-        match channels.get(id) {
-            Some(channel) => told_to.push(channel),
-            None => translation.note(&told, format!("notification {id} is not in the backup")),
-        }
-    }
-    // Also where it is empty: without a list, the installation's default channels would be told.
-    alerts["channels"] = json!(told_to);
-    if let Some(resend) = number(monitor, "resendInterval").filter(|beats| *beats > 0) {
-        alerts["reminder"] = format!("{}s", resend * interval).into();
-    }
-    draft.set("alerts", alerts);
-    if let Some(group) = monitor.get("parent").and_then(Value::as_i64).and_then(|id| groups.get(&id)) {
-        draft.group(text(group, "name").unwrap_or_default());
-    }
-    labels(monitor, &mut draft);
-    for (key, why) in LOST {
-        let set = monitor.get(key).is_some_and(|it| it.as_str() != Some("") && !it.is_null());
-        if set && (flag(monitor, key) || text(monitor, key).is_some()) {
-            translation.note(&told, why);
-        }
-    }
+    let names: Vec<&str> = groups.iter().rev().filter_map(|group| text(group, "name")).collect();
+    draft.group(names.join(" / "));
+    alerts(monitor, interval, channels, &mut draft, &told, translation);
+    labels(monitor, &mut draft, &told, translation);
+    kuma_fields::tell_lost(monitor, &told, translation);
     if probe(kind, monitor, &mut draft, &told, translation) {
         translation.drafts.push(draft);
     }
 }
 
-fn labels(monitor: &Value, draft: &mut Draft) {
+/// Who is told, and when.
+fn alerts(
+    monitor: &Value,
+    interval: u64,
+    channels: &HashMap<String, String>,
+    draft: &mut Draft,
+    told: &str,
+    translation: &mut Translation,
+) {
+    // Kuma counts further checks before it tells, an own interval apart.
+    let retries = number(monitor, "maxretries").unwrap_or(0);
+    if retries >= HIGHEST {
+        translation.note(told, format!("it is down after {HIGHEST} bad checks here, the most"));
+    }
+    let pause = number(monitor, "retryInterval").filter(|pause| *pause > 0 && *pause != interval);
+    if let (1.., Some(_)) = (retries, pause) {
+        translation.note(told, "retryInterval: bad checks are the usual interval apart here");
+    }
+    let mut alerts = json!({ "failureThreshold": (retries + 1).min(HIGHEST) });
+    let mut told_to = Vec::new();
+    for id in notified(monitor) {
+        match channels.get(id) {
+            Some(channel) => told_to.push(channel),
+            None => translation.note(told, format!("notification {id} is not in the backup")),
+        }
+    }
+    // Also where it is empty: without a list, the installation's default channels would be told.
+    alerts["channels"] = json!(told_to);
+    if let Some(beats) = number(monitor, "resendInterval").filter(|beats| *beats > 0) {
+        let reminder = beats.saturating_mul(interval);
+        if reminder < REMINDER {
+            translation.note(told, format!("it is told again after {REMINDER}s here, the shortest"));
+        }
+        alerts["reminder"] = format!("{}s", reminder.max(REMINDER)).into();
+    }
+    draft.set("alerts", alerts);
+}
+
+fn labels(monitor: &Value, draft: &mut Draft, told: &str, translation: &mut Translation) {
     let mut labels = Map::new();
     for tag in monitor.get("tags").and_then(Value::as_array).into_iter().flatten() {
         if let Some(name) = text(tag, "name") {
-            labels.insert(slug(name), text(tag, "value").unwrap_or("true").into());
+            let value = text(tag, "value").unwrap_or("true");
+            if labels.insert(slug(name), value.into()).is_some() {
+                translation.note(told, format!("tag `{name}` is there twice: its last value is kept"));
+            }
         }
     }
     if !labels.is_empty() {
@@ -139,14 +198,26 @@ fn probe(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, translation
         "port" => draft.set("tcp", json!({ "address": address })),
         "ping" => {
             let mut icmp = json!({ "host": host });
-            if let Some(size) = number(monitor, "packetSize") {
-                icmp["payloadBytes"] = size.into();
+            for (key, field, most) in [("packetSize", "payloadBytes", 1_400), ("ping_count", "count", 10)] {
+                let Some(given) = number(monitor, key).filter(|it| *it > 0) else { continue };
+                if given > most {
+                    translation.note(told, format!("{key} is {most} here, the most"));
+                }
+                icmp[field] = given.min(most).into();
             }
             draft.set("icmp", icmp);
         }
         "dns" => {
             let server = text(monitor, "dns_resolve_server").unwrap_or("1.1.1.1");
-            let server = server.split(',').next().unwrap_or(server).trim();
+            let mut servers = server.split(',').map(str::trim);
+            let server = servers.next().unwrap_or(server);
+            if servers.next().is_some() {
+                translation.note(told, format!("only the first of its DNS servers is asked here, {server}"));
+            }
+            let server = match server.parse::<std::net::Ipv6Addr>() {
+                Ok(server) => format!("[{server}]"),
+                Err(_) => server.to_owned(),
+            };
             let port = number(monitor, "port").filter(|port| *port > 0).unwrap_or(53);
             let kind = text(monitor, "dns_resolve_type").unwrap_or("A");
             draft.set("dns", json!({ "server": format!("{server}:{port}"), "name": host, "type": kind }));
@@ -162,8 +233,15 @@ fn probe(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, translation
             }
             draft.set("grpc", grpc);
             translation.note(told, "any method of gRPC became the health check of its server");
+            if text(monitor, "grpcMetadata").is_some() {
+                translation.note(told, "its gRPC metadata: write spec.grpc.metadata by hand");
+            }
         }
         "websocket-upgrade" => draft.set("websocket", json!({ "url": text(monitor, "url") })),
+        "smtp" if text(monitor, "smtpSecurity") == Some("nostarttls") => {
+            let greeted = json!([{ "expect": "^220", "send": "QUIT" }]);
+            draft.set("tcp", json!({ "address": address, "conversation": greeted }));
+        }
         "smtp" => {
             let mut tls = json!({ "address": address });
             if text(monitor, "smtpSecurity") != Some("secure") {
@@ -192,11 +270,19 @@ fn http(monitor: &Value, draft: &mut Draft, told: &str, translation: &mut Transl
     if !codes.is_empty() {
         http["expectedStatus"] = json!(codes);
     }
-    if number(monitor, "maxredirects") == Some(0) {
-        http["followRedirects"] = false.into();
+    match number(monitor, "maxredirects") {
+        None => {}
+        Some(0) => http["followRedirects"] = false.into(),
+        Some(most) => {
+            if most > 20 {
+                translation.note(told, "20 redirects are followed here, the most");
+            }
+            http["maxRedirects"] = most.min(20).into();
+        }
     }
+    let mut tls = Map::new();
     if flag(monitor, "ignoreTls") {
-        http["tls"] = json!({ "skipVerification": true });
+        tls.insert("skipVerification".into(), true.into());
     }
     let mut headers: Vec<(String, String)> = Vec::new();
     match text(monitor, "headers").map(serde_json::from_str::<Map<String, Value>>) {
@@ -210,7 +296,19 @@ fn http(monitor: &Value, draft: &mut Draft, told: &str, translation: &mut Transl
     match text(monitor, "authMethod") {
         None => basic(monitor, &mut http, draft),
         Some("basic") => basic(monitor, &mut http, draft),
+        Some("mtls") => {
+            let files = [("ca", "tlsCa"), ("clientCertificate", "tlsCert"), ("clientKey", "tlsKey")];
+            for (field, key) in files {
+                if let Some(pem) = text(monitor, key) {
+                    let reference = draft.secret(key, pem);
+                    tls.insert(field.into(), json!({ "valueFrom": { "secretKeyRef": reference } }));
+                }
+            }
+        }
         Some(other) => translation.note(told, format!("authentication by `{other}` has no counterpart")),
+    }
+    if !tls.is_empty() {
+        http["tls"] = tls.into();
     }
     if let Some(body) = text(monitor, "body") {
         http["body"] = body.into();
@@ -252,16 +350,28 @@ fn assertions(kind: &str, monitor: &Value, draft: &mut Draft, told: &str, transl
         let path =
             text(monitor, "jsonPath").unwrap_or_default().trim_start_matches('$').trim_start_matches('.');
         let simple = path.chars().all(|c| c.is_ascii_alphanumeric() || "._-[]".contains(c));
-        match text(monitor, "expectedValue") {
-            Some(value) if simple && !path.is_empty() => {
+        let comparison = match text(monitor, "jsonPathOperator") {
+            None | Some("==") => Some("Equals"),
+            Some("!=") => Some("NotEquals"),
+            Some("<") => Some("LessThan"),
+            Some("<=") => Some("AtMost"),
+            Some(">") => Some("GreaterThan"),
+            Some(">=") => Some("AtLeast"),
+            Some("contains") => Some("Contains"),
+            Some(_) => None,
+        };
+        match (text(monitor, "expectedValue"), comparison) {
+            (Some(value), Some(comparison)) if simple && !path.is_empty() => {
                 list.push(
-                    json!({ "source": "Body", "property": path, "comparison": "Equals", "target": value }),
+                    json!({ "source": "Body", "property": path, "comparison": comparison, "target": value }),
                 );
             }
             _ => translation.note(told, "its JSON query is more than a path; write an assertion by hand"),
         }
     }
-    if flag(monitor, "expiryNotification") {
+    // Without TLS there is none, and the condition would never hold.
+    let secure = text(monitor, "url").is_some_and(|url| url.starts_with("https://"));
+    if secure && flag(monitor, "expiryNotification") {
         list.push(json!({ "condition": "[CERTIFICATE_EXPIRATION] > 504h", "severity": "Degraded" }));
     }
     if !list.is_empty() {

@@ -44,7 +44,12 @@ impl Draft {
 
     /// A length of time in whole seconds.
     pub fn seconds(&mut self, field: &str, seconds: u64) {
-        self.set(field, format!("{seconds}s"));
+        self.milliseconds(field, seconds.saturating_mul(1_000));
+    }
+
+    /// A length of time.
+    pub fn milliseconds(&mut self, field: &str, ms: u64) {
+        self.set(field, time(ms));
     }
 
     /// A reference to a value that goes into the Secret beside the manifest.
@@ -76,10 +81,15 @@ impl Draft {
     }
 }
 
+/// A length of time as manifests have it, from milliseconds.
+pub fn time(ms: u64) -> String {
+    if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
+}
+
 /// Whether a header of this name mostly carries a credential.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["authorization", "cookie", "token", "key", "secret", "password"].iter().any(|word| name.contains(word))
+    ["auth", "cookie", "token", "key", "secret", "password"].iter().any(|word| name.contains(word))
 }
 
 /// A name as Kubernetes takes it.

@@ -3,18 +3,27 @@
 
 mod gatus;
 mod kuma;
+mod kuma_fields;
 mod manifest;
 mod monitoring;
 mod variables;
 
-use std::{fs, io::Write};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use watchkeeper_api::endpoint_spec::is_heartbeat_token;
 
-use crate::cli::{ImportMonitorsArgs, MonitorsFrom};
+use crate::{
+    cli::{ImportMonitorsArgs, MonitorsFrom},
+    yaml,
+};
 use manifest::{Draft, Target};
 
 /// What was read: drafts of manifests, and what could not be translated.
@@ -57,7 +66,7 @@ pub fn run(args: &ImportMonitorsArgs) -> anyhow::Result<()> {
         eprintln!("not translated: {note}");
     }
     match &args.output {
-        Some(file) => fs::write(file, manifests).with_context(|| file.display().to_string())?,
+        Some(file) => write(file, &manifests).with_context(|| file.display().to_string())?,
         None => std::io::stdout().write_all(manifests.as_bytes())?,
     }
     if args.strict && !notes.is_empty() {
@@ -66,16 +75,22 @@ pub fn run(args: &ImportMonitorsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes a file that its owner alone may read where it is new: there are Secrets in it.
+fn write(file: &Path, manifests: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    file.write_all(manifests.as_bytes())
+}
+
 /// The manifests as YAML, and what was lost.
 fn translate(
     text: &str,
     from: Option<MonitorsFrom>,
     target: &Target,
 ) -> anyhow::Result<(String, Vec<String>)> {
-    // JSON is YAML.
-    let document: Value = serde_yaml::from_str(text).context("neither YAML nor JSON")?;
+    let document = yaml::read(text).context("neither YAML nor JSON")?;
     let translation = match from.or_else(|| recognise(&document)) {
-        Some(MonitorsFrom::ApiMonitoringSystem) => monitoring::translate(text)?,
+        Some(MonitorsFrom::ApiMonitoringSystem) => monitoring::translate(text, &document)?,
         Some(MonitorsFrom::Gatus) => gatus::translate(&document)?,
         Some(MonitorsFrom::UptimeKuma) => kuma::translate(&document)?,
         None => bail!(

@@ -4,24 +4,61 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 use watchkeeper_api::MonitoringEndpoint;
 
-use super::{Draft, Translation};
+use super::{Draft, Translation, manifest::time};
 use crate::monitoring::config::Config;
 
 /// Attempts after one that got no answer, as upstream's documentation has them.
 const RETRIES: u32 = 2;
 
-pub fn translate(text: &str) -> anyhow::Result<Translation> {
+/// Blocks of the file that are no endpoints, and what stands in their place.
+const BLOCKS: &[(&str, &str)] = &[
+    ("database", "WATCHKEEPER_DATABASE_URL, or spec.database of the AnalyticsInstance, says where data is"),
+    ("monitoring", "spec.retention.checks of the AnalyticsInstance says how long checks are kept"),
+    ("logging", "--log and --log-format say what is logged"),
+    ("prometheus", "metrics are served in any case"),
+    ("redis", "nothing here needs it"),
+    ("retry", "upstream reads it nowhere; attempts without an answer are repeated twice"),
+];
+
+/// What the file has, as read and as it stands there.
+pub fn translate(text: &str, document: &Value) -> anyhow::Result<Translation> {
     let read = Config::read(text, |_| Ok(()));
     let read = read.map_err(|mistakes| anyhow!("the file has mistakes:\n  {}", mistakes.join("\n  ")))?;
-    let drafts = read.endpoints.iter().map(draft).collect();
-    let mut translation = Translation { drafts, ..Translation::default() };
     let told = &read.config.notifications;
     let channels = [
         ("email", told.email.enabled),
         ("webhook", told.webhook.enabled),
         ("telegram", told.telegram.enabled),
     ];
-    for (channel, _) in channels.into_iter().filter(|(_, enabled)| *enabled && told.enabled) {
+    let channels = channels.into_iter().filter(|(_, enabled)| *enabled && told.enabled);
+    let mut alerts = json!({ "cooldown": time(told.cooldown_seconds.unsigned_abs().saturating_mul(1_000)) });
+    if channels.clone().next().is_none() {
+        // Without a list, the installation's default channels would be told.
+        alerts = json!({ "channels": [] });
+    } else if !told.send_recovery {
+        alerts["sendRecovery"] = false.into();
+    }
+    let mut translation = Translation::default();
+    for endpoint in &read.endpoints {
+        if endpoint.timeout > endpoint.interval {
+            let why = format!("its timeout is its interval here, {}s", endpoint.interval);
+            translation.note(&endpoint.name, why);
+        }
+        let mut draft = draft(endpoint);
+        draft.set("alerts", alerts.clone());
+        translation.drafts.push(draft);
+    }
+    for (block, instead) in BLOCKS {
+        if document.get(block).is_some_and(|value| !value.is_null()) {
+            translation.note(block, instead);
+        }
+    }
+    let api = document.get("api").and_then(Value::as_object);
+    if api.is_some_and(|api| api.keys().any(|key| key != "auth")) {
+        translation
+            .note("api", "--listen says where it answers; --monitoring-config goes by the whole block");
+    }
+    for (channel, _) in channels {
         translation.note(
             format!("notifications.{channel}"),
             "a channel belongs to the installation: declare it in the AnalyticsInstance, \

@@ -74,15 +74,20 @@ pub enum Job {
     },
 }
 
-/// Runs a job; `shutdown` ends one that takes long, and it can then be run again.
+/// Runs a job; `shutdown` ends one that takes long, and any but an import can then be run again.
 pub async fn run(args: SiteCommand, shutdown: CancellationToken) -> anyhow::Result<()> {
     let options = match postgres_from_env(args.database_ca.as_deref())? {
         Some(postgres) => postgres,
         None => shared_store(&args.data)?,
     };
     let store = Store::open(&options).await.context("cannot open the store")?;
+    // What an import has stored it would store again.
+    let stopped = match &args.job {
+        Job::RunImport { .. } => "stopped before it was done; the views that were told of so far are stored",
+        _ => "stopped before it was done; run it again",
+    };
     let done = tokio::select! {
-        () = shutdown.cancelled() => Err(anyhow::anyhow!("stopped before it was done; run it again")),
+        () = shutdown.cancelled() => Err(anyhow::anyhow!(stopped)),
         done = work(&store, &args) => done,
     };
     store.close().await;

@@ -1,9 +1,21 @@
 //! An Actix application watched by the published `actix-analytics` crate.
 
 use actix_analytics::Analytics;
+use actix_web::dev::ServiceRequest;
 use actix_web::{App, HttpResponse, HttpServer, Responder, web};
 use std::time::Duration;
 use watchkeeper_e2e_clients::Settings;
+
+fn analytics(settings: &Settings) -> Analytics {
+    let analytics = Analytics::new(settings.api_key.clone())
+        .with_server_url(settings.server_url.clone())
+        .with_privacy_level(settings.privacy_level);
+    let Some(header) = settings.user_id_header.clone() else { return analytics };
+    analytics.with_user_id_mapper(move |request: &ServiceRequest| {
+        let user = request.headers().get(header.as_str()).and_then(|user| user.to_str().ok());
+        user.unwrap_or_default().to_owned()
+    })
+}
 
 async fn ok() -> impl Responder {
     HttpResponse::Ok().body("ok")
@@ -24,11 +36,12 @@ async fn delete_item() -> impl Responder {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    let Settings { server_url, api_key, port } = Settings::from_env()?;
+    let settings = Settings::from_env()?;
+    let port = settings.port;
 
     HttpServer::new(move || {
         App::new()
-            .wrap(Analytics::new(api_key.clone()).with_server_url(server_url.clone()))
+            .wrap(analytics(&settings))
             .route("/ok", web::get().to(ok))
             .route("/search", web::get().to(ok))
             .route("/slow", web::get().to(slow))

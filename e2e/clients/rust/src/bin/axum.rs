@@ -18,7 +18,9 @@ async fn slow() -> &'static str {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let Settings { server_url, api_key, port } = Settings::from_env()?;
+    // This release has no hook for users.
+    let Settings { server_url, api_key, port, privacy_level, .. } = Settings::from_env()?;
+    let analytics = Analytics::new(api_key).with_server_url(server_url).with_privacy_level(privacy_level);
     let app = Router::new()
         .route("/ok", get(|| async { "ok" }))
         .route("/search", get(|| async { "ok" }))
@@ -27,7 +29,7 @@ async fn main() -> std::io::Result<()> {
         .route("/items", post(|| async { (StatusCode::CREATED, "7") }))
         .route("/items/7", delete(|| async { StatusCode::NO_CONTENT }))
         .route("/users/update", put(|| async { "ok" }))
-        .layer(Analytics::new(api_key).with_server_url(server_url));
+        .layer(analytics);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }

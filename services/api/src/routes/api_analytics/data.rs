@@ -17,7 +17,12 @@ use super::{
     rows::{FIELDS, Table},
     store_error,
 };
-use crate::{Api, routes::ErrorView, times::midnight};
+use crate::{
+    Api,
+    answers::{LONGEST, TooLong},
+    routes::ErrorView,
+    times::midnight,
+};
 
 /// Rows of a page.
 const PAGE: usize = 50_000;
@@ -56,6 +61,7 @@ const COMPACT_HEAD: [&str; 10] = [
     responses(
         (status = 200, description = "The hits", body = Vec<Object>),
         (status = 400, description = "Refused; the message says why", body = ErrorView),
+        (status = 422, description = "The page would have more than 64 MiB", body = ErrorView),
     ),
     security(("project_key" = [])),
 )]
@@ -66,17 +72,25 @@ pub(crate) async fn data(
 ) -> Result<Response, ApiError> {
     let key = header_key(&headers)?;
     let project = api.store.project_by_key(key).await.map_err(|e| store_error(&e))?;
-    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
 
     let compact = query.get("compact").is_some_and(|text| text == "true");
     let mut body = b"[".to_vec();
     if compact {
         body.extend(serde_json::to_vec(&COMPACT_HEAD).map_err(|e| ApiError::internal(&e))?);
     }
-    if let Some(project) = project {
-        body = read(&api, project.id, &query, body, compact).await.map_err(Failure::into_answer)?;
-    }
-    body.push(b']');
+    let body = match project {
+        Some(project) => {
+            let _room = api.rooms.enter(project.id).await.map_err(|e| ApiError::internal(&e))?;
+            let rows = read(&api, project.id, &query, body, compact).await;
+            let mut body = rows.map_err(Failure::into_answer)?;
+            body.push(b']');
+            api.answers.hold(project.id, body).await?
+        }
+        None => {
+            body.push(b']');
+            body.into()
+        }
+    };
     let json = HeaderValue::from_static("application/json; charset=utf-8");
     Ok(([(CONTENT_TYPE, json)], body).into_response())
 }
@@ -90,12 +104,12 @@ async fn read(
 ) -> Result<Vec<u8>, Failure> {
     let mut reader = Reader::open(&api.store, project, filter(query), page(query), FIELDS).await?;
     while let Some(rows) = reader.next().await? {
-        body = off_executor(move || write(body, &rows, compact)).await?;
+        body = off_executor(move || write(body, &rows, compact)).await??;
     }
     Ok(body)
 }
 
-fn write(mut body: Vec<u8>, rows: &Rows, compact: bool) -> Vec<u8> {
+fn write(mut body: Vec<u8>, rows: &Rows, compact: bool) -> Result<Vec<u8>, TooLong> {
     let table = Table::new(rows);
     for row in (0..table.len()).map(|number| table.row(number)) {
         if body.len() > 1 {
@@ -106,8 +120,11 @@ fn write(mut body: Vec<u8>, rows: &Rows, compact: bool) -> Vec<u8> {
         } else {
             row.write_object(&mut body);
         }
+        if body.len() > LONGEST {
+            return Err(TooLong);
+        }
     }
-    body
+    Ok(body)
 }
 
 /// Page 1 for none and for junk; nothing for 0 and below.

@@ -1,10 +1,11 @@
-//! What may fail while rows are read and written, none of it the client's fault.
+//! What may fail while rows are read and written.
 
 use tokio::task::JoinError;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::StoreError;
 
 use super::store_error;
+use crate::answers::TooLong;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -14,6 +15,8 @@ pub(super) enum Failure {
     Thread(#[from] JoinError),
     #[error(transparent)]
     Write(#[from] std::io::Error),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
 }
 
 impl Failure {
@@ -22,6 +25,7 @@ impl Failure {
             Self::Store(error) => store_error(&error),
             Self::Thread(error) => ApiError::internal(&error),
             Self::Write(error) => ApiError::internal(&error),
+            Self::TooLong(error) => error.into(),
         }
     }
 }

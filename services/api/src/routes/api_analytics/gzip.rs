@@ -40,6 +40,11 @@ impl Part {
         deflated.shrink_to_fit();
         Ok(Self { deflated, check })
     }
+
+    /// Bytes that it takes in a member.
+    pub fn size(&self) -> usize {
+        self.deflated.len()
+    }
 }
 
 /// A member of parts in their order.

@@ -1,23 +1,26 @@
 //! The monitor: URLs that a user watches, at most three a key.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
-use serde::{Deserialize, de::DeserializeOwned};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 use url::Url;
 use watchkeeper_runtime::error::ApiError;
 use watchkeeper_store::{
-    AddOutcome, DAY_MS, EndpointSpec, HttpProbe, NewEndpoint, Origin, Probe, Project, now_ms,
+    AddOutcome, DAY_MS, EndpointSpec, HttpProbe, LastCheck, NewEndpoint, Origin, Probe, Project, now_ms,
 };
 
 use super::{by_user, refuse, store_error};
 use crate::{
     Api,
-    routes::{ErrorView, is_plain, payload::Payload},
+    answers::Text,
+    routes::{ErrorView, aside, is_plain, payload::Payload},
     times::rfc3339,
 };
 
@@ -58,27 +61,43 @@ struct Delete {
         (status = 400, description = "Refused; the message says why", body = ErrorView),
     ),
 )]
-pub(crate) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> Result<Json<Value>, ApiError> {
-    let mut urls = Map::new();
-    if let Some(project) = by_user(&api, &user).await? {
-        let endpoints = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
-        for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.origin == Origin::Monitor) {
-            let checks = api.store.checks(project.id, endpoint.id, now_ms() - SHOWN).await;
-            let pings = checks
-                .map_err(|e| store_error(&e))?
-                .into_iter()
-                .map(|check| {
-                    json!({
-                        "response_time": check.duration_us / 1_000,
-                        "status": check.status.unwrap_or_default(),
-                        "created_at": rfc3339(check.at),
-                    })
-                })
-                .collect();
-            urls.insert(endpoint.name, Value::Array(pings));
-        }
+pub(crate) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> Result<Response, ApiError> {
+    let Some(project) = by_user(&api, &user).await? else { return Ok(Json(json!({})).into_response()) };
+    let _room = api.rooms.enter(project.id).await.map_err(|e| ApiError::internal(&e))?;
+    let mut urls = BTreeMap::new();
+    let endpoints = api.store.endpoints_of(project.id).await.map_err(|e| store_error(&e))?;
+    for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.origin == Origin::Monitor) {
+        let checks = api.store.checks(project.id, endpoint.id, now_ms() - SHOWN).await;
+        let checks = checks.map_err(|e| store_error(&e))?;
+        urls.insert(endpoint.name, checks.iter().map(Ping::of).collect::<Vec<_>>());
     }
-    Ok(Json(Value::Object(urls)))
+    let text = aside(move || Text::json(&urls).map_err(ApiError::from)).await?;
+    let body = api.answers.hold(project.id, text.into_bytes()).await?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+}
+
+/// One result. There may be a quarter of a million of them, and so their texts are made one at a time.
+struct Ping {
+    at: i64,
+    milliseconds: i64,
+    status: i32,
+}
+
+impl Ping {
+    fn of(check: &LastCheck) -> Self {
+        let status = check.status.unwrap_or_default();
+        Self { at: check.at, milliseconds: check.duration_us / 1_000, status }
+    }
+}
+
+impl Serialize for Ping {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("response_time", &self.milliseconds)?;
+        map.serialize_entry("status", &self.status)?;
+        map.serialize_entry("created_at", &rfc3339(self.at))?;
+        map.end()
+    }
 }
 
 /// Adds a monitor, whatever the content type says.
@@ -86,7 +105,9 @@ pub(crate) async fn pings(State(api): State<Api>, Path(user): Path<String>) -> R
     post,
     path = "/api/monitor/add",
     tag = "api-analytics",
-    request_body(content = Object, example = json!({ "user_id": "", "url": "shop.example", "secure": true, "ping": false })),
+    request_body(content = Object, example = json!({
+        "user_id": "00000000-0000-4000-8000-000000000002", "url": "shop.example", "secure": true, "ping": false,
+    })),
     responses(
         (status = 201, description = "It is watched from now on", body = Object),
         (status = 400, description = "Refused; the message says why", body = ErrorView),
@@ -131,7 +152,9 @@ pub(crate) async fn add(State(api): State<Api>, Payload(body): Payload) -> Resul
     post,
     path = "/api/monitor/delete",
     tag = "api-analytics",
-    request_body(content = Object, example = json!({ "user_id": "", "url": "shop.example" })),
+    request_body(content = Object, example = json!({
+        "user_id": "00000000-0000-4000-8000-000000000002", "url": "shop.example",
+    })),
     responses(
         (status = 201, description = "It is not watched any more", body = Object),
         (status = 400, description = "Refused; the message says why", body = ErrorView),

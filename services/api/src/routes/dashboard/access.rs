@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, StatusCode, header::HOST, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 use url::form_urlencoded;
 use uuid::Uuid;
 use watchkeeper_analytics::{Condition, Dimension};
@@ -80,7 +80,7 @@ impl FromRequestParts<Api> for Watcher {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let failed = |error| PageError::store(&error).into_response();
         let manages = auth::is_admin(api, &parts.headers).await.map_err(failed)?;
-        if !manages && !is_open(api, &parts.headers) {
+        if !manages && !auth::is_open(api, &parts.headers) {
             return Err(may_not(parts));
         }
         let signed_in = session::is_signed_in(api, &parts.headers).await.map_err(failed)?;
@@ -153,7 +153,7 @@ async fn of_project(api: &Api, parts: &Parts, named: &str) -> Result<Look, Respo
     let (project, capable) = match by_user {
         Some(project) => (project, true),
         None => {
-            if !administers && !is_open(api, &parts.headers) {
+            if !administers && !auth::is_open(api, &parts.headers) {
                 return Err(may_not(parts));
             }
             let found = auth::find(api, named).await.map_err(IntoResponse::into_response)?;
@@ -166,7 +166,7 @@ async fn of_project(api: &Api, parts: &Parts, named: &str) -> Result<Look, Respo
         title: super::overview::title(&project),
         settings,
         manages: capable || administers,
-        administers: administers || is_open(api, &parts.headers),
+        administers: administers || auth::is_open(api, &parts.headers),
         people: true,
         locked: Filters::default(),
         project,
@@ -203,27 +203,17 @@ pub(super) fn unlock_cookie(share: &Share) -> String {
     format!("watchkeeper_share_{}", share.id)
 }
 
-/// Whether the pages are open to whoever asks at this host. A page of another site that has its
-/// name point here asks with that name, and gets nothing.
-pub(super) fn is_open(api: &Api, headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
-    let here = |name: &str| {
-        name == "localhost"
-            || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
-    api.options.auth.open_overview && name.is_none_or(here)
-}
-
 /// To the sign-in where a person asks, 401 where a program does.
 pub(super) fn may_not(parts: &Parts) -> Response {
     if !wants_html(&parts.headers) {
         return auth::unauthorized();
     }
-    // The path could be a capability that was revoked, or a typing error: it goes nowhere but back here.
+    // The path could be a capability that was revoked, or a typing error: it goes nowhere but back here,
+    // with the filters that stand in it.
     let path =
         parts.extensions.get::<axum::extract::OriginalUri>().map_or(&parts.uri, |original| &original.0);
-    let next: String = form_urlencoded::byte_serialize(path.path().as_bytes()).collect();
+    let here = path.path_and_query().map_or_else(|| path.path(), |it| it.as_str());
+    let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
     Redirect::to(&format!("/login?next={next}")).into_response()
 }
 

@@ -169,6 +169,13 @@ pub(super) fn moment(ms: i64, zone: &TimeZone, pattern: &str) -> String {
         .unwrap_or_default()
 }
 
+/// The days of a range, whose end does not belong to it.
+pub(super) fn range(from: i64, to: i64, zone: &TimeZone) -> String {
+    let day = |ms| moment(ms, zone, "%-d %b %Y");
+    let (first, last) = (day(from), day((to - 1).max(from)));
+    if first == last { last } else { format!("{first} – {last}") }
+}
+
 /// A moment in full, on the clock of UTC.
 pub(super) fn utc(ms: i64) -> String {
     moment(ms, &TimeZone::UTC, "%-d %b %Y, %H:%M UTC")

@@ -12,7 +12,6 @@ use futures::{Stream, stream};
 use http::{HeaderMap, StatusCode};
 use std::{
     convert::Infallible,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use watchkeeper_analytics::{Sieve, newest};
@@ -24,6 +23,7 @@ use super::{
     hits::Glass,
     lists::Links,
     page::{self},
+    shared::Seat,
     shell::{PageError, Shell},
 };
 use crate::Api;
@@ -80,7 +80,7 @@ pub(super) async fn page(
     let cursor = api.store.arrival_cursor(look.project.id).await.map_err(store)?;
     let now = now_ms();
     let mut hits = {
-        let _permit = api.heavy.acquire().await.map_err(|error| {
+        let _room = api.rooms.enter(look.project.id).await.map_err(|error| {
             PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", error.to_string())
         })?;
         newest(&api.store, look.project.id, now - BACK, now + watchkeeper_store::DAY_MS, sieve, FIRST)
@@ -124,7 +124,7 @@ struct Watch {
     sieve: Sieve,
     look: Look,
     first: bool,
-    _slot: tokio::sync::OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 /// `GET …/live/events?after=…`: events named `hits`, whose data is rows of the page's table.
@@ -134,7 +134,8 @@ pub(super) async fn events(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, PageError> {
-    let Ok(slot) = Arc::clone(&api.dashboard.watchers).try_acquire_owned() else {
+    let guest = !look.manages && !look.administers;
+    let Some(seat) = api.dashboard.watchers.take(guest) else {
         let message = "Too many live pages are open. Close some, or try again in a moment.";
         return Err(PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", message));
     };
@@ -158,7 +159,7 @@ pub(super) async fn events(
         sieve,
         look,
         first: true,
-        _slot: slot,
+        _seat: seat,
     };
     Ok(Sse::new(watching(watch)).keep_alive(KeepAlive::default()).into_response())
 }

@@ -1,6 +1,7 @@
 //! Watchkeeper's own dashboard: pages that the server draws whole, with a little script on top.
 
 mod access;
+mod activity;
 mod annotations;
 mod charts;
 mod filters;
@@ -10,9 +11,11 @@ mod hits;
 mod lists;
 mod live;
 mod monitors;
+mod notices;
 mod overview;
 mod page;
 mod panels;
+mod projects;
 mod requests;
 mod settings;
 mod shared;
@@ -51,6 +54,9 @@ pub(super) fn router() -> Router<Api> {
         .route("/monitors", get(monitors::list::page))
         .route("/monitors/{id}", get(monitors::detail::page))
         .route("/monitors/{id}/badge", post(monitors::detail::switch_badge))
+        .route("/notices", get(notices::page))
+        .route("/notices/retry", post(notices::retry_all))
+        .route("/notices/{id}/retry", post(notices::retry))
         .nest("/status-pages", status_pages())
         .nest("/p/{project}", readable().merge(manageable()))
         .nest("/s/{share}", readable().route("/unlock", post(unlock::unlock)))

@@ -1,4 +1,4 @@
-//! `/`: every project on one page, and everything that is watched.
+//! `/`: every project on one page, or some beside each other, and everything that is watched.
 
 use askama::Template;
 use axum::{
@@ -7,16 +7,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header::ACCEPT, request::Parts};
-use url::form_urlencoded;
-use watchkeeper_analytics::{Bucket, Dimension, Metric, Panel, Question};
 use watchkeeper_store::{Project, now_ms};
 
 use super::{
-    access::{is_open, may_not, render},
-    charts,
-    format::{self, Change, Rise},
-    page::answer,
-    shell::{PageError, Section, Shell, percent_encoded},
+    access::{may_not, render},
+    format,
+    lists::Tab,
+    projects::{Compared, Found, PROJECTS, Row, Wish, compare, mistake},
+    shell::{PageError, Section, Shell},
     status::public::at_host,
 };
 use crate::{
@@ -29,17 +27,11 @@ use crate::{
     session,
 };
 
-/// Projects of one page.
-const PROJECTS: usize = 20;
-
-/// Characters of a search that are looked at.
-const SEARCH: usize = 200;
-
 /// Endpoints shown; what is not up comes first.
 const ENDPOINTS: usize = 20;
 
-/// What is told of a project.
-const NUMBERS: &[Metric] = &[Metric::Hits, Metric::Users, Metric::Errors, Metric::Duration(950)];
+/// Periods that the page offers, beside any range: the value in the address, and what people read.
+const PERIODS: [(&str, &str); 3] = [("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
 
 #[derive(Template)]
 #[template(path = "dashboard/overview.html")]
@@ -50,7 +42,13 @@ struct Page {
     projects: i64,
     up: usize,
     wish: Wish,
+    when: When,
+    /// Projects that are asked for and that there are not.
+    missing: Vec<String>,
     shown: Vec<Row>,
+    total: Option<Row>,
+    /// Bars of each trend.
+    width: usize,
     /// First and last project shown, and how many the search finds.
     span: (usize, usize, usize),
     earlier: Option<String>,
@@ -60,54 +58,16 @@ struct Page {
     now: i64,
 }
 
-/// Which projects an address asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Wish {
-    search: String,
-    offset: usize,
-}
-
-impl Wish {
-    /// Reads an address; what it does not know it leaves out.
-    fn parse(query: &str) -> Self {
-        let mut wish = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "q" => wish.search = value.trim().chars().take(SEARCH).collect(),
-                "offset" => {
-                    wish.offset =
-                        value.parse::<u32>().ok().and_then(|it| it.try_into().ok()).unwrap_or_default()
-                }
-                _ => {}
-            }
-        }
-        wish
-    }
-
-    /// The address of the same search from another project on.
-    fn at(&self, offset: usize) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        if !self.search.is_empty() {
-            query.append_pair("q", &self.search);
-        }
-        if offset > 0 {
-            query.append_pair("offset", &offset.to_string());
-        }
-        let query = query.finish();
-        if query.is_empty() { "/".into() } else { format!("/?{query}") }
-    }
-}
-
-/// A project's last day.
-struct Row {
-    name: String,
-    href: String,
-    numbers: Vec<String>,
-    change: Option<Change>,
-    /// Bars of all requests and of errors, an hour each.
-    bars: String,
-    errors: String,
-    summary: String,
+/// What chooses the period.
+struct When {
+    periods: Vec<Tab>,
+    /// The period in words, and its first and last day.
+    range: String,
+    from: String,
+    to: String,
+    zone: String,
+    is_custom: bool,
+    kept_by_range: Vec<(String, String)>,
 }
 
 /// `GET /`: for a browser the page; a program that wants JSON alone gets the same as data.
@@ -120,7 +80,7 @@ pub(super) async fn root(State(api): State<Api>, parts: Parts) -> Result<Respons
     let about = if json { monitoring::about(&api, headers).await } else { None };
     let administers =
         auth::is_admin(&api, headers).await.map_err(|error| PageError::store(&error).into_response())?;
-    if !administers && !is_open(&api, headers) {
+    if !administers && !auth::is_open(&api, headers) {
         // A client of the monitoring interface may have no more than its key.
         return about.map(|about| Json(about).into_response()).ok_or_else(|| may_not(&parts));
     }
@@ -132,7 +92,8 @@ pub(super) async fn root(State(api): State<Api>, parts: Parts) -> Result<Respons
         }
         return Ok(Json(told).into_response());
     }
-    let wish = Wish::parse(parts.uri.query().unwrap_or_default());
+    let wish = Wish::parse(parts.uri.query().unwrap_or_default())
+        .map_err(|bad| mistake(&bad.field, bad.message).into_response())?;
     page(&api, headers, wish).await.map_err(IntoResponse::into_response)
 }
 
@@ -145,15 +106,10 @@ async fn page(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<Response, Pa
     let store = |error| PageError::store(&error);
     let now = now_ms();
     let stored = api.store.stored().await.map_err(store)?;
-    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let found = api.store.find_projects(&wish.search, number(wish.offset), number(PROJECTS)).await;
-    let (projects, found) = found.map_err(store)?;
-    let found = usize::try_from(found).unwrap_or_default();
-    let mut shown = Vec::new();
-    for project in &projects {
-        shown.push(row(api, project, now).await?);
-    }
-    let end = wish.offset + shown.len();
+    let Found { projects, all, missing } = Found::load(api, &wish).await?;
+    let compared = compare(api, &projects, &wish, now).await?;
+    let end = wish.offset + projects.len();
+    let turns = wish.chosen.is_empty();
     let mut endpoints = views(api, None)
         .await
         .map_err(|error| PageError::new(error.status, "Not available right now", error.message))?;
@@ -178,49 +134,45 @@ async fn page(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<Response, Pa
         projects: stored.projects,
         up,
         watched,
-        span: (if shown.is_empty() { wish.offset } else { wish.offset + 1 }, end, found),
-        earlier: (wish.offset > 0).then(|| wish.at(wish.offset.saturating_sub(PROJECTS))),
-        later: (end < found && !shown.is_empty()).then(|| wish.at(end)),
+        when: When::new(&wish, &compared, now),
+        missing,
+        span: (if projects.is_empty() { wish.offset } else { wish.offset + 1 }, end, all),
+        earlier: (turns && wish.offset > 0).then(|| wish.at(wish.offset.saturating_sub(PROJECTS))),
+        later: (turns && end < all && !projects.is_empty()).then(|| wish.at(end)),
         wish,
-        shown,
+        shown: compared.rows,
+        total: compared.total,
+        width: compared.width,
         endpoints,
         now,
     })
 }
 
-async fn row(api: &Api, project: &Project, now: i64) -> Result<Row, PageError> {
-    const HOUR: i64 = 3_600_000;
-    let hourly = Panel::by([Dimension::Time(Bucket::Seconds(3_600))], [Metric::Hits, Metric::Errors]);
-    let day = Question::new(now + 1 - 24 * HOUR, now + 1).panel(Panel::by([], NUMBERS)).panel(hourly);
-    let before = Question { panels: vec![Panel::by([], [Metric::Hits])], ..day.before() };
-    let before = answer(api, project.id, &before).await?.tables.first().map(|table| table.number());
-    let tables = answer(api, project.id, &day).await?.tables;
-    let table = tables.first().cloned().unwrap_or_default();
-    let totals = table.rows.first().map(|row| row.metrics.clone());
-    let totals = totals.unwrap_or_else(|| vec![None; NUMBERS.len()]);
-    let number = |(it, value): (&Metric, &Option<f64>)| format::told(&table, *it, *value, now);
-    let mut bars = [vec![0.0; 24], vec![0.0; 24]];
-    for row in tables.get(1).map(|table| table.rows.as_slice()).unwrap_or_default() {
-        let start = row.key.first().and_then(watchkeeper_analytics::Value::as_number).unwrap_or_default();
-        let hour = usize::try_from((start - day.from) / HOUR).unwrap_or(usize::MAX);
-        for (bar, value) in bars.iter_mut().zip(&row.metrics) {
-            if let Some(bar) = bar.get_mut(hour) {
-                *bar = value.unwrap_or_default();
-            }
+impl When {
+    fn new(wish: &Wish, compared: &Compared, now: i64) -> Self {
+        let (asked, period) = (wish.period(), &compared.period);
+        let is_custom = asked.get("from").is_some();
+        let current = asked.get("period").filter(|_| !is_custom);
+        let tab = |(id, text): (&str, &'static str)| Tab {
+            text,
+            href: wish.in_period(id),
+            current: current == Some(id),
+        };
+        let day = |ms| format::moment(ms, &period.zone, "%Y-%m-%d");
+        Self {
+            periods: PERIODS.into_iter().map(tab).collect(),
+            range: format::range(period.from, period.to, &period.zone),
+            from: day(period.from),
+            to: day((period.to.min(now) - 1).max(period.from)),
+            zone: period.zone.iana_name().unwrap_or("UTC").to_owned(),
+            is_custom,
+            kept_by_range: wish
+                .kept()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         }
     }
-    let top = bars[0].iter().copied().fold(1.0, f64::max);
-    let name = title(project);
-    let named = project.name.clone().unwrap_or_else(|| project.id.0.to_string());
-    Ok(Row {
-        href: format!("/p/{}", percent_encoded(&named)),
-        numbers: NUMBERS.iter().zip(&totals).map(number).collect(),
-        change: Change::between(before, totals.first().copied().flatten(), Rise::Neither),
-        bars: charts::stack(&[bars[0].clone()], top).remove(0),
-        errors: charts::stack(&[bars[1].clone()], top).remove(0),
-        summary: format!("Requests of {name} by hour, at most {}", format::count(top)),
-        name,
-    })
 }
 
 impl Page {
@@ -241,18 +193,4 @@ pub(in crate::routes) fn title(project: &Project) -> String {
         let id = project.user_id.simple().to_string();
         format!("unnamed {}…", &id[..8])
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_says_which_projects_are_shown() {
-        let wish = Wish::parse("q=+a%26b+&offset=40&x=y");
-        assert_eq!(wish, Wish { search: "a&b".into(), offset: 40 });
-        assert_eq!([wish.at(20), wish.at(0)], ["/?q=a%26b&offset=20", "/?q=a%26b"]);
-        assert_eq!(Wish::parse("offset=-1"), Wish::default());
-        assert_eq!(Wish::default().at(0), "/");
-    }
 }

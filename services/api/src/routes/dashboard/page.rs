@@ -7,10 +7,11 @@ use axum::{
 };
 use http::StatusCode;
 use watchkeeper_analytics::{Answer, AskError, Condition, Metric, Panel, Question};
-use watchkeeper_store::{Annotation, ProjectId, now_ms};
+use watchkeeper_store::{ProjectId, now_ms};
 
 use super::{
     access::{Look, render},
+    activity::{Activity, activity},
     charts,
     filters::{Chip, Filters, PERIODS, WEEKDAYS},
     format::{self, Change, Rise},
@@ -74,37 +75,6 @@ struct Tile {
     exact: String,
     note: String,
     change: Option<Change>,
-}
-
-struct Activity {
-    /// Buckets, which is the width of every box.
-    width: usize,
-    top: String,
-    success: String,
-    client: String,
-    server: String,
-    users: String,
-    slow_top: String,
-    spread: String,
-    means: String,
-    strips: Vec<(usize, String)>,
-    ticks: Vec<(f64, String)>,
-    titles: Vec<String>,
-    /// Where buckets begin and the last one ends, Unix seconds, and the page that a time is added to.
-    edges: String,
-    zoom: String,
-    marks: Vec<Mark>,
-    summary: String,
-    all: String,
-    csv: String,
-}
-
-/// An annotation within the chart.
-struct Mark {
-    place: f64,
-    when: String,
-    text: String,
-    url: Option<String>,
 }
 
 /// The distribution of response times.
@@ -267,7 +237,7 @@ pub(super) async fn ask(api: &Api, look: &Look, question: &Question) -> Result<A
 
 /// Asks about any project.
 pub(super) async fn answer(api: &Api, project: ProjectId, question: &Question) -> Result<Answer, PageError> {
-    let _permit = api.heavy.acquire().await.map_err(|error| {
+    let _room = api.rooms.enter(project).await.map_err(|error| {
         PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", error.to_string())
     })?;
     api.analytics.ask(project, question).await.map_err(|error| match error {
@@ -287,10 +257,6 @@ pub(super) fn bar(look: &Look, scope: &Scope<'_>, links: &Links<'_>) -> Bar {
         href: links.to(&filters.in_period(id)),
         current: !custom && *id == current,
     });
-    let day = |ms| format::moment(ms, &period.zone, "%-d %b %Y");
-    let last = day((period.to - 1).max(period.from));
-    let range =
-        if day(period.from) == last { last.clone() } else { format!("{} – {last}", day(period.from)) };
     let owned = |names: &[&str]| {
         filters.others(names).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     };
@@ -309,7 +275,7 @@ pub(super) fn bar(look: &Look, scope: &Scope<'_>, links: &Links<'_>) -> Bar {
     Bar {
         base: look.base.clone(),
         periods: periods.collect(),
-        range,
+        range: format::range(period.from, period.to, &period.zone),
         from: format::moment(period.from, &period.zone, "%Y-%m-%d"),
         to: format::moment((period.to.min(scope.now) - 1).max(period.from), &period.zone, "%Y-%m-%d"),
         zone: period.zone.iana_name().unwrap_or("UTC").to_owned(),
@@ -366,125 +332,6 @@ fn tiles(panels: &Panels, before: Option<&[Option<f64>]>, scope: &Scope<'_>) -> 
         tile("Median time", Metric::Duration(500), Rise::Bad, p75),
         tile("95th percentile", Metric::Duration(950), Rise::Bad, p99),
     ]
-}
-
-fn activity(panels: &Panels, scope: &Scope<'_>, links: &Links<'_>, annotations: &[Annotation]) -> Activity {
-    let bucket = scope.bucket();
-    let starts = scope.starts();
-    let zone = &scope.period.zone;
-    let width = starts.len();
-    let mut rows: Vec<Vec<Option<f64>>> = vec![vec![None; panels::ACTIVITY.len()]; width];
-    let place = |key: &[watchkeeper_analytics::Value]| {
-        let start = key.first()?.as_number()?;
-        starts.binary_search(&start).ok()
-    };
-    for row in &panels.activity().rows {
-        if let Some(place) = place(&row.key) {
-            rows[place].clone_from(&row.metrics);
-        }
-    }
-    let mut server = vec![0.0; width];
-    for row in &panels.server_errors().rows {
-        if let Some(place) = place(&row.key) {
-            server[place] = row.metrics.first().copied().flatten().unwrap_or_default();
-        }
-    }
-    let column = |metric: Metric| -> Vec<Option<f64>> {
-        let index = panels::ACTIVITY.iter().position(|it| *it == metric).unwrap_or_default();
-        rows.iter().map(|row| row[index]).collect()
-    };
-    let counts = |metric| column(metric).into_iter().map(Option::unwrap_or_default).collect::<Vec<f64>>();
-    let (hits, users, errors) = (counts(Metric::Hits), column(Metric::Users), counts(Metric::Errors));
-    let client: Vec<f64> = errors.iter().zip(&server).map(|(all, server)| (all - server).max(0.0)).collect();
-    let good: Vec<f64> = hits.iter().zip(&errors).map(|(all, errors)| (all - errors).max(0.0)).collect();
-    let top = charts::top(hits.iter().copied().fold(0.0, f64::max));
-    let mut stacked = charts::stack(&[good, client, server.clone()], top).into_iter();
-    let mut next = || stacked.next().unwrap_or_default();
-    let (success, client, server_path) = (next(), next(), next());
-
-    let (p50, p95, means) =
-        (column(Metric::Duration(500)), column(Metric::Duration(950)), column(Metric::MeanDuration));
-    let slow_top = charts::top(p95.iter().chain(&means).copied().flatten().fold(0.0, f64::max));
-    let spread: Vec<_> = p50.iter().zip(&p95).map(|(p50, p95)| (*p50).zip(*p95)).collect();
-    let rates = column(Metric::SuccessRate);
-    // Upstream's steps at 90 and 70 percent, and finer ones above.
-    let class = |rate: f64| match rate {
-        0.99.. => 0,
-        0.95.. => 1,
-        0.9.. => 2,
-        0.7.. => 3,
-        _ => 4,
-    };
-    let classes: Vec<Option<usize>> = rates.iter().map(|rate| rate.map(class)).collect();
-    let titles = starts.iter().enumerate().map(|(index, start)| {
-        let when = format::bucket(*start, zone, bucket);
-        if hits[index] == 0.0 {
-            return format!("{when}: no requests");
-        }
-        let mut text = format!(
-            "{when}: {} requests, {} users, {} errors",
-            format::count(hits[index]),
-            format::count(users[index].unwrap_or_default()),
-            format::count(errors[index])
-        );
-        if let (Some(mean), Some(p95)) = (means[index], p95[index]) {
-            text += &format!(", mean {}, p95 {}", format::duration(mean), format::duration(p95));
-        }
-        text
-    });
-    let hours = (scope.period.to - scope.period.from) / 3_600_000;
-    let pattern = match hours {
-        ..=50 => "%H:%M",
-        51..=192 => "%a %-d",
-        193..=9_600 => "%-d %b",
-        9_601..=350_000 => "%b %Y",
-        _ => "%Y",
-    };
-    let labels: Vec<String> = starts.iter().map(|start| format::moment(*start, zone, pattern)).collect();
-    #[allow(clippy::cast_precision_loss)] // moments of a range
-    let within = |at: i64| {
-        let index = starts.partition_point(|start| *start <= at).saturating_sub(1);
-        let end = starts.get(index + 1).copied().unwrap_or(scope.period.to);
-        let start = starts.get(index).copied().unwrap_or(at);
-        index as f64 + ((at - start) as f64 / (end - start).max(1) as f64).clamp(0.0, 1.0)
-    };
-    let marks = annotations.iter().take(50).map(|annotation| {
-        let place = within(annotation.note.at);
-        Mark {
-            place: (place * 100.0).round() / 100.0,
-            when: format::moment(annotation.note.at, zone, "%-d %b, %H:%M"),
-            text: annotation.note.text.clone(),
-            url: annotation.note.url.clone(),
-        }
-    });
-    let total: f64 = hits.iter().sum();
-    let most = hits.iter().copied().enumerate().max_by(|one, other| one.1.total_cmp(&other.1));
-    let most = most.filter(|(_, most)| *most > 0.0).map_or(String::new(), |(index, most)| {
-        format!(", most of them {}: {}", format::bucket(starts[index], zone, bucket), format::count(most))
-    });
-    let query = scope.filters.query();
-    // The last bucket ends with the period; the second that it ends in is whole.
-    let edges = starts.iter().map(|start| start / 1_000).chain([(scope.period.to + 999) / 1_000]);
-    Activity {
-        width,
-        top: format::compact(top),
-        success,
-        client,
-        server: server_path,
-        users: charts::line(&users, top),
-        slow_top: format::duration(slow_top),
-        spread: charts::ranges(&spread, slow_top),
-        means: charts::line(&means, slow_top),
-        strips: (0..5).map(|class| (class, charts::strip(&classes, class))).collect(),
-        ticks: charts::ticks(&labels, 7),
-        titles: titles.collect(),
-        edges: edges.map(|edge| edge.to_string()).collect::<Vec<_>>().join(" "),
-        zoom: links.to(&scope.filters.set("period", None)),
-        marks: marks.collect(),
-        summary: format!("{} requests{most}", format::count(total)),
-        all: format!("{}/table/activity{query}", links.base),
-        csv: format!("{}/table/activity.csv{query}", links.base),
-    }
 }
 
 fn spread(panels: &Panels, totals: &[Option<f64>], links: &Links<'_>) -> Spread {

@@ -94,7 +94,7 @@ pub(super) async fn page(
         PageError::new(StatusCode::UNPROCESSABLE_ENTITY, "That filter cannot be used", error.to_string())
     })?;
     let mut hits = {
-        let _permit = api.heavy.acquire().await.map_err(|error| {
+        let _room = api.rooms.enter(look.project.id).await.map_err(|error| {
             PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", error.to_string())
         })?;
         newest(&api.store, look.project.id, from, to, sieve, most)

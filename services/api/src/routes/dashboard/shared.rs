@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use watchkeeper_store::{Result, Store};
 
-use super::monitors::{board::Boards, history::Histories};
+use super::monitors::{board::Boards, history::Histories, spans::Spans};
 use crate::{limits::Requests, peer::Peer};
 
 /// Attempts to sign in a minute: of one network, and of all together.
@@ -18,8 +18,9 @@ const UNLOCKS: (u32, NonZeroU32) = (10, NonZeroU32::MIN.saturating_add(99));
 /// Passwords that are hashed at once; each takes 19 MiB for a moment.
 const HASHES: usize = 2;
 
-/// Live pages that are served at once.
+/// Live pages that are served at once, and those among them that shares show.
 const WATCHERS: usize = 64;
+const GUESTS: usize = 48;
 
 /// Attempts at secrets: whoever has used theirs up leaves those of the others alone.
 pub(crate) struct Attempts {
@@ -41,15 +42,38 @@ impl Attempts {
     }
 }
 
+/// A place of a live page, and one of those of guests.
+pub(crate) type Seat = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// The places of live pages.
+pub(crate) struct Seats {
+    all: Arc<Semaphore>,
+    guests: Arc<Semaphore>,
+}
+
+impl Seats {
+    fn new(all: usize, guests: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), guests: Arc::new(Semaphore::new(guests)) }
+    }
+
+    /// Takes a place, if there is one. Guests, who come by a share that may be public, leave some to
+    /// whose dashboard it is.
+    pub fn take(&self, guest: bool) -> Option<Seat> {
+        let as_guest = guest.then(|| Arc::clone(&self.guests).try_acquire_owned()).transpose().ok()?;
+        Some((Arc::clone(&self.all).try_acquire_owned().ok()?, as_guest))
+    }
+}
+
 /// What all pages of a process share.
 pub(crate) struct Shared {
     key: OnceCell<[u8; 32]>,
     pub sign_ins: Attempts,
     pub unlocks: Attempts,
     pub hashes: Semaphore,
-    pub watchers: Arc<Semaphore>,
+    pub watchers: Seats,
     pub board: Boards,
     pub history: Histories,
+    pub spans: Spans,
 }
 
 impl Default for Shared {
@@ -59,9 +83,10 @@ impl Default for Shared {
             sign_ins: Attempts::new(SIGN_INS),
             unlocks: Attempts::new(UNLOCKS),
             hashes: Semaphore::new(HASHES),
-            watchers: Arc::new(Semaphore::new(WATCHERS)),
+            watchers: Seats::new(WATCHERS, GUESTS),
             board: Boards::default(),
             history: Histories::default(),
+            spans: Spans::default(),
         }
     }
 }
@@ -79,6 +104,17 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guests_leave_places_to_owners() {
+        let seats = Seats::new(3, 2);
+        let guests = [0; 4].map(|_| seats.take(true));
+        assert_eq!(guests.iter().flatten().count(), 2);
+        let owner = seats.take(false);
+        assert!(owner.is_some() && seats.take(false).is_none(), "three in all");
+        drop(guests);
+        assert!(seats.take(true).is_some(), "who leaves makes room");
+    }
 
     #[test]
     fn a_stranger_uses_up_their_own_attempts_and_many_strangers_those_of_all() {

@@ -44,6 +44,8 @@ const FIELDS: [&str; 7] = ["project", "format", "date_range", "from", "to", "tim
 struct Wanted {
     format: Format,
     range: Range,
+    /// The field that is at fault where the range has no place in the calendar.
+    range_field: &'static str,
     zone: TimeZone,
     condition: Condition,
 }
@@ -133,7 +135,8 @@ async fn export(api: &Api, headers: &HeaderMap, body: Value) -> Result<Response,
         // From now, and not from when there is room.
         range => {
             let period = range.at(now_ms(), &wanted.zone, None).map_err(|error| {
-                ApiError::new(http::StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).field("date_range")
+                ApiError::new(http::StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+                    .field(wanted.range_field)
             })?;
             (period.from, period.to)
         }
@@ -152,12 +155,12 @@ pub(in crate::routes) async fn stream(
     format: Format,
     selection: Selection,
 ) -> Result<Response, ApiError> {
-    let permit = api.exports.clone().acquire_owned().await.map_err(|e| ApiError::internal(&e))?;
+    let room = api.exports.enter(project.id).await.map_err(|e| ApiError::internal(&e))?;
     let (producer, chunks) = pipe::to_client();
     let (store, id) = (api.store.clone(), project.id);
     tokio::spawn(async move {
         let written = write(&store, id, format, &selection, &producer).await;
-        drop(permit);
+        drop(room);
         let Err(error) = written else { return };
         match error {
             Broken::Client(_) => tracing::info!(%error, "an export broke off"),
@@ -218,14 +221,16 @@ impl Wanted {
             None => TimeZone::UTC,
             Some(node) => period::zone(node.text()?).map_err(|error| node.fail(error.to_string()))?,
         };
-        let range = match (body.get("date_range"), text("from")?, text("to")?) {
-            (Some(node), None, None) => request::range(&node)?,
+        let (range, range_field) = match (body.get("date_range"), text("from")?, text("to")?) {
+            (Some(node), None, None) => (request::range(&node)?, "date_range"),
             (Some(_), ..) => return Err(body.fail("from", "Give either date_range or from and to.")),
-            (None, None, None) => Range::All,
+            (None, None, None) => (Range::All, "date_range"),
             (None, from, to) => {
-                let (from, to) = (from.as_deref().unwrap_or("1970-01-01"), to.as_deref());
-                let to = to.unwrap_or("9998-12-31");
-                Range::between(from, to).map_err(|error| body.fail("from", error.to_string()))?
+                let from = from.as_deref().unwrap_or("1970-01-01");
+                let to = to.as_deref().unwrap_or("9998-12-31");
+                // The one by itself, so that what is wrong of both is the other's.
+                Range::between(from, from).map_err(|error| body.fail("from", error.to_string()))?;
+                (Range::between(from, to).map_err(|error| body.fail("to", error.to_string()))?, "to")
             }
         };
         let condition = body
@@ -237,6 +242,7 @@ impl Wanted {
                 format.fail(format!("{error}."))
             })?,
             range,
+            range_field,
             zone,
             condition,
         })

@@ -27,8 +27,12 @@ use crate::{
     routes::{ErrorView, store_error},
 };
 
-/// Longest time that an import may take: somewhat less than any answer may.
+/// Longest time that an import may take, its wait for room included: somewhat less than any answer may, or
+/// else nobody would be told what is stored.
 const LONGEST: Duration = Duration::from_secs(50);
+
+/// Longest wait for room.
+const WAIT: Duration = Duration::from_secs(20);
 
 /// Largest Parquet file, bytes: its table of contents is at its end, so it is held in memory.
 const PARQUET: usize = 64 << 20;
@@ -81,18 +85,21 @@ pub(crate) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
+    let deadline = Instant::now() + LONGEST;
     let named = query.get("project").map(String::as_str);
     let project = auth::project(&api, &headers, named, Need::Write).await?;
     let format = format(&query, &headers)?;
     let key = idempotency::key(&headers)?.map(<[u8]>::to_vec);
-    let _permit = api.exports.acquire().await.map_err(|e| ApiError::internal(&e))?;
+    let room = tokio::time::timeout(WAIT, api.exports.enter(project.id)).await;
+    let busy = |_| ApiError::unavailable("Others are under way. Nothing of it is stored; try again.");
+    let _room = room.map_err(busy)?.map_err(|e| ApiError::internal(&e))?;
 
     let (sender, incoming) = pipe::from_client();
     let (level, settings) = (api.options.privacy_level, project.settings);
     let source = Source::Stream(Box::new(incoming));
     let protect = move |hit: &mut Hit| protect(hit, level, settings);
     let import = api.store.import(project.id, format, source, key, protect, |_| {});
-    let feed = feed(body, format, sender);
+    let feed = feed(body, format, deadline, sender);
     // The import ends by itself when the feed does.
     let (fed, imported) = tokio::join!(feed, import);
     match (fed, imported) {
@@ -123,9 +130,9 @@ fn format(query: &HashMap<String, String>, headers: &HeaderMap) -> Result<Format
 async fn feed(
     body: Body,
     format: Format,
+    deadline: Instant,
     sender: tokio::sync::mpsc::Sender<Result<bytes::Bytes, std::io::Error>>,
 ) -> Result<(), ApiError> {
-    let deadline = Instant::now() + LONGEST;
     let mut body = body.into_data_stream();
     let mut length = 0;
     let broken = |message: &str| Err(std::io::Error::other(message.to_owned()));

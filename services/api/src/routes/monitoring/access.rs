@@ -21,7 +21,8 @@ pub enum MonitoringAccess {
     #[default]
     Administrator,
     /// Everybody, as upstream has it unless `api.auth` is enabled, but for pages of other sites that no
-    /// [`Cors`](super::Cors) lets in: they would use what their reader's browser reaches.
+    /// [`Cors`](super::Cors) lets in: they would use what their reader's browser reaches. Where the overview
+    /// is open, as it is on a loopback address, also but for whoever asks by a name of another host.
     Everybody,
     /// Whoever sends this key in this header, and the administrator.
     Key {
@@ -42,18 +43,27 @@ pub(super) enum Wish {
 /// Judges the credentials in the headers.
 pub(super) async fn judge(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<(), Problem> {
     let options = &api.options.monitoring;
-    let mut missing = "API key missing";
+    let known = auth::asks_by_a_known_name(api, headers);
+    // Of this machine alone, until a page has its own name point here.
+    let local = api.options.auth.open_overview;
+    let mut missing = Problem::unauthorized("API key missing");
     let header = match &options.access {
         MonitoringAccess::Everybody => {
-            if !cors::is_from_a_stranger(headers, options.cors.as_ref()) {
+            if cors::is_from_a_stranger(headers, options.cors.as_ref()) {
+                missing = Problem::unauthorized(STRANGER);
+            } else if local && !known {
+                missing = Problem::misdirected(auth::OTHER_NAME);
+            } else {
                 return Ok(());
             }
-            missing = STRANGER;
             HeaderName::from_static("x-api-key")
         }
         MonitoringAccess::Administrator => {
-            if wish == Wish::Read && api.options.auth.open_overview {
-                return Ok(());
+            if wish == Wish::Read && local {
+                if known {
+                    return Ok(());
+                }
+                missing = Problem::misdirected(auth::OTHER_NAME);
             }
             HeaderName::from_static("x-api-key")
         }
@@ -69,7 +79,7 @@ pub(super) async fn judge(api: &Api, headers: &HeaderMap, wish: Wish) -> Result<
         return Ok(());
     }
     let presented = headers.contains_key(header) || headers.contains_key(http::header::AUTHORIZATION);
-    Err(Problem::unauthorized(if presented { "Invalid API key" } else { missing }))
+    Err(if presented { Problem::unauthorized("Invalid API key") } else { missing })
 }
 
 /// Somebody who may ask for this, and has not asked for it `PER_MINUTE` times in this minute.

@@ -240,7 +240,9 @@ pub(crate) async fn certificates(
         }
     };
     let total = endpoints.len();
-    let secure: Vec<Endpoint> = endpoints.into_iter().filter(asks_https).take(CERTIFICATES).collect();
+    let mut secure: Vec<Endpoint> = endpoints.into_iter().filter(asks_https).collect();
+    let skipped = total - secure.len();
+    secure.truncate(CERTIFICATES);
     let errands: Vec<_> =
         secure.iter().map(|endpoint| Errand::Certificate { endpoint: endpoint.id }).collect();
     let answers = api.store.run_errands(&errands, REPORT).await?;
@@ -259,7 +261,7 @@ pub(crate) async fn certificates(
         "summary": {
             "total_endpoints": total,
             "https_checked": secure.len(),
-            "skipped_non_https": total - secure.len(),
+            "skipped_non_https": skipped,
             "valid": count.valid,
             "expiring_soon": count.soon,
             "expired": count.expired,
@@ -272,7 +274,8 @@ pub(crate) async fn certificates(
 }
 
 fn asks_https(endpoint: &Endpoint) -> bool {
-    matches!(&endpoint.spec.probe, Probe::Http(http) if http.url.starts_with("https://"))
+    let is_secure = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    matches!(&endpoint.spec.probe, Probe::Http(http) if is_secure(&http.url))
 }
 
 #[derive(Default)]

@@ -115,6 +115,11 @@ impl Problem {
         Self { challenge: true, ..problem }
     }
 
+    /// 421: the host that was asked for is none that this is open at.
+    pub(super) fn misdirected(detail: &str) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
+    }
+
     /// 413.
     pub(super) fn too_large(status: StatusCode, message: String) -> Self {
         Self::new(status, message)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 use watchkeeper_analytics::{Bucket, Dimension, Metric, Row, Table, Value};
 
@@ -22,25 +23,46 @@ pub(super) struct Answered<'a> {
 /// The rows of the other period.
 pub(super) struct ComparedTable<'a> {
     pub table: &'a Table,
+    pub period: &'a Period,
     pub buckets: Option<Vec<i64>>,
 }
 
-impl Answered<'_> {
-    pub fn json(&self, time_labels: bool, total_rows: bool) -> Json {
-        let dimensions: Vec<_> =
-            self.wanted.dimensions.iter().map(|dimension| dimension.resolve(self.period)).collect();
-        let other = self.compared.as_ref().map(|compared| self.by_key(compared));
-        let rows = self.table.rows.iter().map(|row| {
+/// What a table is told as.
+#[derive(Serialize)]
+pub(super) struct TableView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    results: Rows<'a>,
+    meta: Json,
+    dimensions: Vec<String>,
+    metrics: Vec<String>,
+    pagination: Json,
+}
+
+/// Rows that are made one after the other while they are written: all at once take many times their text.
+struct Rows<'a>(&'a Answered<'a>);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answered = self.0;
+        let dimensions = answered.dimensions();
+        let other = answered.compared.as_ref().map(|compared| answered.by_key(compared));
+        serializer.collect_seq(answered.table.rows.iter().map(|row| {
             let mut json = Map::new();
-            json.insert("dimensions".into(), self.values(row, &dimensions));
-            json.insert("metrics".into(), self.numbers(&row.metrics));
+            json.insert("dimensions".into(), answered.values(row, &dimensions));
+            json.insert("metrics".into(), answered.numbers(&row.metrics));
             if let Some(other) = &other {
-                let found = self.key(&row.key, self.buckets.as_deref()).and_then(|key| other.get(&key));
-                json.insert("comparison".into(), self.comparison(row, found.copied()));
+                let key = answered.key(&row.key, answered.buckets.as_deref(), answered.period);
+                let found = key.and_then(|key| other.get(&key)).copied().flatten();
+                json.insert("comparison".into(), answered.comparison(row, found));
             }
-            Json::Object(json)
-        });
-        let results: Vec<_> = rows.collect();
+            json
+        }))
+    }
+}
+
+impl Answered<'_> {
+    pub fn view(&self, time_labels: bool, total_rows: bool) -> TableView<'_> {
         let mut meta = Map::new();
         if total_rows {
             meta.insert("total_rows".into(), json!(self.table.groups));
@@ -57,18 +79,18 @@ impl Answered<'_> {
             let labels = buckets.iter().map(|start| label(*start, bucket, &self.period.zone));
             meta.insert("time_labels".into(), labels.collect());
         }
-        let metrics: Vec<_> = self.wanted.metrics.iter().map(Metric::to_string).collect();
-        let dimensions: Vec<_> = dimensions.iter().map(Dimension::to_string).collect();
-        let mut json = Map::new();
-        if let Some(name) = &self.wanted.name {
-            json.insert("name".into(), json!(name));
+        TableView {
+            name: self.wanted.name.as_deref(),
+            results: Rows(self),
+            meta: Json::Object(meta),
+            dimensions: self.dimensions().iter().map(Dimension::to_string).collect(),
+            metrics: self.wanted.metrics.iter().map(Metric::to_string).collect(),
+            pagination: json!({ "limit": self.wanted.limit, "offset": self.wanted.offset }),
         }
-        json.insert("results".into(), json!(results));
-        json.insert("meta".into(), Json::Object(meta));
-        json.insert("dimensions".into(), json!(dimensions));
-        json.insert("metrics".into(), json!(metrics));
-        json.insert("pagination".into(), json!({ "limit": self.wanted.limit, "offset": self.wanted.offset }));
-        Json::Object(json)
+    }
+
+    fn dimensions(&self) -> Vec<Dimension> {
+        self.wanted.dimensions.iter().map(|dimension| dimension.resolve(self.period)).collect()
     }
 
     fn values(&self, row: &Row, dimensions: &[Dimension]) -> Json {
@@ -89,21 +111,38 @@ impl Answered<'_> {
             .collect()
     }
 
-    /// The rows of the other period by their keys.
-    fn by_key<'b>(&self, compared: &'b ComparedTable<'_>) -> HashMap<Vec<Value>, &'b Row> {
-        let rows = compared.table.rows.iter();
-        rows.filter_map(|row| Some((self.key(&row.key, compared.buckets.as_deref())?, row))).collect()
+    /// The rows of the other period by the keys of those that are told; there may be many more.
+    fn by_key<'b>(&self, compared: &ComparedTable<'b>) -> HashMap<Vec<Value>, Option<&'b Row>> {
+        let told = self.table.rows.iter();
+        let told = told.filter_map(|row| self.key(&row.key, self.buckets.as_deref(), self.period));
+        let mut rows: HashMap<_, _> = told.map(|key| (key, None)).collect();
+        for row in &compared.table.rows {
+            let key = self.key(&row.key, compared.buckets.as_deref(), compared.period);
+            if let Some(found) = key.and_then(|key| rows.get_mut(&key)) {
+                // Of an hour that came twice the first.
+                found.get_or_insert(row);
+            }
+        }
+        rows
     }
 
-    /// A key that both periods share: a time is its place among its period's buckets.
-    fn key(&self, key: &[Value], buckets: Option<&[i64]>) -> Option<Vec<Value>> {
+    /// A key that both periods share: a time is its place in its period.
+    fn key(&self, key: &[Value], buckets: Option<&[i64]>, period: &Period) -> Option<Vec<Value>> {
         let mut key = key.to_vec();
-        if let Some((index, _)) = self.wanted.time(self.period) {
+        if let Some((index, bucket)) = self.wanted.time(self.period) {
             let start = key.get(index)?.as_number()?;
-            let place = buckets?.binary_search(&start).ok()?;
-            key[index] = Value::Number(i64::try_from(place).ok()?);
+            key[index] = Value::Number(match bucket {
+                // By the clock, since one of the two may have a day of 23 or 25 hours.
+                Bucket::Minute | Bucket::Hour if self.are_of_days() => period.clock(start),
+                _ => i64::try_from(buckets?.binary_search(&start).ok()?).ok()?,
+            });
         }
         Some(key)
+    }
+
+    fn are_of_days(&self) -> bool {
+        let other = self.compared.as_ref();
+        self.period.is_of_days() && other.is_some_and(|compared| compared.period.is_of_days())
     }
 
     fn comparison(&self, row: &Row, other: Option<&Row>) -> Json {

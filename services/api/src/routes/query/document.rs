@@ -92,7 +92,8 @@ pub(super) struct Include {
     /// Rows before offset and limit.
     #[schema(default = false)]
     total_rows: Option<bool>,
-    /// `previous_period`, `year_over_year` or a range: each row's numbers then, and the change in percent.
+    /// `previous_period`, `year_over_year` or a pair of ISO dates or times: each row's numbers then, and the
+    /// change in percent.
     comparison: Option<DateRange>,
 }
 

@@ -258,15 +258,22 @@ fn exact(node: &Node<'_>, dimension: Dimension) -> Result<Option<String>, ApiErr
     if text.len() > VALUE {
         return Err(node.fail(format!("May have {VALUE} bytes.")));
     }
-    let wanted = match dimension {
-        Dimension::Status if text.parse::<i32>().is_err() => "a number such as 404",
-        Dimension::StatusClass if !(text.len() == 3 && text.ends_with("xx")) => "a class such as 2xx",
-        Dimension::Bot | Dimension::Home if !matches!(text.as_str(), "true" | "false") => "true or false",
-        Dimension::HourOfDay if !matches!(text.parse(), Ok(0..=23)) => "an hour from 0 to 23",
-        Dimension::Weekday if !matches!(text.parse(), Ok(1..=7)) => "a day from 1 (Monday) to 7 (Sunday)",
+    // A number however it is written: `05` is the hour 5.
+    let whole = |least: i32, most: i32| {
+        let number = text.parse::<i32>().ok().filter(|number| (least..=most).contains(number));
+        number.map(|number| number.to_string())
+    };
+    let flag = matches!(text.as_str(), "true" | "false");
+    let class = text.len() == 3 && text.ends_with("xx");
+    let (value, wanted) = match dimension {
+        Dimension::Status => (whole(i32::MIN, i32::MAX), "a number such as 404"),
+        Dimension::StatusClass => (class.then_some(text), "a class such as 2xx"),
+        Dimension::Bot | Dimension::Home => (flag.then_some(text), "true or false"),
+        Dimension::HourOfDay => (whole(0, 23), "an hour from 0 to 23"),
+        Dimension::Weekday => (whole(1, 7), "a day from 1 (Monday) to 7 (Sunday)"),
         _ => return Ok(Some(text)),
     };
-    Err(node.fail(format!("Must be {wanted}, or null for unknown.")))
+    value.map(Some).ok_or_else(|| node.fail(format!("Must be {wanted}, or null for unknown.")))
 }
 
 fn dimension(node: &Node<'_>, text: &str) -> Result<Dimension, ApiError> {

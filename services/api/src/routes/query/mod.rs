@@ -9,11 +9,13 @@ pub(super) mod request;
 use std::collections::HashSet;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{DefaultBodyLimit, State},
+    response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use serde::Serialize;
 use serde_json::{Value as JsonValue, json};
 use watchkeeper_analytics::{Answer, Condition, Dimension, Panel, Question, Test, Value};
 use watchkeeper_runtime::error::ApiError;
@@ -22,15 +24,19 @@ use watchkeeper_store::{Project, now_ms};
 use super::{ErrorView, aside, ask_error, payload::Payload, store_error};
 use crate::{
     Api,
+    answers::Text,
     auth::{self, Need},
     period::{Period, PeriodError, Range},
     times::rfc3339,
 };
-use answer::{Answered, ComparedTable};
+use answer::{Answered, ComparedTable, TableView};
 use request::{LIMIT, Wanted, WantedPanel};
 
 /// Largest body, bytes.
 const BODY: usize = 256 << 10;
+
+/// Rows of another period that the tables of one request may look through for those that they tell.
+const COMPARED: usize = 200_000;
 
 pub(super) fn router() -> Router<Api> {
     Router::new().route("/api/v1/query", post(query)).layer(DefaultBodyLimit::max(BODY))
@@ -66,18 +72,38 @@ pub(crate) async fn query(
     State(api): State<Api>,
     headers: HeaderMap,
     Payload(body): Payload,
-) -> Result<Json<JsonValue>, ApiError> {
+) -> Result<Response, ApiError> {
     let body: JsonValue = serde_json::from_slice(&body)
         .map_err(|error| ApiError::bad_request(format!("The body must be JSON: {error}.")).field("body"))?;
     let project = request::project(&body)?;
     let project = auth::project(&api, &headers, project.as_deref(), Need::Read).await?;
     let wanted = aside(move || Wanted::read(&body)).await?;
     // Whoever goes away while waiting or being answered drops this future, and with it the work.
-    let _permit = api.heavy.acquire().await.map_err(|e| ApiError::internal(&e))?;
-    Ok(Json(answer(&api, &project, &wanted).await?))
+    let _room = api.rooms.enter(project.id).await.map_err(|e| ApiError::internal(&e))?;
+    let found = find(&api, &project, wanted).await?;
+    let text = aside(move || found.written()).await?;
+    let body = api.answers.hold(project.id, text.into_bytes()).await?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
-async fn answer(api: &Api, project: &Project, wanted: &Wanted) -> Result<JsonValue, ApiError> {
+/// What was found, to be told.
+struct Found {
+    project: String,
+    wanted: Wanted,
+    period: Period,
+    question: Question,
+    answer: Answer,
+    compared: Option<Compared>,
+}
+
+/// What was found in the period that is compared with.
+struct Compared {
+    period: Period,
+    question: Question,
+    answer: Answer,
+}
+
+async fn find(api: &Api, project: &Project, wanted: Wanted) -> Result<Found, ApiError> {
     let now = now_ms();
     let first = match wanted.range {
         Range::All => api.store.first_hit(project.id).await.map_err(|e| store_error(&e))?,
@@ -86,50 +112,102 @@ async fn answer(api: &Api, project: &Project, wanted: &Wanted) -> Result<JsonVal
     let at_fault = |field: &str, error: PeriodError| unprocessable(error.to_string()).field(field);
     let period = wanted.range.at(now, &wanted.zone, first).map_err(|e| at_fault("date_range", e))?;
     let panels = wanted.panels.iter().map(|panel| panel.panel(&period));
-    let question = question(&period, wanted, panels);
-    let found = ask(api, project, &question).await?;
-
-    let other = match wanted.include.comparison {
+    let question = question(&period, &wanted, panels);
+    let answer = ask(api, project, &question).await?;
+    let compared = match wanted.include.comparison {
         None => None,
         Some(compared) => {
             let other = compared.period(&period, now).map_err(|e| at_fault("include.comparison", e))?;
-            let panels = wanted.panels.iter().zip(&found.tables).map(|(panel, table)| {
-                let keys = table.rows.iter().map(|row| row.key.as_slice());
-                same_rows(panel.panel(&period), keys)
-            });
-            let question = self::question(&other, wanted, panels);
-            Some((ask(api, project, &question).await?, other, question))
+            Some(compare(api, project, &wanted, &period, other, &answer).await?)
         }
     };
+    let project = project.name.clone().unwrap_or_else(|| project.id.0.to_string());
+    Ok(Found { project, wanted, period, question, answer, compared })
+}
 
-    let mut panels = Vec::with_capacity(wanted.panels.len());
-    for (index, (panel, table)) in wanted.panels.iter().zip(&found.tables).enumerate() {
-        let compared = match &other {
-            None => None,
-            Some((answer, _, question)) => Some(ComparedTable {
-                table: answer.tables.get(index).ok_or_else(|| ApiError::internal(&"a table is missing"))?,
-                buckets: buckets(panel, &period, question)?,
-            }),
-        };
-        let needed = wanted.include.time_labels || compared.is_some();
-        let buckets = if needed { buckets(panel, &period, &question)? } else { None };
-        let answered = Answered { wanted: panel, period: &period, table, buckets, compared };
-        panels.push(answered.json(wanted.include.time_labels, wanted.include.total_rows));
-    }
-    let mut query = json!({
-        "project": project.name.clone().unwrap_or_else(|| project.id.0.to_string()),
-        "date_range": range(&period),
-        "timezone": period.zone.iana_name().unwrap_or("UTC"),
+/// Finds the rows of an answer in another period.
+async fn compare(
+    api: &Api,
+    project: &Project,
+    wanted: &Wanted,
+    period: &Period,
+    other: Period,
+    answer: &Answer,
+) -> Result<Compared, ApiError> {
+    let most = COMPARED / wanted.panels.len().max(1);
+    let panels = wanted.panels.iter().zip(&answer.tables).map(|(panel, table)| {
+        let keys = table.rows.iter().map(|row| row.key.as_slice());
+        same_rows(panel.panel(period), keys).top(most)
     });
-    if let Some((_, other, _)) = &other {
-        query["comparison_date_range"] = range(other);
+    let question = question(&other, wanted, panels);
+    let answer = ask(api, project, &question).await?;
+    for (panel, table) in wanted.panels.iter().zip(&answer.tables) {
+        if table.groups > most {
+            return Err(unprocessable(format!(
+                "The comparison would look through more than {most} rows of the other period; give a smaller \
+                 pagination.limit, or fewer panels or dimensions."
+            ))
+            .field(panel.field("dimensions")));
+        }
     }
-    if wanted.several {
-        return Ok(json!({ "panels": panels, "query": query }));
+    Ok(Compared { period: other, question, answer })
+}
+
+impl Found {
+    /// The answer's text. This takes processor time.
+    fn written(&self) -> Result<Text, ApiError> {
+        let include = &self.wanted.include;
+        let mut panels = Vec::with_capacity(self.wanted.panels.len());
+        for (index, (panel, table)) in self.wanted.panels.iter().zip(&self.answer.tables).enumerate() {
+            let compared = match &self.compared {
+                None => None,
+                Some(Compared { period, question, answer }) => Some(ComparedTable {
+                    table: answer
+                        .tables
+                        .get(index)
+                        .ok_or_else(|| ApiError::internal(&"a table is missing"))?,
+                    period,
+                    buckets: buckets(panel, &self.period, question)?,
+                }),
+            };
+            let needed = include.time_labels || compared.is_some();
+            let buckets = if needed { buckets(panel, &self.period, &self.question)? } else { None };
+            panels.push(Answered { wanted: panel, period: &self.period, table, buckets, compared });
+        }
+        let mut panels: Vec<_> =
+            panels.iter().map(|panel| panel.view(include.time_labels, include.total_rows)).collect();
+        let mut query = json!({
+            "project": self.project,
+            "date_range": range(&self.period),
+            "timezone": self.period.zone.iana_name().unwrap_or("UTC"),
+        });
+        if let Some(compared) = &self.compared {
+            query["comparison_date_range"] = range(&compared.period);
+        }
+        let text = match panels.pop() {
+            Some(table) if !self.wanted.several => Text::json(&OneView { table, query }),
+            last => {
+                panels.extend(last);
+                Text::json(&SeveralView { panels, query })
+            }
+        };
+        text.map_err(ApiError::from)
     }
-    let mut answer = panels.pop().unwrap_or_default();
-    answer["query"] = query;
-    Ok(answer)
+}
+
+/// The answer to a request of one table.
+#[derive(Serialize)]
+struct OneView<'a> {
+    #[serde(flatten)]
+    table: TableView<'a>,
+    query: JsonValue,
+}
+
+/// The answer to a request of several.
+#[derive(Serialize)]
+struct SeveralView<'a> {
+    panels: Vec<TableView<'a>>,
+    query: JsonValue,
 }
 
 fn question(period: &Period, wanted: &Wanted, panels: impl Iterator<Item = Panel>) -> Question {
@@ -171,9 +249,8 @@ fn buckets(panel: &WantedPanel, period: &Period, question: &Question) -> Result<
     let Some((index, bucket)) = panel.time(period) else { return Ok(None) };
     let most = usize::try_from(LIMIT).unwrap_or_default();
     question.buckets(bucket, most).map(Some).ok_or_else(|| {
-        let joint = if panel.path.is_empty() { "" } else { "." };
         unprocessable(format!("The range has more than {LIMIT} time buckets; use longer ones."))
-            .field(format!("{}{joint}dimensions[{index}]", panel.path))
+            .field(panel.field(&format!("dimensions[{index}]")))
     })
 }
 

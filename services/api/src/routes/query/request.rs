@@ -116,6 +116,11 @@ impl WantedPanel {
         }
     }
 
+    /// The path of a field of this panel in the request.
+    pub fn field(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
     /// The first time bucket among the dimensions and its place.
     pub fn time(&self, period: &Period) -> Option<(usize, Bucket)> {
         self.dimensions.iter().enumerate().find_map(|(index, dimension)| match dimension.resolve(period) {

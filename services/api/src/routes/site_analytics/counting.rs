@@ -50,7 +50,8 @@ fn by_visitor(class: Class) -> Condition {
     Condition::is_unknown(Dimension::Ip).and(Condition::is(Dimension::Bot, flag))
 }
 
-/// Counts by dimensions, for each of some classes, in one pass; `None` is all of both classes.
+/// Counts by dimensions, for each of some classes, in one pass; `None` is all of both classes. Whoever
+/// asks has a place for it.
 pub(super) async fn count<const N: usize>(
     api: &Api,
     project: ProjectId,
@@ -73,9 +74,7 @@ pub(super) async fn count<const N: usize>(
             .panel(Panel::by(dimensions, [addresses]).only(both(by_address)))
             .panel(Panel::by(dimensions, [visitors]).only(both(by_visitor)));
     }
-    let permit = api.heavy.acquire().await;
     let answer = api.analytics.ask(project, &question).await?;
-    drop(permit);
     let mut counts = [const { BTreeMap::new() }; N];
     for (index, table) in answer.tables.into_iter().enumerate() {
         for row in table.rows {
@@ -88,9 +87,9 @@ pub(super) async fn count<const N: usize>(
 }
 
 /// A dimension's value as the original has it: countries by name.
-pub(super) fn shown(dimension: Dimension, value: &Value) -> Option<String> {
+pub(super) fn shown(dimension: Dimension, value: &Value) -> Option<&str> {
     let text = value.as_text()?;
-    Some(if dimension == Dimension::Country { countries::name(text) } else { text }.to_owned())
+    Some(if dimension == Dimension::Country { countries::name(text) } else { text })
 }
 
 /// A time as Flask writes it, such as `Mon, 05 Oct 2020 00:00:00 GMT`.

@@ -9,6 +9,8 @@ mod query;
 mod series;
 mod statistics;
 
+use std::time::Instant;
+
 use axum::{
     Router,
     extract::FromRequestParts,
@@ -29,7 +31,13 @@ use watchkeeper_runtime::{
 use watchkeeper_store::ProjectId;
 
 use super::store_error;
-use crate::Api;
+use crate::{
+    Api,
+    answers::{Text, TooLong},
+    guesses,
+    peer::Peer,
+    rooms::Room,
+};
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -53,6 +61,10 @@ impl FromRequestParts<Api> for Site {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refused> {
         let presented = parts.headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+        if let Some(right) = api.options.site.guess(presented) {
+            let noted = api.site_guesses.note(Peer::of(parts).network(), presented, right, Instant::now());
+            noted.map_err(|seconds| Refused::Error(guesses::refused(seconds)))?;
+        }
         let found = api.store.site_project(&api.options.site, presented).await;
         let found = found.map_err(|error| Refused::Error(store_error(&error)))?;
         found.map(Self).ok_or(Refused::Unauthorized)
@@ -92,17 +104,29 @@ impl IntoResponse for Refused {
     }
 }
 
-/// A JSON answer as Flask writes it, with a line break at its end.
-pub(super) struct Lined<T>(T);
+impl From<TooLong> for Refused {
+    fn from(error: TooLong) -> Self {
+        Self::Error(ApiError::bad_request(error.to_string()))
+    }
+}
 
-impl<T: Serialize> IntoResponse for Lined<T> {
-    fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(mut body) => {
-                body.push(b'\n');
-                ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
-            }
-            Err(error) => ApiError::internal(&error).into_response(),
-        }
+/// A place for a question, which is kept until it is answered.
+async fn room(api: &Api, project: ProjectId) -> Result<Room, Refused> {
+    api.rooms.enter(project).await.map_err(|error| Refused::Error(ApiError::internal(&error)))
+}
+
+/// A JSON answer as Flask writes it, with a line break at its end.
+struct Lined(Vec<u8>);
+
+impl Lined {
+    fn new(value: &impl Serialize) -> Result<Self, Refused> {
+        let mut bytes = Text::json(value)?.into_bytes();
+        bytes.push(b'\n');
+        Ok(Self(bytes))
+    }
+
+    async fn answer(self, api: &Api, project: ProjectId) -> Result<Response, Refused> {
+        let body = api.answers.hold(project, self.0).await.map_err(Refused::Error)?;
+        Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
     }
 }

@@ -1,17 +1,18 @@
 //! `GET /api/v1/data/query`, of 2023: views by buckets of so many seconds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use http::Uri;
 use jiff::Timestamp;
-use serde_json::{Map, Value as JsonValue, json};
-use watchkeeper_analytics::{Bucket, Dimension};
+use serde::Serialize;
+use watchkeeper_analytics::{Bucket, Dimension, Value};
 
 use super::{
     Lined, Refused, Site,
     counting::{Class, Count, count, shown},
     params::{Moment, Params, one_of, positive},
+    room,
     statistics::group,
 };
 use crate::Api;
@@ -28,11 +29,25 @@ const UNKNOWN: &str = "UNKNOWN";
 const FILTERS: [(&str, Option<Class>); 3] =
     [("Unset", None), ("Humans", Some(Class::User)), ("Bots", Some(Class::Bot))];
 
+/// The whole answer.
+#[derive(Serialize)]
+struct View<'a> {
+    all_keys: BTreeSet<&'a str>,
+    buckets: Vec<BucketView<'a>>,
+}
+
+/// Views of a bucket by what groups them.
+#[derive(Serialize)]
+struct BucketView<'a> {
+    timestamp: String,
+    data: BTreeMap<&'a str, u64>,
+}
+
 pub(super) async fn query(
     Site(project): Site,
     State(api): State<Api>,
     uri: Uri,
-) -> Result<Lined<JsonValue>, Refused> {
+) -> Result<Response, Refused> {
     let mut params = Params::of(&uri);
     let start = params.required("start_time", Moment::read);
     let end = params.required("end_time", Moment::read);
@@ -55,28 +70,27 @@ pub(super) async fn query(
     let range = (start.millisecond(), end.millisecond());
     let dimensions: Vec<Dimension> =
         [Dimension::Time(Bucket::Seconds(seconds))].into_iter().chain(group).collect();
+    let _room = room(&api, project).await?;
     let [counts] = count(&api, project, range, &dimensions, Count::Views, [filter]).await?;
     let length = i64::from(seconds) * 1_000;
-    let mut keys = BTreeSet::new();
-    let mut data: Vec<Map<String, JsonValue>> = Vec::new();
-    data.resize_with(usize::try_from(buckets(range.0, range.1, seconds)).unwrap_or_default(), Map::new);
-    for (key, count) in counts {
+    let empty = |index: i64| BucketView { timestamp: time(start, index * length), data: BTreeMap::new() };
+    let mut view = View {
+        all_keys: BTreeSet::new(),
+        buckets: (0..buckets(range.0, range.1, seconds)).map(empty).collect(),
+    };
+    for (key, count) in &counts {
         let text = match (group, key.last()) {
-            (Some(dimension), Some(value)) => shown(dimension, value).unwrap_or_else(|| UNKNOWN.into()),
-            _ => COUNT.into(),
+            (Some(dimension), Some(value)) => shown(dimension, value).unwrap_or(UNKNOWN),
+            _ => COUNT,
         };
-        let at = key.first().and_then(watchkeeper_analytics::Value::as_number).unwrap_or_default();
-        let bucket = usize::try_from((at - range.0) / length).ok().and_then(|index| data.get_mut(index));
-        if let Some(bucket) = bucket {
-            keys.insert(text.clone());
-            bucket.insert(text, count.into());
+        let at = key.first().and_then(Value::as_number).unwrap_or_default();
+        let place = usize::try_from((at - range.0) / length).ok();
+        if let Some(bucket) = place.and_then(|place| view.buckets.get_mut(place)) {
+            view.all_keys.insert(text);
+            *bucket.data.entry(text).or_default() += count;
         }
     }
-    let buckets: Vec<JsonValue> = (0..)
-        .zip(data)
-        .map(|(index, data)| json!({ "timestamp": time(start, index * length), "data": data }))
-        .collect();
-    Ok(Lined(json!({ "all_keys": keys, "buckets": buckets })))
+    Lined::new(&view)?.answer(&api, project).await
 }
 
 /// How many buckets a range of milliseconds needs; the last may be cut short.

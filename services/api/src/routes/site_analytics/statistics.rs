@@ -1,14 +1,15 @@
 //! `GET /api/v1/data/statistics`, of March 2022.
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use http::Uri;
-use serde_json::{Value as JsonValue, json};
+use serde::Serialize;
 use watchkeeper_analytics::{Bucket, Dimension};
 
 use super::{
     Lined, Refused, Site,
     counting::{Class, Count, count, http_date, shown},
     params::{Params, one_of, us_date},
+    room,
 };
 use crate::Api;
 
@@ -37,11 +38,19 @@ const RESOLUTIONS: [(&str, Option<Bucket>); 5] = [
 /// The end of the year 9999, UTC milliseconds.
 const END_OF_TIME: i64 = 253_402_300_800_000;
 
+/// Views or users of a group in a stretch of time.
+#[derive(Serialize)]
+struct Row<'a> {
+    quantity: u64,
+    date: Option<String>,
+    key: Option<&'a str>,
+}
+
 pub(super) async fn statistics(
     Site(project): Site,
     State(api): State<Api>,
     uri: Uri,
-) -> Result<Lined<Vec<JsonValue>>, Refused> {
+) -> Result<Response, Refused> {
     let mut params = Params::of(&uri);
     let class =
         params.required("query_on", |text| one_of(&[("People", Class::User), ("Bots", Class::Bot)], text));
@@ -57,13 +66,17 @@ pub(super) async fn statistics(
     let ((class, what), (group, bucket)) = params.finish(class.zip(what).zip(group.zip(bucket)))?;
 
     let dimensions: Vec<Dimension> = bucket.map(Dimension::Time).into_iter().chain(group).collect();
+    let _room = room(&api, project).await?;
     let [counts] = count(&api, project, (start, end), &dimensions, what, [Some(class)]).await?;
-    let row = |(key, count): (Vec<watchkeeper_analytics::Value>, u64)| {
-        let date = bucket.and_then(|_| key.first().and_then(http_date));
-        let text = group.and_then(|dimension| key.last().and_then(|value| shown(dimension, value)));
-        json!({ "quantity": count, "date": date, "key": text })
-    };
-    Ok(Lined(counts.into_iter().map(row).collect()))
+    let rows: Vec<Row<'_>> = counts
+        .iter()
+        .map(|(key, quantity)| Row {
+            quantity: *quantity,
+            date: bucket.and_then(|_| key.first().and_then(http_date)),
+            key: group.and_then(|dimension| key.last().and_then(|value| shown(dimension, value))),
+        })
+        .collect();
+    Lined::new(&rows)?.answer(&api, project).await
 }
 
 /// A group by its name; `none` is the name of no group.

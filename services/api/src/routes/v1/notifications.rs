@@ -1,6 +1,8 @@
 //! `/api/v1/notifications`: the channels of the installation, as the operator puts
 //! them from the manifest of the instance.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ use watchkeeper_crds::{
     manifest::{self, Manifest},
 };
 use watchkeeper_runtime::error::ApiError;
+use watchkeeper_store::alerts::Channel;
 
 use crate::{
     Api,
@@ -70,15 +73,31 @@ pub(crate) async fn put(
     let unprocessable =
         |field: &str, message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).field(field);
     // Where the error stands is told, what stands there may be secret.
-    let notifications: Value = serde_json::from_slice(&body).map_err(|e| {
+    let mut notifications: Value = serde_json::from_slice(&body).map_err(|e| {
         unprocessable("", format!("The body is no JSON, at line {} column {}.", e.line(), e.column()))
     })?;
+    let missing = missing(&mut notifications)
+        .map_err(|message| unprocessable("spec.notifications.missing", message))?;
     let instance = judge(&notifications).map_err(|(field, message)| unprocessable(&field, message))?;
     let unresolved = |_: &SecretSource| Err("put the text itself in the place of its reference".to_owned());
-    let channels = channels(&instance.spec.notifications, unresolved)
+    let mut channels = channels(&instance.spec.notifications, unresolved)
         .map_err(|error| unprocessable(&error.field, error.message))?;
+    for (name, default) in missing {
+        if channels.iter().all(|channel| channel.name != name) {
+            channels.push(Channel::missing(name, default));
+        }
+    }
     let changed = api.store.put_channels(&channels).await.map_err(|e| store_error(&e))?;
     Ok(Json(json!({ "changed": changed })))
+}
+
+/// Takes out, under `missing`, the channels that lack something such as their Secret: their names, and
+/// whether endpoints that name no channels use them.
+fn missing(notifications: &mut Value) -> Result<BTreeMap<String, bool>, String> {
+    let taken = notifications.as_object_mut().and_then(|fields| fields.remove("missing"));
+    taken.map_or(Ok(BTreeMap::new()), serde_json::from_value).map_err(|_| {
+        "write names of channels and whether each is a default one, such as {\"ops\": true}".to_owned()
+    })
 }
 
 /// Judges the channels by the rules of the kind: the API server's, here again.

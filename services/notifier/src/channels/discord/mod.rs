@@ -7,7 +7,7 @@ use watchkeeper_crds::notifications::IncomingWebhook;
 use crate::{
     failure::Failure,
     http::Http,
-    message::{Message, Severity, cut},
+    message::{Message, Severity, cut, without_links},
 };
 
 /// Longest title and description of an embed, characters.
@@ -29,7 +29,7 @@ fn body(message: &Message) -> Value {
     json!({
         "embeds": [{
             "title": cut(&message.title(), LONGEST.0),
-            "description": cut(&message.lines().join("\n"), LONGEST.1),
+            "description": cut(&without_links(&message.lines().join("\n")), LONGEST.1),
             "color": color,
             "timestamp": message.items.first().map(crate::message::Item::time),
         }],

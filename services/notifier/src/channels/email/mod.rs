@@ -71,8 +71,9 @@ fn mail(config: &Email, message: &Message) -> Result<lettre::Message, Failure> {
     } else {
         (&config.subject_template, &config.template)
     };
-    let subject = template::text(subject.as_deref(), message).unwrap_or_else(|| message.title());
-    let text = template::text(text.as_deref(), message).unwrap_or_else(|| message.text());
+    let subject =
+        template::text(subject.as_deref(), message, str::to_owned).unwrap_or_else(|| message.title());
+    let text = template::text(text.as_deref(), message, str::to_owned).unwrap_or_else(|| message.text());
     let mut builder: MessageBuilder = lettre::Message::builder()
         .message_id(Some(format!("<{}@{domain}>", message.delivery)))
         .from(from)

@@ -6,10 +6,10 @@ use watchkeeper_crds::notifications::Ntfy;
 use crate::{
     failure::Failure,
     http::Http,
-    message::{Message, Severity, cut},
+    message::{Message, Severity, cut, cut_bytes},
 };
 
-/// Longest title and message; a longer message becomes an attachment.
+/// Longest title, characters, and message, bytes; a longer message becomes an attachment.
 const LONGEST: (usize, usize) = (250, 3_500);
 
 pub async fn send(http: &Http, config: &Ntfy, message: &Message) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ fn body(config: &Ntfy, message: &Message) -> Value {
     json!({
         "topic": config.topic.get(),
         "title": cut(&message.title(), LONGEST.0),
-        "message": cut(&message.lines().join("\n"), LONGEST.1),
+        "message": cut_bytes(&message.lines().join("\n"), LONGEST.1),
         "priority": priority,
         "tags": [tag],
     })

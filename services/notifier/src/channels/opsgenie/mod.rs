@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 use watchkeeper_crds::notifications::{Opsgenie, OpsgeniePriority};
 
 use crate::{
-    failure::Failure,
+    failure::Untaken,
     http::Http,
     message::{Item, Message, Severity, cut},
 };
 
-/// Longest message, description and alias, characters.
+/// Longest message, description, and alias or entity, characters.
 const LONGEST: (usize, usize, usize) = (130, 15_000, 512);
 
-pub async fn send(http: &Http, config: &Opsgenie, message: &Message) -> Result<(), Failure> {
+pub async fn send(http: &Http, config: &Opsgenie, message: &Message) -> Vec<Untaken> {
     let base = format!("{}/v2/alerts", config.api_url.trim_end_matches('/'));
-    for item in &message.items {
+    super::one_by_one(message, |item| {
         let alias = alias(item);
         let one = Message { items: vec![item.clone()], ..message.clone() };
         let request = if message.resolves() {
@@ -25,9 +25,9 @@ pub async fn send(http: &Http, config: &Opsgenie, message: &Message) -> Result<(
         } else {
             http.post(&base).json(&alert(config, &one, item, &alias))
         };
-        http.send(request.header("authorization", format!("GenieKey {}", config.api_key.get()))).await?;
-    }
-    Ok(())
+        http.send(request.header("authorization", format!("GenieKey {}", config.api_key.get())))
+    })
+    .await
 }
 
 fn alert(config: &Opsgenie, one: &Message, item: &Item, alias: &str) -> Value {
@@ -45,7 +45,7 @@ fn alert(config: &Opsgenie, one: &Message, item: &Item, alias: &str) -> Value {
         "priority": priority,
         "tags": config.tags,
         "source": "Watchkeeper",
-        "entity": item.target,
+        "entity": cut(&item.target, LONGEST.2),
         "details": item.labels,
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use watchkeeper_crds::notifications::{PagerDuty, PagerDutySeverity};
 
 use crate::{
-    failure::Failure,
+    failure::Untaken,
     http::Http,
     message::{Item, Message, Severity, cut},
 };
@@ -15,12 +15,9 @@ use crate::{
 /// Longest summary and key, characters.
 const LONGEST: (usize, usize) = (1_024, 255);
 
-pub async fn send(http: &Http, config: &PagerDuty, message: &Message) -> Result<(), Failure> {
+pub async fn send(http: &Http, config: &PagerDuty, message: &Message) -> Vec<Untaken> {
     let url = format!("{}/v2/enqueue", config.api_url.trim_end_matches('/'));
-    for item in &message.items {
-        http.send(http.post(&url).json(&event(config, message, item))).await?;
-    }
-    Ok(())
+    super::one_by_one(message, |item| http.send(http.post(&url).json(&event(config, message, item)))).await
 }
 
 fn event(config: &PagerDuty, message: &Message, item: &Item) -> Value {

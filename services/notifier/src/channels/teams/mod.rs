@@ -7,11 +7,11 @@ use watchkeeper_crds::notifications::IncomingWebhook;
 use crate::{
     failure::Failure,
     http::Http,
-    message::{Message, Severity, cut},
+    message::{Message, Severity, cut, cut_bytes, without_links},
 };
 
-/// A message may have 28 KB in all.
-const LONGEST: usize = 12_000;
+/// A message may have 28 KB in all: bytes of the text, and lines, each of which becomes a block.
+const LONGEST: (usize, usize) = (16_000, 60);
 
 pub async fn send(http: &Http, config: &IncomingWebhook, message: &Message) -> Result<(), Failure> {
     http.send(http.post(config.url.get()).json(&body(message))).await.map(|_| ())
@@ -26,11 +26,15 @@ fn body(message: &Message) -> Value {
     };
     let title = json!({
         "type": "TextBlock", "size": "Large", "weight": "Bolder", "wrap": true, "color": color,
-        "text": cut(&message.title(), 500),
+        "text": cut(&without_links(&message.title()), 500),
     });
     // One block a line: in a block of its own, a line break is not lost.
-    let lines = cut(&message.lines().join("\n"), LONGEST);
-    let lines = lines.lines().map(|line| json!({ "type": "TextBlock", "wrap": true, "text": line }));
+    let text = cut_bytes(&without_links(&message.lines().join("\n")), LONGEST.0);
+    let mut lines: Vec<&str> = text.lines().take(LONGEST.1 + 1).collect();
+    if let Some(last) = lines.get_mut(LONGEST.1) {
+        *last = "…";
+    }
+    let lines = lines.iter().map(|line| json!({ "type": "TextBlock", "wrap": true, "text": line }));
     let blocks: Vec<Value> = std::iter::once(title).chain(lines).collect();
     json!({
         "type": "message",

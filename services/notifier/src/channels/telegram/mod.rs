@@ -19,7 +19,7 @@ pub async fn send(http: &Http, config: &Telegram, message: &Message) -> Result<(
     if let (Err(refused), Some(_)) = (&sent, &config.parse_mode)
         && refused.permanent
     {
-        // A name may have what the parse mode takes for a mark of its own.
+        // A template may have marks that the parse mode does not understand, or be cut within one.
         let plain = Telegram { parse_mode: None, ..config.clone() };
         sent = http.send(http.post(&url).json(&body(&plain, message))).await;
     }
@@ -32,10 +32,12 @@ pub async fn send(http: &Http, config: &Telegram, message: &Message) -> Result<(
     Err(Failure::passing(format!("it did not take the message: {description}")))
 }
 
-/// Without a parse mode a text is what it is, whatever characters it has.
+/// Without a parse mode a text is what it is, whatever characters it has; with one only a template has marks.
 fn body(config: &Telegram, message: &Message) -> Value {
     let template = if message.resolves() { &config.recovery_template } else { &config.template };
-    let text = template::text(template.as_deref(), message).unwrap_or_else(|| message.text());
+    let escape = |text: &str| escaped(config.parse_mode.as_deref(), text);
+    let text =
+        template::text(template.as_deref(), message, escape).unwrap_or_else(|| escape(&message.text()));
     let mut body = json!({
         "chat_id": config.chat_id,
         "text": cut(&text, LONGEST),
@@ -48,4 +50,31 @@ fn body(config: &Telegram, message: &Message) -> Value {
         body["parse_mode"] = json!(mode);
     }
     body
+}
+
+/// A text of which nothing is a mark of the parse mode.
+/// <https://core.telegram.org/bots/api#formatting-options>
+fn escaped(parse_mode: Option<&str>, text: &str) -> String {
+    let marks = match parse_mode.map(str::to_ascii_lowercase).as_deref() {
+        Some("html") => return text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        Some("markdownv2") => r"\_*[]()~`>#+-=|{}.!",
+        Some("markdown") => "_*`[",
+        _ => return text.to_owned(),
+    };
+    text.chars().flat_map(|c| marks.contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_target_says_is_no_mark_of_the_parse_mode() {
+        let said = "<b>a_b</b> & [x](y).";
+        let written = |mode| escaped(mode, said);
+        assert_eq!(written(None), said);
+        assert_eq!(written(Some("HTML")), "&lt;b&gt;a_b&lt;/b&gt; &amp; [x](y).");
+        assert_eq!(written(Some("Markdown")), "<b>a\\_b</b> & \\[x](y).");
+        assert_eq!(written(Some("MarkdownV2")), "<b\\>a\\_b</b\\> & \\[x\\]\\(y\\)\\.");
+    }
 }

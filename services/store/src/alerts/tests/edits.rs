@@ -8,6 +8,8 @@ use crate::db::Dialect;
 on_both! {
     a_recovery_has_the_names_that_its_trouble_was_told_under
     an_endpoint_that_is_edited_while_it_goes_down_is_down
+    what_an_endpoint_does_not_ask_for_any_more_is_not_sent
+    a_reminder_of_what_is_over_is_not_sent
 }
 
 /// The one notice that is due, sent.
@@ -74,4 +76,41 @@ async fn an_endpoint_that_is_edited_while_it_goes_down_is_down(store: &Store) {
     assert_eq!((found.transition, found.spec.probe.target()), (moved.seq, "https://new.example/"));
     becomes(store, shop, State::Up).await;
     assert_eq!(kinds(store, "ops").await, [Kind::Down, Kind::Recovery]);
+}
+
+async fn what_an_endpoint_does_not_ask_for_any_more_is_not_sent(store: &Store) {
+    let boss = Channel { default: false, ..channel("boss") };
+    store.put_channels(&[channel("ops"), boss]).await.expect("channels");
+    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
+        spec.alerts.reminder = Some(Duration::from_secs(3_600));
+        spec.alerts.escalation =
+            vec![Escalation { after: Duration::from_secs(900), channels: vec!["boss".into()] }];
+    })
+    .await;
+    becomes(store, shop, State::Down).await;
+    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    assert_eq!(held(store).await, [(Kind::Reminder, Hold::Reminder), (Kind::Escalation, Hold::Escalation)]);
+    endpoint(store, "shop", "http://shop.example/", |_| {}).await;
+    time_passes(store).await;
+    assert_eq!((kinds(store, "ops").await, kinds(store, "boss").await), (vec![], vec![]));
+    assert_eq!(held(store).await, []);
+    becomes(store, shop, State::Up).await;
+    assert_eq!(kinds(store, "ops").await, [Kind::Recovery]);
+}
+
+async fn a_reminder_of_what_is_over_is_not_sent(store: &Store) {
+    store.put_channels(&[channel("ops")]).await.expect("channels");
+    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
+        spec.alerts.reminder = Some(Duration::from_secs(3_600));
+    })
+    .await;
+    becomes(store, shop, State::Down).await;
+    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    // As a recorder leaves it that dropped what waited just before the reminder was planned.
+    let mut recorder = store.db.begin().await.expect("begin");
+    move_to(&mut recorder, shop, State::Up, Flapping::No).await;
+    recorder.commit().await.expect("commit");
+    time_passes(store).await;
+    assert_eq!(sent(store, "ops").await, []);
+    assert_eq!(held(store).await, [], "nor is there another");
 }

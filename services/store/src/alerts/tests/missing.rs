@@ -3,6 +3,7 @@
 use super::*;
 
 on_both! {
+    a_default_channel_that_lacks_something_leaves_dead_letters
     a_channel_that_was_away_at_a_recovery_is_told_of_the_next_trouble
     each_trouble_and_its_end_are_dead_letters_of_a_channel_that_is_away
     trouble_that_was_told_late_ends_by_its_recovery
@@ -15,6 +16,18 @@ async fn dead(store: &Store) -> Vec<Kind> {
     let filter = NoticeFilter { state: Some(NoticeState::Dead), ..NoticeFilter::default() };
     let letters = store.notices(&filter, 100).await.expect("notices");
     letters.iter().rev().map(|notice| notice.kind).collect()
+}
+
+async fn a_default_channel_that_lacks_something_leaves_dead_letters(store: &Store) {
+    let lacking = [Channel::missing("aside", false), Channel::missing("ops", true)];
+    store.put_channels(&lacking).await.expect("channels");
+    let shop = endpoint(store, "shop", "http://shop.example/", |_| {}).await;
+    becomes(store, shop, State::Down).await;
+    becomes(store, shop, State::Up).await;
+    assert_eq!(dead(store).await, [Kind::Down, Kind::Recovery], "of the one that it uses");
+    store.put_channels(&[channel("ops")]).await.expect("channels");
+    becomes(store, shop, State::Down).await;
+    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
 }
 
 async fn a_channel_that_was_away_at_a_recovery_is_told_of_the_next_trouble(store: &Store) {

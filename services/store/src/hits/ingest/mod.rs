@@ -40,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait for the database before a batch goes to the spool.
 const PATIENCE_WITH_SPOOL: Duration = Duration::from_secs(2);
 
+/// Time between two words about hits that cannot be written: there may be thousands a second.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// Whether a batch that is durable has only now become it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
@@ -192,6 +195,7 @@ async fn write_all(
     batches: Arc<Mutex<mpsc::Receiver<Batch>>>,
     closed: CancellationToken,
 ) {
+    let mut told: Option<Instant> = None;
     loop {
         let waiting = tokio::select! {
             biased;
@@ -209,7 +213,10 @@ async fn write_all(
         match written {
             Ok(outcomes) => answers.each(&outcomes),
             Err(error) => {
-                tracing::error!(%error, "hits could not be written");
+                if told.is_none_or(|at| at.elapsed() >= QUIET) {
+                    tracing::error!(%error, "hits could not be written");
+                    told = Some(Instant::now());
+                }
                 answers.all(&error);
             }
         }

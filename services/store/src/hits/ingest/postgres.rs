@@ -44,6 +44,15 @@ impl Turn {
     }
 }
 
+/// What became of a group, which is written as a whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// What became of each of its parts.
+    All(Vec<Outcome>),
+    /// Nothing of it is there: these of its projects are gone.
+    Nothing(BTreeSet<ProjectId>),
+}
+
 /// A connection of one's own that is made anew when it breaks.
 pub(crate) struct Link {
     options: PgConnectOptions,
@@ -84,17 +93,18 @@ impl Link {
     /// Writes a group, once whatever happens on the way. `None`: it could not be
     /// written until `deadline`, or its answer was lost. A group that was
     /// `promised` is stored even if a key in it stands for another payload.
+    /// While projects of it are gone nothing is written, and its number is free for what is left of it.
     pub async fn write(
         &mut self,
         turn: Turn,
         group: &Group,
         deadline: Instant,
         promised: bool,
-    ) -> Option<Result<Vec<Outcome>>> {
+    ) -> Option<Result<Written>> {
         loop {
             let connection = self.get(deadline).await?;
             match timeout_at(deadline, write(connection, turn, group, promised)).await {
-                Ok(Ok(outcomes)) => return Some(Ok(outcomes)),
+                Ok(Ok(written)) => return Some(Ok(written)),
                 Ok(Err(StoreError::Database(error))) => match remedy(&error) {
                     Remedy::None => return Some(Err(error.into())),
                     remedy => {
@@ -184,7 +194,7 @@ impl Writer {
 }
 
 impl Write for Writer {
-    async fn write(&mut self, group: Group) -> Result<Vec<Outcome>> {
+    async fn write(&mut self, mut group: Group) -> Result<Vec<Outcome>> {
         // Nobody waits twice for a database that is known to be away.
         if let Some(spool) = &self.spool
             && self.link.is_away()
@@ -192,32 +202,46 @@ impl Write for Writer {
         {
             return spool.append(None, group).await;
         }
-        let turn = self.turn;
-        let deadline = deadline(self.spool.is_some());
-        match (self.link.write(turn, &group, deadline, false).await, &self.spool) {
-            (Some(written), _) => {
-                self.turn = turn.next();
-                written
-            }
-            // Under this number the group may be there or not; what comes after it has another writer's.
-            (None, spool) => {
-                self.turn = Turn::first();
-                match spool {
-                    Some(spool) => spool.append(Some(turn), group).await,
-                    None => Err(StoreError::Unwritten("the database does not answer".into())),
+        let projects: Vec<ProjectId> = group.parts.iter().map(|part| part.project).collect();
+        let (turn, deadline) = (self.turn, deadline(self.spool.is_some()));
+        let mut gone = BTreeSet::new();
+        while !group.parts.is_empty() {
+            let outcomes = match (self.link.write(turn, &group, deadline, false).await, &self.spool) {
+                (Some(written), _) => {
+                    self.turn = turn.next();
+                    match written? {
+                        Written::All(outcomes) => outcomes,
+                        Written::Nothing(without) => {
+                            group.parts.retain(|part| !without.contains(&part.project));
+                            gone.extend(without);
+                            continue;
+                        }
+                    }
                 }
-            }
+                // Under this number the group may be there or not; what comes after it has another writer's.
+                (None, spool) => {
+                    self.turn = Turn::first();
+                    match spool {
+                        Some(spool) => spool.append(Some(turn), group).await?,
+                        None => return Err(StoreError::Unwritten("the database does not answer".into())),
+                    }
+                }
+            };
+            return Ok(with_gone(&projects, &gone, outcomes));
         }
+        Ok(with_gone(&projects, &gone, Vec::new()))
     }
 }
 
-/// Writes a group in one transaction, unless it is there.
-async fn write(
-    connection: &mut PgConnection,
-    turn: Turn,
-    group: &Group,
-    promised: bool,
-) -> Result<Vec<Outcome>> {
+/// What became of the parts of these projects: of those that are left, and of those whose project is gone.
+fn with_gone(projects: &[ProjectId], gone: &BTreeSet<ProjectId>, left: Vec<Outcome>) -> Vec<Outcome> {
+    let mut left = left.into_iter();
+    let outcome = |project: &ProjectId| if gone.contains(project) { None } else { left.next() };
+    projects.iter().map(outcome).map(|outcome| outcome.unwrap_or(Outcome::NoProject)).collect()
+}
+
+/// Writes a group in one transaction, unless it is there or a project of it is not.
+async fn write(connection: &mut PgConnection, turn: Turn, group: &Group, promised: bool) -> Result<Written> {
     if group.parts.iter().any(|part| part.mark.is_some()) {
         return write_marked(connection, turn, group, promised).await;
     }
@@ -229,8 +253,12 @@ async fn write(
             .bind(now_ms()),
         &parts,
     );
-    let known = projects(known.fetch_all(connection).await?)?;
-    Ok(parts.iter().map(|part| outcome(&known, part)).collect())
+    let gone = gone(parts.into_iter(), known.fetch_all(connection).await?)?;
+    Ok(if gone.is_empty() {
+        Written::All(vec![Outcome::Stored; group.parts.len()])
+    } else {
+        Written::Nothing(gone)
+    })
 }
 
 /// As [`write`], for a group in which something may have been sent before.
@@ -239,7 +267,7 @@ async fn write_marked(
     turn: Turn,
     group: &Group,
     promised: bool,
-) -> Result<Vec<Outcome>> {
+) -> Result<Written> {
     let mut transaction = connection.begin().await?;
     let taken = sqlx::query(include_str!("../../../sql/postgres/take_turn.sql"))
         .bind(turn.writer.as_bytes().as_slice())
@@ -248,17 +276,17 @@ async fn write_marked(
         .execute(&mut *transaction)
         .await?;
     if taken.rows_affected() == 0 {
-        return Ok(vec![Outcome::Stored; group.parts.len()]);
+        return Ok(Written::All(vec![Outcome::Stored; group.parts.len()]));
     }
     let mut noted = note(&mut transaction, group).await?;
     let mut outcomes = vec![Outcome::Stored; group.parts.len()];
-    let mut wanted: Vec<(usize, Part)> = Vec::new();
+    let mut wanted: Vec<Part> = Vec::new();
     for (at, part) in group.parts.iter().enumerate() {
         let verdict = part.mark.as_ref().map_or(Verdict::New, |mark| noted.judge(part.project, mark));
         match verdict {
-            Verdict::New => wanted.push((at, part.clone())),
-            Verdict::Other if promised => wanted.push((at, part.clone())),
-            Verdict::Rest(from) => wanted.push((at, part.clone().without_first(from)?)),
+            Verdict::New => wanted.push(part.clone()),
+            Verdict::Other if promised => wanted.push(part.clone()),
+            Verdict::Rest(from) => wanted.push(part.clone().without_first(from)?),
             Verdict::Repeat => outcomes[at] = Outcome::Repeated,
             Verdict::Other => outcomes[at] = Outcome::KeyReused,
         }
@@ -272,14 +300,15 @@ async fn write_marked(
             .execute(&mut *transaction)
             .await?;
     }
-    let parts: Vec<&Part> = wanted.iter().map(|(_, part)| part).collect();
+    let parts: Vec<&Part> = wanted.iter().collect();
     let insert = bind_parts(sqlx::query(include_str!("../../../sql/postgres/append_batches.sql")), &parts);
-    let known = projects(insert.fetch_all(&mut *transaction).await?)?;
-    transaction.commit().await?;
-    for (at, part) in &wanted {
-        outcomes[*at] = outcome(&known, part);
+    let gone = gone(parts.iter().copied(), insert.fetch_all(&mut *transaction).await?)?;
+    if !gone.is_empty() {
+        transaction.rollback().await?;
+        return Ok(Written::Nothing(gone));
     }
-    Ok(outcomes)
+    transaction.commit().await?;
+    Ok(Written::All(outcomes))
 }
 
 /// Notes what may have been sent before; gives what was noted of it until now.
@@ -331,10 +360,110 @@ fn bind_parts<'q>(query: PgQuery<'q>, parts: &[&'q Part]) -> PgQuery<'q> {
         .bind(parts.iter().map(|part| part.data.as_slice()).collect::<Vec<_>>())
 }
 
-fn projects(rows: Vec<sqlx::postgres::PgRow>) -> Result<BTreeSet<ProjectId>> {
-    rows.iter().map(|row| Ok(ProjectId(row.try_get(0)?))).collect()
+/// The projects of parts that are not among the rows.
+fn gone<'p>(
+    parts: impl Iterator<Item = &'p Part>,
+    known: Vec<sqlx::postgres::PgRow>,
+) -> Result<BTreeSet<ProjectId>> {
+    let known: BTreeSet<ProjectId> =
+        known.iter().map(|row| Ok(ProjectId(row.try_get(0)?))).collect::<Result<_>>()?;
+    Ok(parts.map(|part| part.project).filter(|project| !known.contains(project)).collect())
 }
 
-fn outcome(known: &BTreeSet<ProjectId>, part: &Part) -> Outcome {
-    if known.contains(&part.project) { Outcome::Stored } else { Outcome::NoProject }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Hit, Store,
+        hits::ingest::{Identity, Mark},
+        testing,
+    };
+
+    fn part(project: ProjectId, ts: i64, marked: bool) -> Part {
+        let hits = [Hit { ts, ..Hit::default() }];
+        let key = Identity::Key { key: ts.to_string().into(), payload: [1; 32] };
+        Part::new(project, &hits, Mark::new(key, &hits).filter(|_| marked)).expect("encode")
+    }
+
+    /// The times of two projects' hits.
+    async fn times(store: &Store, projects: [ProjectId; 2]) -> [Vec<i64>; 2] {
+        let mut times = [Vec::new(), Vec::new()];
+        for (project, times) in projects.into_iter().zip(&mut times) {
+            let mut snapshot = store.snapshot(project, i64::MIN, i64::MAX).await.expect("snapshot");
+            times.extend(snapshot.load(0).await.expect("load").iter().map(|hit| hit.ts));
+        }
+        times
+    }
+
+    /// A project that has a name, and one whose key that is to become.
+    async fn two(store: &Store) -> ([ProjectId; 2], Uuid) {
+        let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+        store.put_project("shop", old).await.expect("put");
+        let shop = store.project_by_key(old).await.expect("find").expect("project").id;
+        let nameless = store.register_key(new).await.expect("register").id;
+        ([shop, nameless], new)
+    }
+
+    fn group(parts: Vec<Part>) -> Group {
+        Group { parts, batches: 2 }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_group_without_all_its_projects_is_written_later_under_its_number_and_then_once() {
+        for marked in [false, true] {
+            let fresh = testing::postgres().await;
+            let store = &fresh.store;
+            let ([shop, nameless], key) = two(store).await;
+            let mut link = Link::new(store.db.postgres().expect("options").clone());
+            let (turn, deadline) = (Turn::first(), Instant::now() + Duration::from_secs(60));
+            let mut write = async |parts: Vec<Part>| {
+                link.write(turn, &group(parts), deadline, true).await.expect("an answer").expect("written")
+            };
+            // As while it is on its way.
+            store.put_project("shop", key).await.expect("take in");
+            let first = write(vec![part(shop, 1, marked), part(nameless, 2, marked)]).await;
+            assert_eq!(first, Written::Nothing(BTreeSet::from([nameless])));
+            assert!(times(store, [shop, nameless]).await.iter().all(Vec::is_empty));
+            for _ in 0..2 {
+                let again = write(vec![part(shop, 1, marked), part(shop, 2, marked)]).await;
+                assert_eq!(again, Written::All(vec![Outcome::Stored; 2]));
+                assert_eq!(times(store, [shop, nameless]).await, [vec![1, 2], vec![]]);
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_group_that_is_there_is_known_though_its_project_has_gone_since() {
+        for marked in [false, true] {
+            let fresh = testing::postgres().await;
+            let store = &fresh.store;
+            let ([shop, nameless], key) = two(store).await;
+            let mut link = Link::new(store.db.postgres().expect("options").clone());
+            let (turn, deadline) = (Turn::first(), Instant::now() + Duration::from_secs(60));
+            let mut write = async || {
+                let parts = vec![part(nameless, 1, marked)];
+                link.write(turn, &group(parts), deadline, true).await.expect("an answer").expect("written")
+            };
+            assert_eq!(write().await, Written::All(vec![Outcome::Stored]));
+            store.put_project("shop", key).await.expect("take in");
+            assert_eq!(write().await, Written::All(vec![Outcome::Stored]));
+            assert_eq!(times(store, [shop, nameless]).await, [vec![1], vec![]]);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn parts_whose_project_is_gone_keep_no_other_of_their_group_out() {
+        let fresh = testing::postgres().await;
+        let store = &fresh.store;
+        let ([shop, deleted], _) = two(store).await;
+        store.delete_project(deleted).await.expect("delete");
+        let mut writer = Writer::new(store.db.postgres().expect("options").clone(), None);
+        let parts = vec![part(shop, 1, false), part(deleted, 2, true), part(deleted, 3, false)];
+        let outcomes = writer.write(group(parts)).await.expect("written");
+        assert_eq!(outcomes, [Outcome::Stored, Outcome::NoProject, Outcome::NoProject]);
+        let outcomes = writer.write(group(vec![part(deleted, 4, false)])).await.expect("written");
+        assert_eq!(outcomes, [Outcome::NoProject]);
+        writer.write(group(vec![part(shop, 5, false)])).await.expect("written");
+        assert_eq!(times(store, [shop, deleted]).await, [vec![1, 5], vec![]]);
+    }
 }

@@ -7,7 +7,8 @@ mod record;
 mod replay;
 
 use std::{
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 pub(crate) use replay::replay;
 
@@ -40,6 +42,8 @@ pub struct SpoolStatus {
 /// A spool that no other process uses.
 #[derive(Debug)]
 pub(crate) struct Spool {
+    /// What it is known by in the database, also to the next process that has it.
+    id: Uuid,
     directory: PathBuf,
     limit: u64,
     state: Mutex<State>,
@@ -66,6 +70,7 @@ impl Spool {
             let files = Files::open(&directory).map_err(|source| fault(&directory, source))?;
             let state = State { files, turn: Turn::first(), marks: Marks::default(), oldest: None };
             Ok(Self {
+                id: id(&directory),
                 directory,
                 limit: bytes,
                 state: Mutex::new(state),
@@ -139,6 +144,16 @@ impl Spool {
         Ok(outcomes)
     }
 
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.files.bytes() == 0 && state.oldest.is_none()
+    }
+
     pub fn status(&self) -> SpoolStatus {
         let state = self.lock();
         SpoolStatus {
@@ -190,7 +205,20 @@ impl State {
     }
 }
 
-fn fault(directory: &std::path::Path, source: std::io::Error) -> StoreError {
+/// The id of the spool in a directory. A new one does where none can be kept.
+fn id(directory: &Path) -> Uuid {
+    let path = directory.join("id");
+    let kept = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+    kept.unwrap_or_else(|| {
+        let id = Uuid::new_v4();
+        if let Err(error) = fs::write(&path, id.to_string()) {
+            tracing::warn!(%error, "the spool's id could not be kept");
+        }
+        id
+    })
+}
+
+fn fault(directory: &Path, source: std::io::Error) -> StoreError {
     StoreError::File { path: directory.display().to_string(), source }
 }
 

@@ -10,8 +10,8 @@ use crate::{
     ProjectId, Result,
     db::Db,
     hits::ingest::{
-        Group, Outcome, Part,
-        postgres::{Link, Turn},
+        Group, Part,
+        postgres::{Link, Written},
     },
     projects::absorbed,
 };
@@ -60,26 +60,27 @@ async fn next(link: &mut Link, db: &Db, spool: &Arc<Spool>) -> Result<Next> {
     let Some((record, bytes)) = spool.oldest().await? else { return Ok(Next::Empty) };
     let deadline = Instant::now() + PATIENCE;
     let Some(mut homes) = homes(link, db, deadline).await else { return Ok(Next::Away) };
-    let (mut turn, mut parts) = (record.turn, record.group.parts.clone());
-    loop {
+    let mut parts = record.group.parts.clone();
+    // Under its one number until all of it is there at once: whatever ends this on the way, the whole of it
+    // is written again, or known to be there.
+    while !parts.is_empty() {
         let group = Group { parts: at_home(parts, &homes), batches: record.group.batches };
-        let Some(written) = link.write(turn, &group, deadline, true).await else { return Ok(Next::Away) };
-        let gone = homeless(group, &written?);
-        if gone.is_empty() {
-            break;
-        }
-        // Another may have taken their project in while they were written.
+        let Some(written) = link.write(record.turn, &group, deadline, true).await else {
+            return Ok(Next::Away);
+        };
+        let gone = match written? {
+            Written::All(_) => break,
+            Written::Nothing(gone) => gone,
+        };
+        // Others may have taken these in while they were to be written.
         let Some(found) = self::homes(link, db, deadline).await else { return Ok(Next::Away) };
-        let (late, lost): (Vec<_>, Vec<_>) =
-            gone.into_iter().partition(|part| found.contains_key(&part.project));
+        homes = found;
+        let lost = |part: &Part| gone.contains(&part.project) && !homes.contains_key(&part.project);
+        let (lost, left): (Vec<_>, Vec<_>) = group.parts.into_iter().partition(lost);
         for Part { project, rows, .. } in lost {
             tracing::info!(project = project.0, hits = rows, "hits of a deleted project leave the spool");
         }
-        if late.is_empty() {
-            break;
-        }
-        // Under the number of before nothing more is written.
-        (turn, parts, homes) = (Turn::first(), late, found);
+        parts = left;
     }
     spool.done(record, bytes).await?;
     Ok(Next::Done)
@@ -105,12 +106,6 @@ fn at_home(mut parts: Vec<Part>, homes: &HashMap<ProjectId, ProjectId>) -> Vec<P
     }
     parts.sort_by_key(|part| part.project);
     parts
-}
-
-/// The parts that have no project.
-fn homeless(group: Group, outcomes: &[Outcome]) -> Vec<Part> {
-    let with_outcomes = group.parts.into_iter().zip(outcomes);
-    with_outcomes.filter(|(_, outcome)| **outcome == Outcome::NoProject).map(|(part, _)| part).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use url::form_urlencoded;
-use watchkeeper_store::{DAY_MS, Endpoint, State as Measured, now_ms};
+use watchkeeper_store::{Endpoint, State as Measured, now_ms};
 
 use super::{
     bars::precise,
@@ -83,7 +83,7 @@ pub(in crate::routes::dashboard) async fn badge(
     let store = |error| PageError::store(&error);
     let board = api.dashboard.board.get(&api.store).await.map_err(store)?;
     let endpoint = id.parse().ok().and_then(|id| board.by_id(id)).ok_or_else(PageError::not_found)?;
-    if !is_public(&api, &board, endpoint).await.map_err(store)? {
+    if !is_public(&api, endpoint).await.map_err(store)? {
         return Err(PageError::not_found());
     }
     let (what, form) = file.rsplit_once('.').ok_or_else(PageError::not_found)?;
@@ -151,12 +151,11 @@ fn state(endpoint: &Endpoint) -> Badge {
 }
 
 async fn uptime(api: &Api, endpoint: &Endpoint, (name, days): (&str, i64)) -> Result<Badge, PageError> {
-    let now = now_ms();
     let share = if days == 1 {
-        let found = api.store.availability(endpoint.project, endpoint.id, now - DAY_MS, now).await;
+        let found = api.dashboard.spans.get(&api.store, endpoint, days).await;
         Share::from(&found.map_err(|error| PageError::store(&error))?)
     } else {
-        let history = api.dashboard.history.get(&api.store, now).await;
+        let history = api.dashboard.history.get(&api.store, now_ms()).await;
         let shares = history.map_err(|error| PageError::store(&error))?.of(endpoint.id, endpoint.created_at);
         let days = usize::try_from(days).unwrap_or(shares.len());
         history::total(&shares[shares.len().saturating_sub(days)..])
@@ -181,8 +180,7 @@ fn uptime_badge(window: &str, share: &Share) -> Badge {
 }
 
 async fn latency(api: &Api, endpoint: &Endpoint, (name, days): (&str, i64)) -> Result<Badge, PageError> {
-    let now = now_ms();
-    let found = api.store.availability(endpoint.project, endpoint.id, now - days * DAY_MS, now).await;
+    let found = api.dashboard.spans.get(&api.store, endpoint, days).await;
     let found = found.map_err(|error| PageError::store(&error))?;
     let label = format!("response time {name}");
     Ok(match found.latency {

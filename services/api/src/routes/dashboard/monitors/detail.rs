@@ -10,7 +10,7 @@ use http::HeaderMap;
 use std::collections::HashMap;
 use url::form_urlencoded;
 use watchkeeper_store::{
-    Bucket, DAY_MS, Endpoint, LastCheck, Outage, Phases, StoreError,
+    Bucket, DAY_MS, Endpoint, LastCheck, Outage, Phases, State as Measured, StoreError,
     alerts::{Notice, NoticeFilter, NoticeState},
     now_ms,
 };
@@ -27,6 +27,7 @@ use crate::{
         access::{Keeper, Watcher, render},
         charts, format,
         forms::{Fields, check, done, token},
+        notices::of_endpoint as all_notices,
         shares::absolute,
         shell::{PageError, Section, Shell},
         status::view::shows,
@@ -70,6 +71,8 @@ struct Page {
     more_outages: usize,
     certificate: Option<Certificate>,
     notices: Vec<Told>,
+    /// The page that has all of them, and tries dead letters again.
+    all_notices: String,
     checks: Vec<Row>,
     phases: bool,
     /// Title and slug of every status page that shows it.
@@ -103,6 +106,8 @@ struct Trouble {
     start_moment: String,
     length: String,
     going: bool,
+    /// Whether nobody knows how it went on.
+    lost: bool,
     checks: i64,
     errors: Vec<String>,
 }
@@ -184,7 +189,7 @@ pub(in crate::routes::dashboard) async fn page(
     let filter = NoticeFilter { endpoint: Some(endpoint.uid.clone()), ..NoticeFilter::default() };
     let notices = api.store.notices(&filter, NOTICES).await.map_err(store)?;
     let pages = api.store.status_pages().await.map_err(store)?;
-    let pages: Vec<_> = pages.into_iter().filter(|page| shows(page, &board, endpoint)).collect();
+    let pages: Vec<_> = pages.into_iter().filter(|page| shows(page, endpoint)).collect();
     let switched_on = api.store.badges().await.map_err(store)?.contains(&endpoint.uid);
 
     let shares: Vec<_> =
@@ -193,6 +198,10 @@ pub(in crate::routes::dashboard) async fn page(
         format::moment(ms, &jiff::tz::TimeZone::UTC, if days <= 7 { "%-d %b %H:%M" } else { "%-d %b" })
     };
     let status = &endpoint.status;
+    let lost = match status.state {
+        Measured::Suspended => Some(status.since),
+        _ => endpoint.unobserved_since(now),
+    };
     render(&Page {
         shell: Shell {
             refresh: Some(30),
@@ -217,12 +226,13 @@ pub(in crate::routes::dashboard) async fn page(
         timeline: Bars::new(&shares, name, |place| {
             buckets.get(place).map_or_else(String::new, |it| label(it.from))
         }),
-        ends: (label(from), "now".into()),
+        ends: (format!("{} UTC", label(from)), "now".into()),
         chart: Chart::new(&buckets, label),
         more_outages: outages.len().saturating_sub(OUTAGES),
-        outages: outages.iter().rev().take(OUTAGES).map(|outage| Trouble::new(outage, now)).collect(),
+        outages: outages.iter().rev().take(OUTAGES).map(|it| Trouble::new(it, lost, now)).collect(),
         certificate: last.and_then(|check| check.certificate_expires_at).map(|at| Certificate::new(at, now)),
         notices: notices.iter().map(|notice| Told::new(notice, now)).collect(),
+        all_notices: all_notices(&endpoint.uid),
         phases: checks.iter().any(|check| check.phases.is_some()),
         checks: rows(&checks, now),
         public: switched_on || !pages.is_empty(),
@@ -329,12 +339,15 @@ impl Chart {
 }
 
 impl Trouble {
-    fn new(outage: &Outage, now: i64) -> Self {
+    /// `lost` is since when nobody observes the endpoint, where nobody does.
+    fn new(outage: &Outage, lost: Option<i64>, now: i64) -> Self {
+        let open = outage.end.is_none();
         Self {
             start: format::utc(outage.start),
             start_moment: rfc3339(outage.start),
-            length: spoken(outage.end.unwrap_or(now) - outage.start),
-            going: outage.end.is_none(),
+            length: spoken(outage.end.or(lost).unwrap_or(now) - outage.start),
+            going: open && lost.is_none(),
+            lost: outage.lost || (open && lost.is_some()),
             checks: outage.checks,
             errors: outage.errors.clone(),
         }

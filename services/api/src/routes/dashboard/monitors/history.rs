@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::sync::Mutex;
-use watchkeeper_store::{Availability, DAY_MS, Result, Store, day_of};
+use watchkeeper_store::{Availability, DAY_MS, DaySpent, Result, Store, day_of};
 
 /// Days that are shown as bars.
 pub(crate) const DAYS: i64 = 90;
@@ -17,6 +17,10 @@ const FRESH: Duration = Duration::from_secs(20);
 
 /// Time after midnight at which yesterday's last checks have surely arrived, milliseconds.
 const SETTLED: i64 = 600_000;
+
+/// How long days that are over count: checks that arrived late, as after a night without the database,
+/// are found then.
+const AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How a span of time was spent, milliseconds of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,7 +115,21 @@ impl Share {
     }
 }
 
-type Day = Arc<HashMap<i64, [u32; 5]>>;
+/// A day of all endpoints as it was known at a moment.
+#[derive(Debug, Clone)]
+struct Day {
+    /// Counted from 1970.
+    day: i64,
+    /// Up to which moment it is known, UTC milliseconds.
+    to: i64,
+    spent: Arc<HashMap<i64, DaySpent>>,
+}
+
+impl Day {
+    fn whole(day: i64, spent: HashMap<i64, DaySpent>) -> Self {
+        Self { day, to: (day + 1) * DAY_MS, spent: Arc::new(spent) }
+    }
+}
 
 /// The days of all endpoints, for a process.
 #[derive(Debug, Default)]
@@ -119,21 +137,22 @@ pub(crate) struct Histories(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Days that are over.
+    /// Days that are over, and when the first of them was read.
     past: BTreeMap<i64, Day>,
+    past_from: Option<Instant>,
     /// Days that still change, and when they were read.
-    recent: Option<(Instant, Vec<(i64, Day)>)>,
+    recent: Option<(Instant, Vec<Day>)>,
 }
 
 /// The last [`DAYS`] days of all endpoints, the oldest first.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub now: i64,
-    days: Vec<(i64, Day)>,
+    days: Vec<Day>,
 }
 
 impl Histories {
-    /// The days until `now`; the first call after a start reads them all.
+    /// The days until `now`; the first call after a start, and one an hour, reads them all.
     ///
     /// # Errors
     /// When the store fails.
@@ -143,36 +162,35 @@ impl Histories {
         let today = day_of(now);
         // Yesterday's last checks may still be under way.
         let settled = day_of(now - SETTLED);
+        if known.past_from.is_none_or(|at| at.elapsed() >= AGAIN) {
+            known.past.clear();
+            known.past_from = Some(Instant::now());
+        }
         known.past = known.past.split_off(&(today - DAYS + 1));
-        for day in today - DAYS + 1..settled {
-            if let std::collections::btree_map::Entry::Vacant(free) = known.past.entry(day) {
-                free.insert(read(store, day * DAY_MS, (day + 1) * DAY_MS).await?);
-            }
+        let missing = (today - DAYS + 1..settled).find(|day| !known.past.contains_key(day));
+        if let Some(first) = missing {
+            let days = store.days_of_all(first..settled).await?;
+            known.past.extend(days.into_iter().map(|(day, spent)| (day, Day::whole(day, spent))));
         }
         let fresh = known.recent.as_ref().is_some_and(|(at, days)| {
-            at.elapsed() < FRESH && days.last().is_some_and(|(day, _)| *day == today)
+            at.elapsed() < FRESH && days.last().is_some_and(|last| last.day == today)
         });
         if !fresh {
             let mut recent = Vec::new();
             for day in settled..=today {
-                recent.push((day, read(store, day * DAY_MS, ((day + 1) * DAY_MS).min(now)).await?));
+                let to = ((day + 1) * DAY_MS).min(now);
+                let all = store.availability_of_all(day * DAY_MS, to).await?;
+                let spent = all.iter().map(|(id, found)| (*id, found.into())).collect();
+                recent.push(Day { day, to, spent: Arc::new(spent) });
             }
             known.recent = Some((Instant::now(), recent));
         }
-        let past = known.past.range(..settled).map(|(day, shares)| (*day, Arc::clone(shares)));
+        let past = known.past.range(..settled).map(|(_, day)| day.clone());
+        // What was read before the last day settled has that day too.
         let recent = known.recent.iter().flat_map(|(_, days)| days.iter().cloned());
+        let recent = recent.filter(|day| day.day >= settled);
         Ok(History { now, days: past.chain(recent).collect() })
     }
-}
-
-async fn read(store: &Store, from: i64, to: i64) -> Result<Day> {
-    // A day has 86,400,000 milliseconds.
-    let small = |ms: i64| u32::try_from(ms).unwrap_or_default();
-    let all = store.availability_of_all(from, to).await?;
-    let packed = all.into_iter().map(|(id, it)| {
-        (id, [it.up_ms, it.degraded_ms, it.down_ms, it.maintenance_ms, it.unknown_ms].map(small))
-    });
-    Ok(Arc::new(packed.collect()))
 }
 
 impl History {
@@ -181,15 +199,17 @@ impl History {
     pub fn of(&self, endpoint: i64, created: i64) -> Vec<Share> {
         self.days
             .iter()
-            .map(|(day, shares)| {
-                let (from, to) = (day * DAY_MS, ((day + 1) * DAY_MS).min(self.now));
+            .map(|day| {
+                let (from, to) = (day.day * DAY_MS, ((day.day + 1) * DAY_MS).min(self.now));
                 // It can have been watched before it was made: when it moved from another installation.
-                match shares.get(&endpoint) {
-                    Some(packed) => {
-                        let [up, degraded, down, maintenance, unknown] = packed.map(i64::from);
+                match day.spent.get(&endpoint) {
+                    Some(spent) => {
+                        let [up, degraded, down, maintenance] =
+                            [spent.up_ms, spent.degraded_ms, spent.down_ms, spent.maintenance_ms]
+                                .map(i64::from);
                         let known = up + degraded + down + maintenance;
                         let existed = (to - created.clamp(from, to.max(from))).max(known);
-                        let unknown = unknown.min(existed - known);
+                        let unknown = (day.to - from - known).clamp(0, existed - known);
                         Share { up, degraded, down, maintenance, unknown }
                     }
                     None => Share { unknown: (to - created.max(from)).max(0), ..Share::default() },
@@ -200,7 +220,7 @@ impl History {
 
     /// The first millisecond of the day at a place of [`History::of`].
     pub fn start(&self, place: usize) -> i64 {
-        self.days.get(place).map_or(self.now, |(day, _)| day * DAY_MS)
+        self.days.get(place).map_or(self.now, |day| day.day * DAY_MS)
     }
 }
 
@@ -239,13 +259,11 @@ mod tests {
 
     #[test]
     fn days_before_an_endpoint_was_made_are_nothing() {
-        let day = |entries: &[(i64, [u32; 5])]| Arc::new(entries.iter().copied().collect::<HashMap<_, _>>());
         let now = 3 * DAY_MS + 1_000;
-        let half = u32::try_from(DAY_MS / 2).expect("small");
-        let history = History {
-            now,
-            days: vec![(1, day(&[])), (2, day(&[(7, [half, 0, 0, 0, half])])), (3, day(&[]))],
-        };
+        let half = DaySpent { up_ms: u32::try_from(DAY_MS / 2).expect("small"), ..DaySpent::default() };
+        let days = [vec![], vec![(7, half)], vec![]];
+        let days = (1..).zip(days).map(|(day, spent)| Day::whole(day, spent.into_iter().collect()));
+        let history = History { now, days: days.collect() };
         let shares = history.of(7, 2 * DAY_MS + DAY_MS / 2);
         assert_eq!(shares[0], Share::default());
         assert_eq!(shares[1], Share { up: DAY_MS / 2, ..Share::default() });

@@ -6,3 +6,4 @@ pub(super) mod board;
 pub(super) mod detail;
 pub(super) mod history;
 pub(super) mod list;
+pub(super) mod spans;

@@ -14,7 +14,7 @@ use watchkeeper_store::{StatusIncident, StatusPage, StoreError, now_ms};
 
 use super::{
     judge::{self, Fault, PageWish, PostWish, UpdateWish, end_after},
-    view::POSTS,
+    view::{POSTS, by_the_clock},
 };
 use crate::{
     Api,
@@ -399,7 +399,8 @@ pub(in crate::routes::dashboard) async fn tell(
 ) -> Result<Response, ApiError> {
     let (page, before) = incident(&api, &slug, &id).await?;
     let wish: UpdateWish = read(&body)?;
-    let update = wish.judged(before.facts.kind, before.status, now_ms()).map_err(faulty)?;
+    let now = now_ms();
+    let update = wish.judged(before.facts.kind, by_the_clock(&before, now), now).map_err(faulty)?;
     let end = end_after(&before.facts, &update);
     api.store.update_incident(page.id, before.id, &update, end).await.map_err(failed)?;
     let (_, after) = incident(&api, &slug, &id).await?;

@@ -12,7 +12,7 @@ use watchkeeper_store::{IncidentFacts, StatusIncident, StatusPage, StoreError, n
 use super::{
     forms::{BASE, members, named, statuses},
     judge::{self, PostWish, UpdateWish, clock, end_after},
-    view::Post,
+    view::{Post, by_the_clock},
 };
 use crate::{
     Api,
@@ -141,8 +141,9 @@ pub(in crate::routes::dashboard) async fn tell(
     let back = format!("{BASE}/{}/incidents/{}", page.slug, incident.id);
     let wish =
         UpdateWish { status: Some(fields.get("status").to_owned()), text: fields.raw("text").to_owned() };
+    let now = now_ms();
     let update = wish
-        .judged(incident.facts.kind, incident.status, now_ms())
+        .judged(incident.facts.kind, by_the_clock(&incident, now), now)
         .map_err(|(field, message)| wrong(&back, &field, message))?;
     let end = end_after(&incident.facts, &update);
     api.store.update_incident(page.id, incident.id, &update, end).await.map_err(store)?;

@@ -190,7 +190,8 @@ pub(in crate::routes::dashboard) struct PostWish {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = NewStatusUpdate)]
 pub(in crate::routes::dashboard) struct UpdateWish {
-    /// As of a post; unchanged without it.
+    /// As of a post; as it stands without it. `in_progress` begins a maintenance before its time, and lets it
+    /// go on after it.
     #[serde(default)]
     #[schema(example = "identified")]
     pub status: Option<String>,
@@ -265,7 +266,10 @@ pub(super) fn end_after(facts: &IncidentFacts, update: &StatusUpdate) -> Option<
         (IncidentKind::Maintenance, true) => {
             Some(facts.ends_at.unwrap_or(update.at).min(update.at).max(facts.starts_at))
         }
-        (IncidentKind::Maintenance, false) => facts.ends_at,
+        // One that is said to go on goes on, also where its time is over: nobody knows until when.
+        (IncidentKind::Maintenance, false) => {
+            facts.ends_at.filter(|end| update.status != IncidentStatus::InProgress || *end > update.at)
+        }
     }
 }
 
@@ -422,6 +426,8 @@ mod tests {
         );
         let planned = facts(IncidentKind::Maintenance, Some(300));
         assert_eq!(end_after(&planned, &update(150, IncidentStatus::InProgress)), Some(300));
+        assert_eq!(end_after(&planned, &update(350, IncidentStatus::InProgress)), None, "it takes longer");
+        assert_eq!(end_after(&planned, &update(350, IncidentStatus::Scheduled)), Some(300));
         assert_eq!(end_after(&planned, &update(150, IncidentStatus::Completed)), Some(150), "it ended early");
         assert_eq!(
             end_after(&planned, &update(50, IncidentStatus::Completed)),

@@ -1,9 +1,6 @@
 //! A status page as it stands: pure, from what is measured and what was posted.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use watchkeeper_store::{
     DAY_MS, Endpoint, Impact, IncidentKind, IncidentStatus, Result, State as Measured, StatusIncident,
@@ -145,15 +142,17 @@ impl Post {
     }
 }
 
-/// How far a post has come: a maintenance begins and ends by the clock unless somebody ended it.
-fn by_the_clock(incident: &StatusIncident, now: i64) -> IncidentStatus {
+/// How far a post has come: a maintenance begins and ends by the clock unless somebody began or ended it.
+pub(super) fn by_the_clock(incident: &StatusIncident, now: i64) -> IncidentStatus {
     let facts = &incident.facts;
     if facts.kind == IncidentKind::Incident || incident.status.is_over() {
         return incident.status;
     }
     match facts.ends_at {
         Some(end) if now >= end => IncidentStatus::Completed,
-        _ if now >= facts.starts_at => IncidentStatus::InProgress,
+        _ if now >= facts.starts_at || incident.status == IncidentStatus::InProgress => {
+            IncidentStatus::InProgress
+        }
         _ => IncidentStatus::Scheduled,
     }
 }
@@ -207,20 +206,19 @@ pub(in crate::routes::dashboard) fn members<'a>(
 }
 
 /// The endpoints that any status page shows, or whose badges are public by themselves.
-pub(in crate::routes::dashboard) async fn is_public(
-    api: &Api,
-    board: &Arc<Board>,
-    endpoint: &Endpoint,
-) -> Result<bool> {
+pub(in crate::routes::dashboard) async fn is_public(api: &Api, endpoint: &Endpoint) -> Result<bool> {
     if api.store.badges().await?.contains(&endpoint.uid) {
         return Ok(true);
     }
-    Ok(api.store.status_pages().await?.iter().any(|page| shows(page, board, endpoint)))
+    Ok(api.store.status_pages().await?.iter().any(|page| shows(page, endpoint)))
 }
 
-/// Whether a page shows an endpoint.
-pub(in crate::routes::dashboard) fn shows(page: &StatusPage, board: &Board, endpoint: &Endpoint) -> bool {
-    members(page, board).iter().flatten().any(|member| member.id == endpoint.id)
+/// Whether a page shows an endpoint, as [`members`] has it.
+pub(in crate::routes::dashboard) fn shows(page: &StatusPage, endpoint: &Endpoint) -> bool {
+    page.spec.groups.iter().any(|group| {
+        let all_of = group.all_of.is_some() && group.all_of == endpoint.spec.group;
+        all_of || group.endpoints.contains(&endpoint.uid)
+    })
 }
 
 impl View {
@@ -231,15 +229,16 @@ impl View {
         let (mut planned, active): (Vec<_>, Vec<_>) =
             going.into_iter().partition(|post| post.status == IncidentStatus::Scheduled);
         planned.sort_by_key(|post| post.incident.facts.starts_at);
-        let (posted, whole) = posted(&active);
+        let members = members(&page, board);
+        let said = Said::new(&active, &members);
         let groups: Vec<Group> = page
             .spec
             .groups
             .iter()
-            .zip(members(&page, board))
+            .zip(members)
             .map(|(group, members)| {
                 let components: Vec<_> =
-                    members.into_iter().map(|endpoint| component(endpoint, history, &posted)).collect();
+                    members.into_iter().map(|endpoint| component(endpoint, history, &said)).collect();
                 let conditions: Vec<_> = components.iter().map(|it| it.condition).collect();
                 let condition = overall(&conditions, Condition::Operational).0;
                 Group { name: group.name.clone(), condition, components }
@@ -247,44 +246,62 @@ impl View {
             .collect();
         let conditions: Vec<_> =
             groups.iter().flat_map(|group| &group.components).map(|it| it.condition).collect();
-        let (condition, headline) = overall(&conditions, whole);
+        let (condition, headline) = overall(&conditions, said.whole);
         let unknown = conditions.iter().filter(|it| **it == Condition::Unknown).count();
         Self { page, now, condition, headline: headline.into(), unknown, groups, active, planned, past: over }
     }
 }
 
-/// What active posts say of each endpoint, and of the page as a whole.
-fn posted(active: &[Post]) -> (HashMap<&str, Condition>, Condition) {
-    let mut said = HashMap::new();
-    let mut whole = Condition::Operational;
-    for post in active {
-        let facts = &post.incident.facts;
-        let condition =
-            if post.is_maintenance() { Condition::Maintenance } else { Condition::posted(facts.impact) };
-        if facts.endpoints.is_empty() {
-            whole = whole.max(condition);
-        }
-        for uid in &facts.endpoints {
-            let entry = said.entry(uid.as_str()).or_insert(condition);
-            *entry = (*entry).max(condition);
-        }
-    }
-    (said, whole)
+/// What active posts say.
+struct Said<'a> {
+    /// Of the endpoints that they name.
+    each: HashMap<&'a str, Condition>,
+    /// Of the page as a whole: those that name none of its endpoints.
+    whole: Condition,
+    /// Whether work on the whole page was announced.
+    announced: bool,
 }
 
-fn component(endpoint: &Endpoint, history: &History, posted: &HashMap<&str, Condition>) -> Component {
-    let measured = Condition::measured(endpoint.status.state);
-    let condition = match posted.get(endpoint.uid.as_str()) {
-        // What breaks during announced work was announced.
-        Some(Condition::Maintenance) => Condition::Maintenance,
-        Some(said) => measured.max(*said),
-        None => measured,
-    };
+impl<'a> Said<'a> {
+    fn new(active: &'a [Post], members: &[Vec<&Endpoint>]) -> Self {
+        let shown: HashSet<_> = members.iter().flatten().map(|endpoint| endpoint.uid.as_str()).collect();
+        let mut said = Self { each: HashMap::new(), whole: Condition::Operational, announced: false };
+        for post in active {
+            let facts = &post.incident.facts;
+            let condition =
+                if post.is_maintenance() { Condition::Maintenance } else { Condition::posted(facts.impact) };
+            // One about endpoints that have gone meanwhile must not leave the banner as if nothing were.
+            if !facts.endpoints.iter().any(|uid| shown.contains(uid.as_str())) {
+                said.whole = said.whole.max(condition);
+                said.announced |= post.is_maintenance() && facts.endpoints.is_empty();
+            }
+            for uid in &facts.endpoints {
+                let entry = said.each.entry(uid.as_str()).or_insert(condition);
+                *entry = (*entry).max(condition);
+            }
+        }
+        said
+    }
+
+    /// How an endpoint works, by what is measured and what is said.
+    fn of(&self, endpoint: &Endpoint) -> Condition {
+        let measured = Condition::measured(endpoint.status.state);
+        let announced = self.announced.then_some(Condition::Maintenance);
+        match self.each.get(endpoint.uid.as_str()).copied().max(announced) {
+            // What breaks during announced work was announced.
+            Some(Condition::Maintenance) => Condition::Maintenance,
+            Some(said) => measured.max(said),
+            None => measured,
+        }
+    }
+}
+
+fn component(endpoint: &Endpoint, history: &History, said: &Said<'_>) -> Component {
     let shares = history.of(endpoint.id, endpoint.created_at);
     Component {
         id: endpoint.id,
         name: endpoint.spec.display_name.clone(),
-        condition,
+        condition: said.of(endpoint),
         since: endpoint.status.since,
         bars: Bars::new(&shares, &endpoint.spec.display_name, |day| day_name(history.start(day))),
         whole: history::total(&shares),
@@ -365,9 +382,9 @@ mod tests {
         );
         let ended = maintenance(IncidentStatus::Completed, Some(200));
         assert_eq!(by_the_clock(&ended, 150), IncidentStatus::Completed);
-        assert_eq!(
-            by_the_clock(&maintenance(IncidentStatus::InProgress, None), 10_000),
-            IncidentStatus::InProgress
-        );
+        for (ends_at, now) in [(None, 10_000), (Some(200), 50)] {
+            let begun = maintenance(IncidentStatus::InProgress, ends_at);
+            assert_eq!(by_the_clock(&begun, now), IncidentStatus::InProgress, "somebody has begun");
+        }
     }
 }

@@ -7,12 +7,13 @@ use std::{
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::request::Parts;
-use watchkeeper_runtime::networks;
+
+use crate::networks;
 
 /// The address that a request is from: the peer's; behind a proxy that is no part of the public
 /// internet, the one that it names last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer(pub IpAddr);
+pub struct Peer(pub IpAddr);
 
 impl Peer {
     /// Reads it off a request.
@@ -30,6 +31,7 @@ impl Peer {
 
     /// What one customer of a provider has at least: an IPv4 address, or the 64 bits before the
     /// device's own of an IPv6 one.
+    #[must_use]
     pub fn network(self) -> IpAddr {
         match self.0.to_canonical() {
             IpAddr::V6(ip) => {

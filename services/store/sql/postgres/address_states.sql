@@ -1,0 +1,2 @@
+SELECT ip, bot, last_seen, asked_at FROM addresses
+WHERE project_id = $1 AND ip IN (SELECT value FROM json_array_elements_text(CAST($2 AS JSON)))
