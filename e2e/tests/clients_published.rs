@@ -33,7 +33,7 @@ const BETWEEN_POKES: Duration = Duration::from_secs(2);
 
 /// The header by which applications know their users, where clients are told so.
 const USER_ID_HEADER: &str = "X-User";
-/// The country of the loopback and of all the lower half of addresses, where somebody looks.
+/// The country of the lower half of all addresses, where somebody looks; the loopback has none.
 const COUNTRY: &str = "DE";
 
 /// How the applications are set up.
@@ -81,7 +81,7 @@ const USUAL: Library = Library {
     decodes_path: true,
     not_found: 404,
     awaits_handler: true,
-    forwarded_ip: "203.0.113.7",
+    forwarded_ip: "81.2.69.160",
     names_users: true,
     fixed_host: false,
 };
@@ -93,7 +93,7 @@ const RUST: Library = Library { decodes_path: false, ..USUAL };
 const FASTAPI: Library = Library {
     port_in_hostname: false,
     // Uvicorn trusts the loopback, and so takes the proxy that is next to it.
-    forwarded_ip: "198.51.100.2",
+    forwarded_ip: "72.14.192.2",
     ..USUAL
 };
 
@@ -129,7 +129,7 @@ const LIBRARIES: [Library; 17] = [
     Library {
         name: "Axum",
         runtime: Runtime::Rust("axum"),
-        forwarded_ip: "198.51.100.2",
+        forwarded_ip: "72.14.192.2",
         names_users: false,
         ..RUST
     },
@@ -282,7 +282,7 @@ fn assert_visit(library: &Library, setup: Setup, outcome: &Outcome, visit: &Visi
     let (kept_ip, country, user) = match setup {
         Setup::Default => (Some(ip), None, None),
         Setup::Private => {
-            let located = library.level() == 1 && ip == "127.0.0.1";
+            let located = library.level() == 1 && ip != "127.0.0.1";
             (None, located.then_some(COUNTRY), visit.user.filter(|_| library.names_users))
         }
     };
@@ -382,7 +382,7 @@ async fn send(http: &Client, app: &App, visit: &Visit) -> Result<()> {
         request = request.header(USER_AGENT, agent);
     }
     if visit.forwarded {
-        request = request.header("X-Forwarded-For", "203.0.113.7, 198.51.100.2");
+        request = request.header("X-Forwarded-For", "81.2.69.160, 72.14.192.2");
     }
     if let Some(user) = visit.user {
         request = request.header(USER_ID_HEADER, user);

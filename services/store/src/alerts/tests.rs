@@ -399,7 +399,8 @@ async fn a_child_waits_until_its_parent_was_looked_at(store: &Store) {
     assert_eq!(kinds(store, "ops").await, [Kind::Down]);
 }
 
-async fn reminders_follow_each_other_until_the_recovery(store: &Store) {
+/// An endpoint that is down and has a reminder an hour; the channel `ops` was told that it is.
+async fn down_with_a_reminder(store: &Store) -> i64 {
     store.put_channels(&[channel("ops")]).await.expect("channels");
     let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
         spec.alerts.reminder = Some(Duration::from_secs(3_600));
@@ -407,6 +408,11 @@ async fn reminders_follow_each_other_until_the_recovery(store: &Store) {
     .await;
     becomes(store, shop, State::Down).await;
     assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    shop
+}
+
+async fn reminders_follow_each_other_until_the_recovery(store: &Store) {
+    let shop = down_with_a_reminder(store).await;
     for _ in 0..3 {
         assert_eq!(held(store).await, [(Kind::Reminder, Hold::Reminder)]);
         time_passes(store).await;
@@ -485,13 +491,7 @@ async fn quiet_hours_hold_what_still_holds_afterwards(store: &Store) {
 }
 
 async fn maintenance_keeps_trouble_told_and_reminders_back(store: &Store) {
-    store.put_channels(&[channel("ops")]).await.expect("channels");
-    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
-        spec.alerts.reminder = Some(Duration::from_secs(3_600));
-    })
-    .await;
-    becomes(store, shop, State::Down).await;
-    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    let shop = down_with_a_reminder(store).await;
     becomes(store, shop, State::Maintenance).await;
     time_passes(store).await;
     assert_eq!(sent(store, "ops").await, []);
@@ -517,13 +517,7 @@ async fn a_suspended_endpoint_ends_its_trouble(store: &Store) {
 }
 
 async fn a_deleted_endpoint_ends_its_trouble(store: &Store) {
-    store.put_channels(&[channel("ops")]).await.expect("channels");
-    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
-        spec.alerts.reminder = Some(Duration::from_secs(3_600));
-    })
-    .await;
-    becomes(store, shop, State::Down).await;
-    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    down_with_a_reminder(store).await;
     assert!(store.delete_endpoint("uid-shop").await.expect("delete"));
     time_passes(store).await;
     assert_eq!(kinds(store, "ops").await, [Kind::Recovery]);

@@ -99,13 +99,7 @@ async fn what_an_endpoint_does_not_ask_for_any_more_is_not_sent(store: &Store) {
 }
 
 async fn a_reminder_of_what_is_over_is_not_sent(store: &Store) {
-    store.put_channels(&[channel("ops")]).await.expect("channels");
-    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
-        spec.alerts.reminder = Some(Duration::from_secs(3_600));
-    })
-    .await;
-    becomes(store, shop, State::Down).await;
-    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    let shop = down_with_a_reminder(store).await;
     // As a recorder leaves it that dropped what waited just before the reminder was planned.
     let mut recorder = store.db.begin().await.expect("begin");
     move_to(&mut recorder, shop, State::Up, Flapping::No).await;

@@ -84,13 +84,7 @@ async fn what_is_held_for_a_channel_that_is_away_goes_out_when_it_is_back(store:
 }
 
 async fn a_reminder_that_finds_no_channel_is_followed_by_the_next(store: &Store) {
-    store.put_channels(&[channel("ops")]).await.expect("channels");
-    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
-        spec.alerts.reminder = Some(Duration::from_secs(3_600));
-    })
-    .await;
-    becomes(store, shop, State::Down).await;
-    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
+    down_with_a_reminder(store).await;
     store.put_channels(&[]).await.expect("channels");
     time_passes(store).await;
     assert_eq!(sent(store, "ops").await, []);
