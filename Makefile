@@ -45,7 +45,7 @@ bench: own-target ## measure ingestion beside raw COPY, questions beside SQL, fu
 	cargo bench --package watchkeeper-e2e --bench watch
 
 soak: own-target ## the long forms of the tests that have one
-	WATCHKEEPER_SOAK=1 cargo test --package watchkeeper-e2e --test pressure --test durability --test faults --test takeover -- --nocapture
+	WATCHKEEPER_SOAK=1 cargo test --package watchkeeper-e2e --test pressure --test durability --test faults --test takeover --test notices -- --nocapture
 
 images: own-target ## build the image of this version with docker, podman or buildah, and its SBOM
 	@images/build.sh $(if $(IMAGE),--name "$(IMAGE)") >/dev/null

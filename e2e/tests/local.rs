@@ -54,7 +54,7 @@ fn an_endpoint_outlives_a_mistake_in_its_renamed_manifest_and_goes_with_it() {
     assert_eq!(before.len(), 1);
     let told = |what: &str| {
         let log = watchkeeper.log();
-        wait::until(what, PATIENCE, || Ok(std::fs::read_to_string(&log)?.contains(what).then_some(())))
+        wait::until(what, PATIENCE, || Ok(std::fs::read_to_string(log)?.contains(what).then_some(())))
             .unwrap();
     };
 

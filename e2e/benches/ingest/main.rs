@@ -121,13 +121,16 @@ async fn run() -> Result<()> {
     })
     .await?;
     let (hits, bytes, files): (i64, i64, i64) = sqlx::query_as(
-        "SELECT SUM(rows)::BIGINT, SUM(bytes)::BIGINT, COUNT(*) FROM segments WHERE project_id = 1",
+        "SELECT SUM(rows)::BIGINT, SUM(bytes)::BIGINT, COUNT(*) FROM segments GROUP BY project_id \
+         ORDER BY 1 DESC LIMIT 1",
     )
     .fetch_one(&mut reader)
     .await?;
     #[allow(clippy::cast_precision_loss)]
     let each = bytes as f64 / hits as f64;
-    println!("{hits} hits of one project at rest in {files} segments, {each:.1} bytes each, 50,000 paths");
+    println!(
+        "{hits} hits of the largest project at rest in {files} segments, {each:.1} bytes each, 50,000 paths"
+    );
     println!(
         "memory of the logger, now and at most: {}",
         logger.with_process(|process| memory(process.pid()))?

@@ -148,7 +148,7 @@ impl Worker {
                 table.add(chunk, &views, &rows, &block);
             }
             // A day may have millions of rows.
-            if (first - from) % (LOOK * BLOCK) == 0 {
+            if (first - from).is_multiple_of(LOOK * BLOCK) {
                 let held = |tables: &[Table]| {
                     tables.iter().map(|it| it.groups.bytes() - it.groups.tally.bytes()).sum::<usize>()
                 };

@@ -92,7 +92,7 @@ impl Wish {
     }
 
     /// The beginning of the same list.
-    fn from_the_newest(&self) -> Self {
+    fn newest_first(&self) -> Self {
         Self { before: None, ..self.clone() }
     }
 
@@ -186,7 +186,7 @@ pub(super) async fn page(
     let now = now_ms();
     let older = notices.last().filter(|_| more).map(|last| last.id);
     let dead = notices.iter().any(|notice| notice.state == NoticeState::Dead);
-    let without = Wish { endpoint: None, ..wish.from_the_newest() };
+    let without = Wish { endpoint: None, ..wish.newest_first() };
     render(&Page {
         shell: Shell { refresh: Some(30), ..watcher.shell(Section::Monitors, "Notices") },
         token: forms::token(&api, &headers, BASE).await?,
@@ -199,7 +199,7 @@ pub(super) async fn page(
         }),
         rows: notices.into_iter().map(|notice| Row::new(notice, &board, &wish, now)).collect(),
         retry_all: dead.then(|| retry_all_of(&wish)),
-        newest: wish.before.map(|_| wish.from_the_newest().href()),
+        newest: wish.before.map(|_| wish.newest_first().href()),
         older: older.map(|before| Wish { before: Some(before), ..wish.clone() }.href()),
         wish,
     })
@@ -246,7 +246,7 @@ fn tabs(wish: &Wish, count: impl Fn(NoticeState) -> Option<i64>) -> Vec<Tab> {
     let tab = |state: Option<NoticeState>, text| Tab {
         text,
         count: state.and_then(&count),
-        href: Wish { state, ..wish.from_the_newest() }.href(),
+        href: Wish { state, ..wish.newest_first() }.href(),
         current: wish.state == state,
     };
     let states = STATES.into_iter().map(|(state, text)| tab(Some(state), text));
@@ -263,7 +263,7 @@ fn retry_all_of(wish: &Wish) -> (String, String) {
         text.push_str(&format!(" to {channel}"));
     }
     text.push_str(" again");
-    (format!("{BASE}/retry{}", wish.from_the_newest().query()), text)
+    (format!("{BASE}/retry{}", wish.newest_first().query()), text)
 }
 
 impl Row {
