@@ -203,22 +203,10 @@ async fn becomes(store: &Store, id: i64, state: State) {
 
 /// A webhook and a mail server, both told of everything.
 fn channels(sinks: &Sinks) -> [Channel; 2] {
-    let channel = |name: &str, kind: &str, config| Channel {
-        name: name.into(),
-        kind: kind.into(),
-        default: true,
-        group_wait: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        send_recovery: true,
-        quiet_hours: Vec::new(),
-        attempts: None,
-        pause: None,
-        config,
-    };
     let hook = json!({"name": "hook", "webhook": {"url": {"value": format!("{}/hook", sinks.hook.url())}}});
     let mail = json!({"name": "mail", "email": {"host": "127.0.0.1", "port": sinks.mail.address().port(),
         "encryption": "None", "from": "watch@own.example", "to": ["ops@team.example"]}});
-    [channel("hook", "webhook", hook), channel("mail", "email", mail)]
+    [Channel::new("hook", "webhook", hook), Channel::new("mail", "email", mail)]
 }
 
 fn endpoint(number: usize, targets: &Targets) -> NewEndpoint {

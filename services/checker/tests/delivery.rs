@@ -53,18 +53,8 @@ async fn hanging_hook() -> (String, Arc<AtomicUsize>) {
 }
 
 fn webhook(url: &str) -> Channel {
-    Channel {
-        name: "hook".into(),
-        kind: "webhook".into(),
-        default: true,
-        group_wait: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        send_recovery: true,
-        quiet_hours: Vec::new(),
-        attempts: None,
-        pause: None,
-        config: serde_json::json!({ "name": "hook", "webhook": { "url": { "value": url } } }),
-    }
+    let config = serde_json::json!({ "name": "hook", "webhook": { "url": { "value": url } } });
+    Channel::new("hook", "webhook", config)
 }
 
 async fn endpoint(store: &Store) -> Endpoint {

@@ -46,18 +46,8 @@ enum Database {
 /// A channel that all endpoints use.
 fn channel(config: Value) -> Channel {
     let parsed: notifications::Channel = serde_json::from_value(config).unwrap();
-    Channel {
-        name: parsed.name.clone(),
-        kind: parsed.kind().to_owned(),
-        default: true,
-        group_wait: Duration::from_millis(300),
-        cooldown: Duration::ZERO,
-        send_recovery: true,
-        quiet_hours: Vec::new(),
-        attempts: None,
-        pause: None,
-        config: serde_json::to_value(&parsed).unwrap(),
-    }
+    let config = serde_json::to_value(&parsed).unwrap();
+    Channel { group_wait: Duration::from_millis(300), ..Channel::new(&parsed.name, parsed.kind(), config) }
 }
 
 impl Watch {

@@ -77,18 +77,8 @@ async fn a_claim_that_the_database_never_answers_holds_up_no_channel() {
     options.acquire_timeout = Duration::from_secs(1);
     let store = Store::open(&options).await.unwrap();
     let sink = HttpSink::start().unwrap();
-    let channel = Channel {
-        name: "c".into(),
-        kind: "webhook".into(),
-        default: true,
-        group_wait: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        send_recovery: true,
-        quiet_hours: Vec::new(),
-        attempts: None,
-        pause: None,
-        config: json!({"name": "c", "webhook": {"url": {"value": sink.url()}}}),
-    };
+    let config = json!({"name": "c", "webhook": {"url": {"value": sink.url()}}});
+    let channel = Channel::new("c", "webhook", config);
     store.put_channels(&[channel]).await.unwrap();
 
     // Whoever claims waits for the turn that somebody else has.

@@ -50,21 +50,26 @@ const MOST_ONE_BY_ONE: i64 = 10;
 const MISSING: &str = "missing";
 
 impl Channel {
-    /// A channel that lacks something, such as its Secret: nothing can be sent to it, and what it was
-    /// to be told is a dead letter.
-    pub fn missing(name: impl Into<String>, default: bool) -> Self {
+    /// A channel that endpoints use without naming it, and that is told of everything at once.
+    pub fn new(name: impl Into<String>, kind: impl Into<String>, config: serde_json::Value) -> Self {
         Self {
             name: name.into(),
-            kind: MISSING.to_owned(),
-            default,
+            kind: kind.into(),
+            default: true,
             group_wait: Duration::ZERO,
             cooldown: Duration::ZERO,
             send_recovery: true,
             quiet_hours: Vec::new(),
             attempts: None,
             pause: None,
-            config: serde_json::Value::Null,
+            config,
         }
+    }
+
+    /// A channel that lacks something, such as its Secret: nothing can be sent to it, and what it was
+    /// to be told is a dead letter.
+    pub fn missing(name: impl Into<String>, default: bool) -> Self {
+        Self { default, ..Self::new(name, MISSING, serde_json::Value::Null) }
     }
 
     /// Most notices that it is given at once.

@@ -46,18 +46,7 @@ on_both! {
 const LEASE: Duration = Duration::from_secs(60);
 
 fn channel(name: &str) -> Channel {
-    Channel {
-        name: name.into(),
-        kind: "webhook".into(),
-        default: true,
-        group_wait: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        send_recovery: true,
-        quiet_hours: Vec::new(),
-        attempts: None,
-        pause: None,
-        config: serde_json::json!({}),
-    }
+    Channel::new(name, "webhook", serde_json::json!({}))
 }
 
 async fn endpoint(store: &Store, name: &str, url: &str, change: impl FnOnce(&mut EndpointSpec)) -> i64 {
