@@ -129,8 +129,10 @@ impl Reader {
     }
 }
 
-/// Decodes columns of batches, in the order of the batches, off the executor.
+/// Decodes columns of batches, in the order of the batches, off the executor; without those of the inbox
+/// that are damaged.
 async fn load(from: &mut Batches, batches: Vec<Batch>, fields: &[&'static str]) -> Result<Vec<Arc<Columns>>> {
+    let project = from.project();
     let mut files: Vec<(BatchId, HitFile)> = Vec::new();
     let mut left = batches;
     while !left.is_empty() {
@@ -154,7 +156,11 @@ async fn load(from: &mut Batches, batches: Vec<Batch>, fields: &[&'static str]) 
             }
             Ok(Arc::new(columns))
         };
-        files.into_iter().map(|(_, file)| decode(file)).collect()
+        let read = |(id, file): (BatchId, HitFile)| match decode(file) {
+            Err(error) => id.pass_over(project, error).err().map(Err),
+            columns => Some(columns),
+        };
+        files.into_iter().filter_map(read).collect()
     })
     .await
     .map_err(|e| StoreError::Damaged(e.to_string()))?

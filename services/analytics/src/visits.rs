@@ -1,7 +1,10 @@
 //! Visits of addresses. Unlike those of [`Metric::Sessions`](crate::Metric::Sessions), which go by
 //! visitors whose ids change every day, they go on over midnight.
 
-use std::{collections::BTreeMap, hash::Hash};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+};
 
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
@@ -110,7 +113,8 @@ struct Requests {
     bounds: Bounds,
     /// Which of the bounds was met: what came after that is not there.
     beyond: Option<AskError>,
-    numbers: FxHashMap<Who, u32>,
+    // With a random key, since whoever reports views chooses what stands for an address.
+    numbers: HashMap<Who, u32, ahash::RandomState>,
     /// By number, whether a hit said that a robot made it.
     bots: Vec<bool>,
     all: Vec<(i64, u32)>,
@@ -118,7 +122,7 @@ struct Requests {
 
 impl Requests {
     fn new(bounds: Bounds) -> Self {
-        Self { bounds, beyond: None, numbers: FxHashMap::default(), bots: Vec::new(), all: Vec::new() }
+        Self { bounds, beyond: None, numbers: HashMap::default(), bots: Vec::new(), all: Vec::new() }
     }
 
     fn add(&mut self, hit: &Hit) {

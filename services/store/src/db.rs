@@ -90,12 +90,14 @@ impl std::fmt::Debug for Options {
 
 /// What a session with Postgres begins with: the server notices within half a minute, and not after two
 /// hours, that its client has vanished without a word, and ends a client that stays this long in a
-/// transaction without a word, since it may be frozen. So what either holds others get.
+/// transaction without a word, since it may be frozen. So what either holds others get. And what it writes
+/// goes to the disk as it is written: by itself the kernel begins half a minute later, with all of it at once,
+/// and commits wait meanwhile.
 macro_rules! session {
     ($idle:literal) => {
         concat!(
             "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
-             SET idle_in_transaction_session_timeout = '",
+             SET backend_flush_after = '512kB'; SET idle_in_transaction_session_timeout = '",
             $idle,
             "'"
         )

@@ -1,9 +1,9 @@
-//! Deleting much. SQLite has one writer, and nobody waits for it longer than one portion takes; Postgres has
-//! many.
+//! Deleting and moving much. SQLite has one writer, and nobody waits for it longer than one portion takes;
+//! Postgres has many.
 
 use sqlx::AssertSqlSafe;
 
-use crate::{Result, Store, db::Dialect};
+use crate::{ProjectId, Result, Store, db::Dialect};
 
 /// A table of which much may be deleted at once.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,23 @@ impl Store {
             }
         }
     }
+
+    /// Gives the rows that a project has of a table of SQLite's to another project; other writers come
+    /// between the portions.
+    pub(crate) async fn move_bulk(&self, table: Bulk, from: ProjectId, into: ProjectId) -> Result<()> {
+        let Bulk { name, portion } = table;
+        // Made of constants of this crate alone.
+        let sql = format!(
+            "UPDATE {name} SET project_id = $2 WHERE rowid IN \
+             (SELECT rowid FROM {name} WHERE project_id = $1 LIMIT {portion})"
+        );
+        loop {
+            let some = sqlx::query(AssertSqlSafe(sql.as_str())).bind(from.0).bind(into.0);
+            if some.execute(self.db.write()).await?.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -76,18 +93,27 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Hit, ProjectId, testing::on_both};
+    use crate::{
+        Hit,
+        testing::{self, on_both},
+    };
 
     on_both! {
         more_than_a_portion_is_deleted_whole_and_nothing_else
         a_project_of_many_files_goes_with_all_of_them
+        a_project_of_many_files_is_taken_in_with_all_of_them
     }
 
     const SEGMENTS: Bulk = Bulk::files("segments");
 
     /// So many segments of a day each.
     async fn days(store: &Store, count: i64) -> ProjectId {
-        let project = store.register_key(Uuid::new_v4()).await.expect("register").id;
+        days_by(store, Uuid::new_v4(), count).await
+    }
+
+    /// The same, of the project of a key.
+    async fn days_by(store: &Store, key: Uuid, count: i64) -> ProjectId {
+        let project = store.register_key(key).await.expect("register").id;
         let hits = (0..count).map(|day| Hit { ts: day * crate::DAY_MS, ..Hit::default() }).collect();
         store.append(project, hits).await.expect("append");
         store.seal_all().await.expect("seal");
@@ -115,5 +141,41 @@ mod tests {
         assert_eq!(count(store, "SELECT COUNT(*) FROM segments").await, 3);
         assert_eq!(count(store, "SELECT COUNT(*) FROM inbox").await, 0);
         assert_eq!(count(store, "SELECT COUNT(*) FROM projects").await, 1);
+    }
+
+    async fn a_project_of_many_files_is_taken_in_with_all_of_them(store: &Store) {
+        let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+        store.put_project("shop", old).await.expect("put");
+        let shop = days_by(store, old, 3).await;
+        let (nameless, _other) = (days_by(store, new, 30).await, days(store, 2).await);
+        store.append(nameless, vec![Hit::default()]).await.expect("append");
+        assert!(store.put_project("shop", new).await.expect("take in"));
+        assert_eq!(store.project_by_key(new).await.expect("find").expect("project").id, shop);
+        let snapshot = store.snapshot(shop, i64::MIN, i64::MAX).await.expect("snapshot");
+        assert_eq!(snapshot.days().iter().map(|day| day.rows).sum::<usize>(), 3 + 30 + 1);
+        drop(snapshot);
+        assert_eq!(count(store, "SELECT COUNT(*) FROM segments").await, 35);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_sealed_moves_before_its_project_is_taken_in_and_nothing_else_does() {
+        let fresh = testing::sqlite().await;
+        let store = &fresh.store;
+        let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+        store.put_project("shop", old).await.expect("put");
+        let (shop, nameless, _other) =
+            (days_by(store, old, 3).await, days_by(store, new, 30).await, days(store, 2).await);
+        store.give_segments("shop", new).await.expect("give");
+        for (project, segments) in [(shop, 33), (nameless, 0)] {
+            let sql = "SELECT COUNT(*) FROM segments WHERE project_id = $1";
+            let has: i64 =
+                sqlx::query_scalar(sql).bind(project.0).fetch_one(store.db.read()).await.expect("count");
+            assert_eq!(has, segments);
+        }
+        assert!(store.project_by_id(nameless).await.expect("find").is_some());
+        // Neither a named one nor one that nobody takes in.
+        store.give_segments("shop", old).await.expect("give");
+        store.give_segments("other", new).await.expect("give");
+        assert_eq!(count(store, "SELECT COUNT(*) FROM segments").await, 35);
     }
 }

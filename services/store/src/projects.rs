@@ -195,8 +195,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::KeyTaken`](crate::StoreError::KeyTaken) when the key is
-    /// another named project's, and when the database fails.
+    /// another named project's, and when the database fails: some of the nameless
+    /// project's hits may be the other's by then, and the rest is once this is done again.
     pub async fn put_project(&self, name: &str, key: Uuid) -> Result<bool> {
+        if self.db.dialect == Dialect::Sqlite {
+            self.give_segments(name, key).await?;
+        }
         let mut transaction = self.db.begin().await?;
         let named: Option<i64> = sqlx::query_scalar("SELECT id FROM projects WHERE name = $1")
             .bind(name)
@@ -227,6 +231,17 @@ impl Store {
         put.execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(true)
+    }
+
+    /// Gives what is sealed of a nameless project, which is about to become part of another, to that: most of
+    /// what it has. At once, with all else, it would keep the one writer of SQLite from others.
+    pub(crate) async fn give_segments(&self, name: &str, key: Uuid) -> Result<()> {
+        match (self.project_by_key(key).await?, self.project_by_name(name).await?) {
+            (Some(holder), Some(named)) if holder.name.is_none() => {
+                self.move_bulk(Bulk::files("segments"), holder.id, named.id).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives all that belongs to one project to another, and deletes the first.

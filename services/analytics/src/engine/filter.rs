@@ -44,7 +44,7 @@ impl Verdicts {
         let open = codes.iter().copied().filter(|code| self.0[*code as usize].is_none());
         let open: Vec<u32> = open.collect();
         if !open.is_empty() {
-            space.texts(open.into_iter(), |code, text| {
+            space.texts(&open, |code, text| {
                 let verdict = &mut self.0[code as usize];
                 if verdict.is_none() && !stop.load(Ordering::Relaxed) {
                     *verdict = Some(test(text));

@@ -32,6 +32,8 @@ pub(crate) struct Groups {
     wants: Wants,
     /// Hits that no number has yet.
     pub tally: Tally,
+    /// Groups that the table may have.
+    most: usize,
     pub hits: Vec<u64>,
     /// Hits whose status is known, is an error's, and is a success's.
     pub known: Vec<u64>,
@@ -126,9 +128,10 @@ impl Durations {
 }
 
 impl Groups {
-    /// None yet; those of a table that wants nothing but hits may be tallied in so many bytes.
-    pub fn new(dimensions: usize, wants: Wants, tally: usize) -> Self {
-        Self { keys: Keys::new(dimensions), wants, tally: Tally::new(tally), ..Self::default() }
+    /// None yet, of a table that may have `most`; if it wants nothing but hits, these may be tallied in so
+    /// many bytes.
+    pub fn new(dimensions: usize, wants: Wants, tally: usize, most: usize) -> Self {
+        Self { keys: Keys::new(dimensions), wants, tally: Tally::new(tally), most, ..Self::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -276,10 +279,12 @@ impl Groups {
         self.widen();
     }
 
-    /// Gives a number to each combination of the tally, which is over then.
+    /// Gives a number to each combination of the tally, which is over then. Numbers take several times the
+    /// room that combinations have there: of those that are too many for the table one too many gets one.
     fn number_tally(&mut self) {
         let tally = self.tally.close();
-        self.count(tally.counted().map(|(codes, hits)| (codes, u64::from(hits))));
+        let counted = tally.counted().take(self.most.saturating_add(1));
+        self.count(counted.map(|(codes, hits)| (codes, u64::from(hits))));
     }
 
     /// How much there is to be done at the end, compared with others.
@@ -379,10 +384,22 @@ mod tests {
 
     #[test]
     fn without_dimensions_there_is_one_group() {
-        let mut groups = Groups::new(0, Wants::default(), 0);
+        let mut groups = Groups::new(0, Wants::default(), 0, 10);
         assert_eq!((groups.keys.number([].into_iter()), groups.len()), (0, 1));
         groups.add(&Grouped::Each(&[0, 0]), &Inputs::default());
         assert_eq!(groups.hits, [2]);
+    }
+
+    #[test]
+    fn of_a_tally_with_too_many_combinations_no_more_get_a_number_than_show_it() {
+        for (most, numbered) in [(1_000, 500), (500, 500), (499, 500), (9, 10)] {
+            let mut groups = Groups::new(1, Wants::default(), 1 << 20, most);
+            let codes: Vec<u32> = (0..500).collect();
+            assert!(groups.tally.widen(&[499], 500));
+            groups.tally.add(&[(&codes, &codes)], 500, None);
+            groups.finish();
+            assert_eq!((groups.len(), groups.hits.len()), (numbered, numbered));
+        }
     }
 
     #[test]
@@ -414,7 +431,7 @@ mod tests {
                 ..Inputs::default()
             };
             let add = |rows: Grouped| {
-                let mut groups = Groups::new(1, wants, 0);
+                let mut groups = Groups::new(1, wants, 0, 10);
                 (0..3).for_each(|code| {
                     groups.keys.number([code].into_iter());
                 });

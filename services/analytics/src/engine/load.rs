@@ -110,7 +110,7 @@ struct Found {
 }
 
 impl Loader {
-    /// The columns of batches, in the same order.
+    /// The columns of batches, in the same order; without those of the inbox that are damaged.
     pub async fn load(self: &Arc<Self>, batches: &[Batch]) -> Result<Vec<LoadedBatch>, AskError> {
         let mut loaded: BTreeMap<BatchId, LoadedBatch> = BTreeMap::new();
         let (mut missing, mut partly) = (Vec::new(), BTreeMap::new());
@@ -130,10 +130,14 @@ impl Loader {
                 files.into_iter().filter_map(|(id, file)| Some((id, file, partly.remove(&id)?))).collect();
             let loader = Arc::clone(self);
             let decode = move || {
-                files
-                    .into_iter()
-                    .map(|(id, file, found)| loader.decode(id, &file, found))
-                    .collect::<Result<Vec<_>, AskError>>()
+                let decode =
+                    |(id, file, found): (BatchId, HitFile, Found)| match loader.decode(id, &file, found) {
+                        Err(AskError::Store(error)) => {
+                            id.pass_over(loader.project, error).err().map(|error| Err(error.into()))
+                        }
+                        decoded => Some(decoded),
+                    };
+                files.into_iter().filter_map(decode).collect::<Result<Vec<_>, AskError>>()
             };
             let decoded = tokio::task::spawn_blocking(decode).await.map_err(lost)??;
             loaded.extend(decoded.into_iter().map(|batch| (batch.id, batch)));

@@ -217,7 +217,8 @@ mod tests {
 
     use super::*;
     use crate::{Condition, Dimension, Metric, Panel, Question, Test};
-    use watchkeeper_store::{Hit, Options};
+    use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+    use watchkeeper_store::{Hit, Options, StoreError};
 
     /// A store with a project that has these hits, sealed.
     async fn filled(hits: Vec<Hit>) -> (tempfile::TempDir, Store, ProjectId) {
@@ -280,6 +281,35 @@ mod tests {
         let minute = std::time::Duration::from_secs(60);
         let ended = tokio::time::timeout(minute, futures::future::join(worked, dropped)).await;
         assert!(ended.expect("it goes on").0.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_batch_of_the_inbox_hides_no_other_hit_and_a_damaged_segment_is_told() {
+        let hit = |ts| vec![Hit { ts, path: Some("/".into()), ..Hit::default() }];
+        let (directory, store, project) = filled(hit(1)).await;
+        for ts in [2, 3] {
+            store.append(project, hit(ts)).await.expect("append");
+        }
+        let options = SqliteConnectOptions::new().filename(directory.path().join("s.db"));
+        let mut database = SqliteConnection::connect_with(&options).await.expect("connect");
+        let question = Question::new(0, 10).panel(Panel::by([Dimension::Path], [Metric::Hits]));
+        let damage = "UPDATE inbox SET data = x'07' WHERE min_ts = 2";
+        sqlx::query(damage).execute(&mut database).await.expect("damage");
+        let analytics = crate::Analytics::new(store.clone());
+        let answer = analytics.ask(project, &question).await.expect("answer");
+        assert_eq!(answer.tables[0].rows[0].metrics, [Some(2.0)]);
+        let (filter, page) = (crate::Filter::default(), crate::Page { skip: 0, take: 9 });
+        let mut pages = crate::Reader::open(&store, project, filter, page, &["path"]).await.expect("page");
+        let mut times = Vec::new();
+        while let Some(rows) = pages.next().await.expect("rows") {
+            times.extend(rows.order.into_iter().map(|(ts, ..)| ts));
+        }
+        assert_eq!(times, [1, 3]);
+
+        let damage = "UPDATE segments SET data = x'07'";
+        sqlx::query(damage).execute(&mut database).await.expect("damage");
+        let told = crate::Analytics::new(store).ask(project, &question).await;
+        assert!(matches!(told, Err(AskError::Store(StoreError::Damaged(_)))), "{told:?}");
     }
 
     #[tokio::test]

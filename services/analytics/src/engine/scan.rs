@@ -45,7 +45,8 @@ impl Worker {
         // Half of the memory is for all tallies together, which are given up when it is needed.
         let tallied = plan.panels.iter().filter(|panel| panel.wants == Wants::default()).count();
         let tally = limits.bytes / 2 / tallied.max(1);
-        let groups = |panel: &PanelPlan| Groups::new(panel.dimensions.len(), panel.wants, tally);
+        let groups =
+            |panel: &PanelPlan| Groups::new(panel.dimensions.len(), panel.wants, tally, limits.groups);
         Self {
             spaces: plan.origins.iter().map(|(it, origin)| Space::new(plan, *it, *origin)).collect(),
             groups: plan.panels.iter().map(groups).collect(),

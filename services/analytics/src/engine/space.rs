@@ -19,6 +19,9 @@ use crate::{
 /// A code that is not known yet.
 const OPEN: u32 = u32::MAX;
 
+/// Texts that are copied at once, to be tested.
+const COPIED: usize = 256;
+
 /// The values of one dimension, numbered from 1; 0 is unknown.
 pub(crate) struct Space {
     dimension: Dimension,
@@ -113,17 +116,34 @@ impl Space {
     }
 
     /// Calls `each` with the texts of codes, as conditions test them.
-    pub fn texts(&self, codes: impl Iterator<Item = u32>, mut each: impl FnMut(u32, Option<&str>)) {
+    pub fn texts(&self, codes: &[u32], mut each: impl FnMut(u32, Option<&str>)) {
+        let all = codes.iter().copied();
         match &self.values {
             Values::Texts(dictionary) => {
-                let texts = dictionary.read();
-                codes.for_each(|code| each(code, texts.get(code)));
+                // Nobody can add a text while some are read, and an expression may take long over one.
+                let (mut copy, mut ends) = (String::new(), Vec::new());
+                for codes in codes.chunks(COPIED) {
+                    copy.clear();
+                    ends.clear();
+                    let texts = dictionary.read();
+                    for code in codes {
+                        let text = texts.get(*code);
+                        copy.push_str(text.unwrap_or_default());
+                        ends.push((copy.len(), text.is_some()));
+                    }
+                    drop(texts);
+                    let mut start = 0;
+                    for (code, (end, is_known)) in codes.iter().zip(&ends) {
+                        each(*code, copy.get(start..*end).filter(|_| *is_known));
+                        start = *end;
+                    }
+                }
             }
-            Values::Derived { texts, .. } => codes.for_each(|code| {
+            Values::Derived { texts, .. } => all.for_each(|code| {
                 let text = (code as usize).checked_sub(1).and_then(|place| texts.get(place));
                 each(code, text.map(|text| &**text));
             }),
-            Values::Times { told, .. } => codes.for_each(|code| {
+            Values::Times { told, .. } => all.for_each(|code| {
                 let told = (code as usize).checked_sub(1).and_then(|place| told.get(place));
                 each(code, told.map(ToString::to_string).as_deref());
             }),
@@ -293,5 +313,38 @@ impl Times<'_> {
         });
         self.stretches.insert(place, (from, end, code));
         (end, code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use watchkeeper_store::Texts;
+
+    use super::*;
+
+    #[test]
+    fn each_text_is_tested_as_it_is_while_others_come_to_the_dictionary() {
+        let dictionary = Arc::new(Dictionary::default());
+        let texts: Vec<String> = (0..=2 * COPIED).map(|n| format!("text {n}")).collect();
+        let mut codes = dictionary.encode(&texts.iter().collect::<Texts>());
+        codes.insert(1, 0);
+        let space = Space { dimension: Dimension::Path, values: Values::Texts(Arc::clone(&dictionary)) };
+        let mut tested = Vec::new();
+        space.texts(&codes, |code, text| {
+            if tested.is_empty() {
+                let (grown, (done, told)) = (Arc::clone(&dictionary), mpsc::channel());
+                thread::spawn(move || {
+                    grown.encode(&["another"].iter().collect::<Texts>());
+                    let _ = done.send(());
+                });
+                told.recv_timeout(Duration::from_secs(10)).expect("it waits for nothing");
+            }
+            tested.push((code, text.map(str::to_owned)));
+        });
+        let mut wanted: Vec<(u32, Option<String>)> = (1..).zip(texts.into_iter().map(Some)).collect();
+        wanted.insert(1, (0, None));
+        assert_eq!(tested, wanted);
     }
 }

@@ -20,21 +20,22 @@ pub(crate) const QUICK: i32 = 3;
 /// zstd's level for a segment that stays.
 pub(crate) const THOROUGH: i32 = 9;
 
-/// Hits from which a batch of the inbox has dictionaries: few values are longer than themselves as codes.
-const DICTIONARIES: usize = 64;
-
 /// Bytes of a dictionary from which a column goes on without: addresses and agents of a million hits fit.
 const DICTIONARY: usize = 16 << 20;
 
 /// Rows of a page: each is compressed by itself.
 const PAGE: usize = 65_536;
 
-/// How many different values the columns have that may be mostly different ones.
+/// Columns of numbers that may be mostly different ones, and the half bytes that say something in each value:
+/// times and sizes are small numbers, and a visitor's id has six bytes that say nothing and two that are nought.
+pub(crate) const SPREAD: [(&str, usize); 4] =
+    [("duration_us", 5), ("request_bytes", 5), ("response_bytes", 5), ("visitor", 12)];
+
+/// How many different values the columns of [`SPREAD`] have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spread {
     rows: usize,
-    durations: HashSet<i64>,
-    visitors: HashSet<i64>,
+    values: [HashSet<i64>; SPREAD.len()],
 }
 
 impl Spread {
@@ -46,16 +47,18 @@ impl Spread {
 
     pub fn add(&mut self, hits: &[Hit]) {
         self.rows += hits.len();
-        self.durations.extend(hits.iter().filter_map(|hit| hit.duration_us));
-        self.visitors.extend(hits.iter().filter_map(|hit| hit.visitor));
+        let [durations, requests, responses, visitors] = &mut self.values;
+        durations.extend(hits.iter().filter_map(|hit| hit.duration_us));
+        requests.extend(hits.iter().filter_map(|hit| hit.request_bytes));
+        responses.extend(hits.iter().filter_map(|hit| hit.response_bytes));
+        visitors.extend(hits.iter().filter_map(|hit| hit.visitor));
     }
 }
 
 /// Quick to write, and read again within minutes.
-pub(super) fn inbox(hits: usize) -> WriterProperties {
+pub(super) fn inbox() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
-        .set_dictionary_enabled(hits > DICTIONARIES)
         .set_statistics_enabled(EnabledStatistics::None)
         .build()
 }
@@ -73,17 +76,13 @@ pub(super) fn segment(spread: &Spread, level: i32, notes: Option<Vec<KeyValue>>)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_dictionary_enabled(column("ts"), false)
         .set_column_encoding(column("ts"), Encoding::DELTA_BINARY_PACKED);
-    // The bytes of which numbers are made, first by first: the higher are all but constant.
-    if !codes_pay(spread.rows, spread.durations.len(), 5) {
-        properties = properties
-            .set_column_dictionary_enabled(column("duration_us"), false)
-            .set_column_encoding(column("duration_us"), Encoding::BYTE_STREAM_SPLIT);
-    }
-    // A visitor's id has six bytes that say nothing and two that are nought.
-    if !codes_pay(spread.rows, spread.visitors.len(), 12) {
-        properties = properties
-            .set_column_dictionary_enabled(column("visitor"), false)
-            .set_column_encoding(column("visitor"), Encoding::BYTE_STREAM_SPLIT);
+    for ((name, half_bytes), values) in SPREAD.into_iter().zip(&spread.values) {
+        if !codes_pay(spread.rows, values.len(), half_bytes) {
+            // The bytes of which numbers are made, first by first: the higher are all but constant.
+            properties = properties
+                .set_column_dictionary_enabled(column(name), false)
+                .set_column_encoding(column(name), Encoding::BYTE_STREAM_SPLIT);
+        }
     }
     properties.build()
 }

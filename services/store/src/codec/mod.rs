@@ -1,6 +1,7 @@
-//! Hits as Parquet. A column that a batch knows nothing about is left out, so
-//! that a batch of one hit stays small; a missing column reads as null.
+//! Hits as bytes: Parquet, or what is shorter for few of them. A column that a batch knows nothing about
+//! is left out; a missing column reads as null.
 
+pub(crate) mod few;
 pub(crate) mod layout;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -19,6 +20,7 @@ use parquet::{
     file::metadata::{KeyValue, ParquetMetaData},
 };
 
+use self::few::Few;
 use crate::{Hit, Result, StoreError};
 
 /// What a batch is written for.
@@ -81,6 +83,9 @@ pub(crate) const COLUMNS: &[(&str, Column)] = &[
     text!(log),
 ];
 
+/// Hits from which a batch of the inbox is Parquet: the dictionaries of as many make up for its head.
+const MANY: usize = 64;
+
 /// Hits that are read at once, at most.
 const PIECE: usize = 8_192;
 
@@ -110,6 +115,9 @@ pub(crate) fn at_once(longest: Option<usize>) -> usize {
 
 /// Writes hits in their order.
 pub(crate) fn encode(hits: &[Hit], purpose: Purpose) -> Result<Vec<u8>> {
+    if purpose == Purpose::Inbox && hits.len() < MANY {
+        return few::write(hits);
+    }
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (name, column) in COLUMNS {
@@ -123,7 +131,7 @@ pub(crate) fn encode(hits: &[Hit], purpose: Purpose) -> Result<Vec<u8>> {
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
     let properties = match purpose {
-        Purpose::Inbox => layout::inbox(hits.len()),
+        Purpose::Inbox => layout::inbox(),
         Purpose::Segment => {
             let longest = hits.iter().map(text_bytes).max().unwrap_or_default();
             layout::segment(&layout::Spread::of(hits), layout::QUICK, note(Some(longest)))
@@ -196,14 +204,25 @@ fn noted(metadata: &ParquetMetaData) -> Option<usize> {
 
 /// Reads a file a piece at a time.
 pub(crate) struct Reader {
-    batches: ParquetRecordBatchReader,
+    pieces: Pieces,
+    columns: Vec<&'static str>,
     longest: Option<usize>,
     unpacked: u64,
+}
+
+enum Pieces {
+    /// All at once, until they were read.
+    Few(Option<Vec<Hit>>),
+    Parquet(ParquetRecordBatchReader),
 }
 
 impl Reader {
     /// Every column, or only those named.
     pub fn open(data: Bytes, wanted: Option<&[&str]>) -> Result<Self> {
+        if let Some(few) = Few::read(&data)? {
+            let pieces = Pieces::Few(Some(few.hits(wanted)?));
+            return Ok(Self { pieces, columns: few.names(), longest: None, unpacked: data.len() as u64 });
+        }
         let mut builder = ParquetRecordBatchReaderBuilder::try_new(data)?;
         let longest = noted(builder.metadata());
         let pages = builder.metadata().row_groups().iter().map(|group| group.total_byte_size());
@@ -213,7 +232,11 @@ impl Reader {
             let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().copied());
             builder = builder.with_projection(mask);
         }
-        Ok(Self { batches: builder.build()?, longest, unpacked })
+        let batches = builder.build()?;
+        let schema = batches.schema();
+        let named = |name: &&str| schema.column_with_name(name).is_some();
+        let columns = COLUMNS.iter().map(|(name, _)| *name).filter(named).collect();
+        Ok(Self { pieces: Pieces::Parquet(batches), columns, longest, unpacked })
     }
 
     /// Bytes of texts that the longest hit has, if the file says it.
@@ -228,13 +251,16 @@ impl Reader {
 
     /// The columns that the file has.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
-        let schema = self.batches.schema();
-        COLUMNS.iter().map(|(name, _)| *name).filter(move |name| schema.column_with_name(name).is_some())
+        self.columns.iter().copied()
     }
 
     /// The next hits, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<Vec<Hit>>> {
-        let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
+        let batches = match &mut self.pieces {
+            Pieces::Few(hits) => return Ok(hits.take().filter(|hits| !hits.is_empty())),
+            Pieces::Parquet(batches) => batches,
+        };
+        let Some(batch) = batches.next().transpose()? else { return Ok(None) };
         let mut hits = Vec::new();
         hits.resize_with(batch.num_rows(), Hit::default);
         for (name, column) in COLUMNS {
@@ -359,6 +385,6 @@ mod tests {
     fn a_batch_of_one_hit_stays_small() {
         let hit = Hit { ts: 1, path: Some("/".into()), status: Some(200), ..Hit::default() };
         let size = encode(&[hit], Purpose::Inbox).expect("encode").len();
-        assert!(size < 1_200, "{size} bytes");
+        assert!(size < 40, "{size} bytes");
     }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use sqlx::Row;
 
-use crate::{Hit, ProjectId, Result, Store, StoreError, codec};
+use super::{columns::BatchId, damaged::give_each};
+use crate::{Hit, ProjectId, Result, Store, StoreError};
 
 /// Batches that one look takes at most.
 const BATCHES: i64 = 64;
@@ -33,10 +34,10 @@ impl Store {
 
     /// Hits that arrived after a cursor, a look at a time: of some ten thousand, the last `most` that
     /// `keeps` wants, and no more are in memory. What was sealed between two looks is not among them:
-    /// this is for watching, not for keeping.
+    /// this is for watching, not for keeping. Damaged batches are passed over.
     ///
     /// # Errors
-    /// When the database fails or stored hits are damaged.
+    /// When the database fails.
     pub async fn arrivals(
         &self,
         project: ProjectId,
@@ -51,26 +52,29 @@ impl Store {
             .bind(ROWS)
             .fetch_all(self.db.read())
             .await?;
-        let cursor = rows.last().map(|row| row.try_get(0)).transpose()?.unwrap_or(cursor);
-        let files: Vec<Vec<u8>> =
-            rows.iter().map(|row| row.try_get(1)).collect::<std::result::Result<_, _>>()?;
-        drop(rows);
-        if files.is_empty() {
-            return Ok(Arrivals { hits: Vec::new(), cursor });
-        }
-        let hits = tokio::task::spawn_blocking(move || last(files, most, keeps));
+        let files: Vec<(i64, Vec<u8>)> =
+            rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_>>()?;
+        let Some((cursor, _)) = files.last() else { return Ok(Arrivals { hits: Vec::new(), cursor }) };
+        let cursor = *cursor;
+        let hits = tokio::task::spawn_blocking(move || last(project, files, most, keeps));
         let hits = hits.await.map_err(|e| StoreError::Damaged(e.to_string()))??;
         Ok(Arrivals { hits, cursor })
     }
 }
 
 /// The last hits of files that are wanted.
-fn last(files: Vec<Vec<u8>>, most: usize, keeps: impl Fn(&Hit) -> bool) -> Result<Vec<Hit>> {
+fn last(
+    project: ProjectId,
+    files: Vec<(i64, Vec<u8>)>,
+    most: usize,
+    keeps: impl Fn(&Hit) -> bool,
+) -> Result<Vec<Hit>> {
     let mut last = VecDeque::new();
-    for file in files {
-        codec::decode_each(file, None, |hits| {
-            last.extend(hits.drain(..).filter(&keeps));
+    for (id, file) in files {
+        give_each((project, BatchId::Unsealed(id)), file, None, |hits| {
+            last.extend(hits.into_iter().filter(&keeps));
             last.drain(..last.len().saturating_sub(most));
+            true
         })?;
     }
     Ok(last.into())

@@ -23,7 +23,11 @@ use parquet::arrow::{
 use sqlx::{Any, Row, Transaction};
 
 use super::texts::Texts;
-use crate::{ProjectId, Result, Store, StoreError, hit::day_of};
+use crate::{
+    ProjectId, Result, Store, StoreError,
+    codec::few::{Few, Values},
+    hit::day_of,
+};
 
 /// Batches that one statement reads; the statements have as many parameters.
 const AT_ONCE: usize = 8;
@@ -104,6 +108,11 @@ fn integer(row: &sqlx::any::AnyRow, index: usize) -> Result<i64> {
 }
 
 impl Batches {
+    /// Whose they are.
+    pub fn project(&self) -> ProjectId {
+        self.project
+    }
+
     /// The batches, sealed ones first, each kind by id.
     pub fn list(&self) -> &[Batch] {
         &self.list
@@ -175,6 +184,26 @@ pub enum ColumnValues {
     Flags(Vec<Option<bool>>),
 }
 
+impl ColumnValues {
+    fn of(values: &Values<'_>) -> Self {
+        match values {
+            Values::Texts(texts) => {
+                let (mut known, mut values) = (HashMap::new(), Texts::default());
+                let mut code = |text| {
+                    *known.entry(text).or_insert_with(|| {
+                        values.push(text);
+                        u32::try_from(values.len()).unwrap_or(u32::MAX)
+                    })
+                };
+                let codes = texts.iter().map(|text| text.map_or(0, &mut code)).collect();
+                Self::Texts { codes, values }
+            }
+            Values::Integers(values) => Self::Integers(values.clone()),
+            Values::Flags(values) => Self::Flags(values.clone()),
+        }
+    }
+}
+
 impl HitFile {
     fn new(data: Vec<u8>) -> Self {
         Self(Bytes::from(data))
@@ -189,11 +218,14 @@ impl HitFile {
     }
 
     fn open_trusting(&self) -> Result<HitColumns> {
+        if Few::read(&self.0)?.is_some() {
+            return Ok(HitColumns { data: self.0.clone(), metadata: None });
+        }
         let plain = ArrowReaderMetadata::load(&self.0, ArrowReaderOptions::new())?;
         let fields: Vec<Field> = plain.schema().fields().iter().map(|field| as_codes(field)).collect();
         let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options)?;
-        Ok(HitColumns { data: self.0.clone(), metadata })
+        Ok(HitColumns { data: self.0.clone(), metadata: Some(metadata) })
     }
 }
 
@@ -212,13 +244,17 @@ fn as_codes(field: &Field) -> Field {
 #[derive(Debug, Clone)]
 pub struct HitColumns {
     data: Bytes,
-    metadata: ArrowReaderMetadata,
+    /// Of a file of Parquet; `None` of a batch of few hits.
+    metadata: Option<ArrowReaderMetadata>,
 }
 
 impl HitColumns {
     /// Hits in the batch.
     pub fn rows(&self) -> usize {
-        let groups = self.metadata.metadata().row_groups();
+        let Some(metadata) = &self.metadata else {
+            return Few::read(&self.data).ok().flatten().map_or(0, |few| few.rows());
+        };
+        let groups = metadata.metadata().row_groups();
         groups.iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).sum()
     }
 
@@ -232,15 +268,19 @@ impl HitColumns {
     }
 
     fn read_trusting(&self, field: &str) -> Result<Option<ColumnValues>> {
-        if self.metadata.schema().field_with_name(field).is_err() {
+        let Some(metadata) = &self.metadata else {
+            let few = Few::read(&self.data)?;
+            return Ok(few.as_ref().and_then(|few| few.values(field)).map(ColumnValues::of));
+        };
+        if metadata.schema().field_with_name(field).is_err() {
             return Ok(None);
         }
         let mut read = None;
         // A row group at a time, since each has a dictionary of its own.
-        for (place, group) in self.metadata.metadata().row_groups().iter().enumerate() {
+        for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
             let rows = usize::try_from(group.num_rows()).unwrap_or_default().max(1);
             let builder =
-                ParquetRecordBatchReaderBuilder::new_with_metadata(self.data.clone(), self.metadata.clone());
+                ParquetRecordBatchReaderBuilder::new_with_metadata(self.data.clone(), metadata.clone());
             let mask = ProjectionMask::columns(builder.parquet_schema(), [field]);
             let batches =
                 builder.with_projection(mask).with_row_groups(vec![place]).with_batch_size(rows).build()?;
@@ -255,7 +295,7 @@ impl HitColumns {
 }
 
 /// The reader of Parquet trusts some numbers of a file's head, and panics where they cannot be.
-fn unpanicked<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn unpanicked<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     panic::catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(StoreError::Damaged("its head contradicts itself".into())))
 }

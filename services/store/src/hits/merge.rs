@@ -10,7 +10,10 @@ use bytes::Bytes;
 
 use crate::{
     Hit, Result,
-    codec::{Encoder, Reader, at_once, layout::Spread},
+    codec::{
+        Encoder, Reader, at_once,
+        layout::{SPREAD, Spread},
+    },
 };
 
 /// A segment that others were merged into.
@@ -86,7 +89,7 @@ pub(super) fn merge(files: Vec<Vec<u8>>, most: u64) -> Result<Option<Merged>> {
 pub(super) fn spread(files: &[Bytes]) -> Result<Spread> {
     let mut spread = Spread::default();
     for file in files {
-        let mut reader = Reader::open(file.clone(), Some(&["duration_us", "visitor"]))?;
+        let mut reader = Reader::open(file.clone(), Some(&SPREAD.map(|(name, _)| name)))?;
         while let Some(hits) = reader.next()? {
             spread.add(&hits);
         }

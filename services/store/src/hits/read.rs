@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{DAY_MS, Hit, ProjectId, Result, Store, StoreError, codec::Reader, hit::day_of};
+use super::{columns::BatchId, damaged::give_each};
+use crate::{DAY_MS, Hit, ProjectId, Result, Store, StoreError, hit::day_of};
 
 /// Files that are read at once, at most.
 const FILES_AT_ONCE: i64 = 1_024;
@@ -47,12 +48,40 @@ enum Table {
     Inbox,
 }
 
+/// Files that are read at once, with their numbers.
+struct Files {
+    project: ProjectId,
+    table: Table,
+    all: Vec<(i64, Vec<u8>)>,
+}
+
+impl Files {
+    /// The number of the last.
+    fn last(&self) -> Option<i64> {
+        self.all.last().map(|(id, _)| *id)
+    }
+
+    /// As [`give_each`], of all of them.
+    fn give_each(self, columns: Option<&[&str]>, mut each: impl FnMut(Vec<Hit>) -> bool) -> Result<bool> {
+        for (id, file) in self.all {
+            let id = match self.table {
+                Table::Segments => BatchId::Sealed(id),
+                Table::Inbox => BatchId::Unsealed(id),
+            };
+            if !give_each((self.project, id), file, columns, &mut each)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 impl Store {
     /// Opens a snapshot of the hits with `from <= ts < to`, in days: the first
-    /// and last day are given whole.
+    /// and last day are given whole. Batches that are damaged and not sealed yet are passed over.
     ///
     /// # Errors
-    /// When the database fails or stored hits are damaged.
+    /// When the database fails.
     pub async fn snapshot(&self, project: ProjectId, from: i64, to: i64) -> Result<Snapshot> {
         let mut snapshot = Snapshot { transaction: self.db.snapshot().await?, project, days: Vec::new() };
         let (first, last) = (day_of(from), day_of(to.saturating_sub(1)));
@@ -70,8 +99,8 @@ impl Store {
         let mut after = 0;
         loop {
             let files = snapshot.unsealed(first, last, after).await?;
-            let Some((last_read, _)) = files.last() else { break };
-            after = *last_read;
+            let Some(last_read) = files.last() else { break };
+            after = last_read;
             rows = blocking(move || count(files, first, last, rows)).await?;
         }
         snapshot.days = rows.into_iter().map(|(day, rows)| Day { day, rows }).collect();
@@ -166,8 +195,8 @@ impl Snapshot {
                     Table::Segments => self.sealed(day, after).await?,
                     Table::Inbox => self.unsealed(day, day, after).await?,
                 };
-                let Some((last, _)) = files.last() else { break };
-                after = *last;
+                let Some(last) = files.last() else { break };
+                after = last;
                 let go_on;
                 (state, each, go_on) = blocking(move || {
                     let go_on = give(files, day, columns, &mut state, &each)?;
@@ -182,21 +211,22 @@ impl Snapshot {
         Ok((state, true))
     }
 
-    /// The next files of a day that were sealed, with their numbers; none when all were read.
-    async fn sealed(&mut self, day: i64, after: i64) -> Result<Vec<(i64, Vec<u8>)>> {
-        let files = sqlx::query(include_str!("../../sql/hits/segments_of_day.sql"))
+    /// The next files of a day that were sealed; none when all were read.
+    async fn sealed(&mut self, day: i64, after: i64) -> Result<Files> {
+        let rows = sqlx::query(include_str!("../../sql/hits/segments_of_day.sql"))
             .bind(self.project.0)
             .bind(day)
             .bind(after)
             .bind(FILES_AT_ONCE)
             .bind(BYTES_AT_ONCE)
             .fetch_all(&mut *self.transaction);
-        files.await?.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let rows = rows.await?;
+        self.files(Table::Segments, rows)
     }
 
-    /// The next files of the inbox that may have hits of these days, with their numbers.
-    async fn unsealed(&mut self, first: i64, last: i64, after: i64) -> Result<Vec<(i64, Vec<u8>)>> {
-        let files = sqlx::query(include_str!("../../sql/hits/unsealed.sql"))
+    /// The next files of the inbox that may have hits of these days.
+    async fn unsealed(&mut self, first: i64, last: i64, after: i64) -> Result<Files> {
+        let rows = sqlx::query(include_str!("../../sql/hits/unsealed.sql"))
             .bind(self.project.0)
             .bind(first.saturating_mul(DAY_MS))
             .bind(last.saturating_add(1).saturating_mul(DAY_MS))
@@ -204,31 +234,36 @@ impl Snapshot {
             .bind(FILES_AT_ONCE)
             .bind(BYTES_AT_ONCE)
             .fetch_all(&mut *self.transaction);
-        files.await?.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let rows = rows.await?;
+        self.files(Table::Inbox, rows)
+    }
+
+    fn files(&self, table: Table, rows: Vec<AnyRow>) -> Result<Files> {
+        let all: Vec<(i64, Vec<u8>)> =
+            rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_>>()?;
+        Ok(Files { project: self.project, table, all })
     }
 }
 
 /// Adds the hits of files to those of each day from the first to the last.
 fn count(
-    files: Vec<(i64, Vec<u8>)>,
+    files: Files,
     first: i64,
     last: i64,
     mut rows: BTreeMap<i64, usize>,
 ) -> Result<BTreeMap<i64, usize>> {
-    for (_, file) in files {
-        let mut reader = Reader::open(file.into(), Some(&["ts"]))?;
-        while let Some(hits) = reader.next()? {
-            for day in hits.iter().map(|hit| day_of(hit.ts)).filter(|day| (first..=last).contains(day)) {
-                *rows.entry(day).or_default() += 1;
-            }
+    files.give_each(Some(&["ts"]), |hits| {
+        for day in hits.iter().map(|hit| day_of(hit.ts)).filter(|day| (first..=last).contains(day)) {
+            *rows.entry(day).or_default() += 1;
         }
-    }
+        true
+    })?;
     Ok(rows)
 }
 
 /// Gives the hits of one day to `each` until it says `false`, which is told.
 fn give<T>(
-    files: Vec<(i64, Vec<u8>)>,
+    files: Files,
     day: i64,
     columns: Option<&[&str]>,
     state: &mut T,
@@ -236,16 +271,10 @@ fn give<T>(
 ) -> Result<bool> {
     // A file of the inbox has hits of other days.
     let columns: Option<Vec<&str>> = columns.map(|columns| [columns, &["ts"]].concat());
-    for (_, file) in files {
-        let mut reader = Reader::open(file.into(), columns.as_deref())?;
-        while let Some(mut hits) = reader.next()? {
-            hits.retain(|hit| day_of(hit.ts) == day);
-            if !hits.is_empty() && !each(state, &mut hits) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
+    files.give_each(columns.as_deref(), |mut hits| {
+        hits.retain(|hit| day_of(hit.ts) == day);
+        hits.is_empty() || each(state, &mut hits)
+    })
 }
 
 /// Works off the executor: a day can be megabytes.

@@ -27,10 +27,10 @@ pub fn postgres() -> Fresh {
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::common::sqlite()).await; })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name($crate::common::sqlite()).await; })*
         }
         mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::common::postgres()).await; })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name($crate::common::postgres()).await; })*
         }
     };
 }

@@ -3,7 +3,7 @@
 use watchkeeper_testkit::wait;
 
 use super::*;
-use crate::db::Dialect;
+use crate::{Escalation, db::Dialect};
 
 on_both! {
     a_recovery_has_the_names_that_its_trouble_was_told_under

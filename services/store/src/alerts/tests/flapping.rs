@@ -1,6 +1,7 @@
 //! What flaps: told once, and ended by what it settles to.
 
 use super::*;
+use crate::FlappingSpec;
 
 on_both! {
     what_settles_up_after_flapping_recovers
@@ -8,6 +9,7 @@ on_both! {
     flapping_is_told_once_to_those_who_are_told_no_recoveries
     in_quiet_hours_flapping_is_not_told_and_if_it_goes_on_afterwards_it_is
     a_child_flaps_for_nobody_while_its_parent_is_down
+    flapping_is_told_once_and_what_settles_is_told_then
 }
 
 async fn flapping(store: &Store, name: &str, change: impl FnOnce(&mut EndpointSpec)) -> i64 {
@@ -110,4 +112,15 @@ async fn a_child_flaps_for_nobody_while_its_parent_is_down(store: &Store) {
     goes_on(store, shop, &[State::Down]).await;
     let told = |kind: Kind, name: &str| (kind, vec![name.to_owned()]);
     assert_eq!(sent(store, "ops").await, [told(Kind::Recovery, "router"), told(Kind::Flapping, "shop")]);
+}
+
+async fn flapping_is_told_once_and_what_settles_is_told_then(store: &Store) {
+    store.put_channels(&[channel("ops")]).await.expect("channels");
+    let shop = flapping(store, "shop", |_| {}).await;
+    begins_to_flap(store, shop).await;
+    goes_on(store, shop, &[State::Up, State::Down, State::Up, State::Down]).await;
+    assert_eq!(kinds(store, "ops").await, [Kind::Down, Kind::Recovery, Kind::Flapping]);
+    assert_eq!(held(store).await, [(Kind::Down, Hold::Flapping)]);
+    time_passes(store).await;
+    assert_eq!(kinds(store, "ops").await, [Kind::Down]);
 }

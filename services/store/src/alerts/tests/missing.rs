@@ -9,6 +9,7 @@ on_both! {
     trouble_that_was_told_late_ends_by_its_recovery
     what_is_held_for_a_channel_that_is_away_goes_out_when_it_is_back
     a_reminder_that_finds_no_channel_is_followed_by_the_next
+    an_unknown_channel_is_a_dead_letter_that_can_be_retried
 }
 
 /// Kinds of the dead letters, oldest first.
@@ -92,4 +93,26 @@ async fn a_reminder_that_finds_no_channel_is_followed_by_the_next(store: &Store)
     store.put_channels(&[channel("ops")]).await.expect("channels");
     time_passes(store).await;
     assert_eq!(kinds(store, "ops").await, [Kind::Reminder]);
+}
+
+async fn an_unknown_channel_is_a_dead_letter_that_can_be_retried(store: &Store) {
+    let shop = endpoint(store, "shop", "http://shop.example/", |spec| {
+        spec.alerts.channels = Some(vec!["later".into()]);
+    })
+    .await;
+    becomes(store, shop, State::Down).await;
+    let filter = NoticeFilter {
+        state: Some(NoticeState::Dead),
+        endpoint: Some("uid-shop".into()),
+        channel: Some("later".into()),
+        before: None,
+    };
+    let dead = store.notices(&filter, 10).await.expect("notices");
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].error.as_ref().is_some_and(|error| error.contains("no channel `later`")), "{dead:?}");
+    store.put_channels(&[channel("later")]).await.expect("channels");
+    assert!(store.retry_notice(dead[0].id).await.expect("retry"));
+    assert!(!store.retry_notice(dead[0].id).await.expect("retry"), "it is not dead any more");
+    assert_eq!(kinds(store, "later").await, [Kind::Down]);
+    assert_eq!(store.notices(&filter, 10).await.expect("notices"), []);
 }

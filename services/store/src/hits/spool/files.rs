@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::record::{HEAD, Record, body_length};
@@ -24,6 +25,9 @@ const EXTENSION: &str = "spool";
 
 /// Of a file that was taken from as far as it could be read, and is kept for whoever wants to look.
 const DAMAGED: &str = "damaged";
+
+/// Attempts to read a file after which the disk is taken not to give it any more. There is one a second.
+const ATTEMPTS: u32 = 30;
 
 /// How a file begins. As the length of a record it would be more than a file has.
 const MAGIC: [u8; 8] = *b"WKSPOOL\x02";
@@ -52,25 +56,48 @@ struct Spooled {
     length: u64,
     /// Up to where it was taken.
     taken: u64,
-    /// What each of its records begins with; nothing in a file of an earlier release.
-    marker: Vec<u8>,
+    /// What each of its records begins with, nothing in a file of an earlier release; `None` while nobody has
+    /// looked.
+    marker: Option<Vec<u8>>,
     /// Whether something in it could not be read.
     damaged: bool,
+    /// Attempts to read it that have failed on end.
+    failed: u32,
 }
 
 impl Spooled {
-    /// A file that is there.
+    /// A file that is there; it may be one that the disk does not give any more.
     fn found(path: PathBuf) -> io::Result<Self> {
-        let file = File::open(&path)?;
-        let length = file.metadata()?.len();
-        let mut beginning = [0; BEGINNING as usize];
-        if length >= BEGINNING {
-            file.read_exact_at(&mut beginning, 0)?;
+        let length = fs::metadata(&path)?.len();
+        Ok(Self { path, length, taken: 0, marker: None, damaged: false, failed: 0 })
+    }
+
+    fn marker(&self) -> &[u8] {
+        self.marker.as_deref().unwrap_or_default()
+    }
+
+    /// Opens it to be read, and looks how it begins if nobody has.
+    fn open(&mut self) -> io::Result<File> {
+        let open = File::open(&self.path)?;
+        if self.marker.is_none() {
+            let mut beginning = [0; BEGINNING as usize];
+            if self.length >= BEGINNING {
+                open.read_exact_at(&mut beginning, 0)?;
+            }
+            let marker = beginning.strip_prefix(&MAGIC);
+            self.taken = marker.map_or(0, |_| BEGINNING);
+            self.marker = Some(marker.unwrap_or_default().to_vec());
         }
-        Ok(match beginning.strip_prefix(&MAGIC) {
-            Some(marker) => Self { path, length, taken: BEGINNING, marker: marker.into(), damaged: false },
-            None => Self { path, length, taken: 0, marker: Vec::new(), damaged: false },
-        })
+        Ok(open)
+    }
+
+    /// Whether an attempt to read it that has failed so was the last: a disk that does not give what it has
+    /// taken will hardly give it later, and what follows must not wait for that.
+    fn is_given_up(&mut self, error: &io::Error) -> bool {
+        let is_of_disk =
+            error.kind() == ErrorKind::UnexpectedEof || Errno::from_io_error(error) == Some(Errno::IO);
+        self.failed += u32::from(is_of_disk);
+        self.failed >= ATTEMPTS
     }
 }
 
@@ -106,10 +133,14 @@ impl Files {
         self.files.iter().map(|file| file.length).sum()
     }
 
+    /// Whether the next record begins a file.
+    pub fn begins_another(&self) -> bool {
+        self.open.is_none() || self.files.back().is_some_and(|file| file.length >= FILE)
+    }
+
     /// Puts a record at the end; it is on the disk when this returns.
     pub fn put(&mut self, record: &[u8]) -> io::Result<()> {
-        let full = self.files.back().is_some_and(|file| file.length >= FILE);
-        if self.open.is_none() || full {
+        if self.begins_another() {
             self.begin()?;
         }
         let (Some(open), Some(last)) = (&mut self.open, self.files.back_mut()) else {
@@ -118,9 +149,9 @@ impl Files {
         let mut before = Vec::new();
         if last.length == 0 {
             before.extend_from_slice(&MAGIC);
-            before.extend_from_slice(&last.marker);
+            before.extend_from_slice(last.marker());
         }
-        before.extend_from_slice(&last.marker);
+        before.extend_from_slice(last.marker());
         let written = open.write_all(&before).and_then(|()| open.write_all(record));
         match written.and_then(|()| open.sync_data()) {
             Ok(()) => {
@@ -150,24 +181,35 @@ impl Files {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        let marker = Uuid::new_v4().as_bytes().to_vec();
-        self.files.push_back(Spooled { path, length: 0, taken: BEGINNING, marker, damaged: false });
+        let (taken, marker) = (BEGINNING, Some(Uuid::new_v4().as_bytes().to_vec()));
+        self.files.push_back(Spooled { path, length: 0, taken, marker, damaged: false, failed: 0 });
         self.open = Some(open);
         Ok(())
     }
 
     /// The oldest record that was not taken, and its bytes in the file. What cannot be read is passed over,
-    /// be it damaged or torn by a crash and therefore never promised; its file is kept aside.
+    /// be it damaged or torn by a crash and therefore never promised; its file is kept aside. So is, with all
+    /// that was not taken of it, one that the disk does not give, after a while.
     pub fn oldest(&mut self) -> io::Result<Option<(Record, u64)>> {
         while let Some(file) = self.files.front_mut() {
-            match read(file)? {
-                Some(found) => return Ok(Some(found)),
-                None if file.taken < file.length => {
+            match read(file) {
+                Ok(Some(found)) => {
+                    file.failed = 0;
+                    return Ok(Some(found));
+                }
+                Err(error) if file.is_given_up(&error) => {
+                    let bytes = file.length.saturating_sub(file.taken);
+                    let (at, path) = (file.taken, file.path.display());
+                    tracing::error!(file = %path, at, bytes, %error, "a file of the spool is given up");
+                    file.damaged = true;
+                }
+                Err(error) => return Err(error),
+                Ok(None) if file.taken < file.length => {
                     let (at, bytes, path) = (file.taken, file.length - file.taken, file.path.display());
                     tracing::warn!(file = %path, at, bytes, "the end of the spool's file cannot be read");
                     (file.length, file.damaged) = (at, true);
                 }
-                None => {}
+                Ok(None) => {}
             }
             // Only a file that is being written to may still grow.
             if self.files.len() == 1 && self.open.is_some() {
@@ -213,7 +255,7 @@ impl Files {
 
 /// The next whole record of a file, and the bytes up to its end. What is damaged before it is passed over.
 fn read(file: &mut Spooled) -> io::Result<Option<(Record, u64)>> {
-    let open = match File::open(&file.path) {
+    let open = match file.open() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         open => open?,
     };
@@ -237,7 +279,7 @@ fn read(file: &mut Spooled) -> io::Result<Option<(Record, u64)>> {
 
 /// The record at a place of a file and its bytes, if there is a whole one.
 fn record_at(open: &File, file: &Spooled, at: u64) -> io::Result<Option<(Record, u64)>> {
-    let mut begin = vec![0; file.marker.len() + HEAD];
+    let mut begin = vec![0; file.marker().len() + HEAD];
     let left = file.length.saturating_sub(at);
     if left < begin.len() as u64 {
         return Ok(None);
@@ -245,7 +287,7 @@ fn record_at(open: &File, file: &Spooled, at: u64) -> io::Result<Option<(Record,
     open.read_exact_at(&mut begin, at)?;
     let Some((marker, head)) = begin.split_last_chunk() else { return Ok(None) };
     let (length, before) = (body_length(head), begin.len() as u64);
-    if marker != file.marker || left - before < length as u64 {
+    if marker != file.marker() || left - before < length as u64 {
         return Ok(None);
     }
     let mut body = vec![0; length];
@@ -257,12 +299,12 @@ fn record_at(open: &File, file: &Spooled, at: u64) -> io::Result<Option<(Record,
 fn next_marker(open: &File, file: &Spooled, after: u64) -> io::Result<Option<u64>> {
     let from = after + 1;
     let left = usize::try_from(file.length.saturating_sub(from)).unwrap_or_default();
-    if file.marker.is_empty() || left < MARKER {
+    if file.marker().is_empty() || left < MARKER {
         return Ok(None);
     }
     let mut rest = vec![0; left];
     open.read_exact_at(&mut rest, from)?;
-    let found = rest.windows(MARKER).position(|bytes| bytes == file.marker);
+    let found = rest.windows(MARKER).position(|bytes| bytes == file.marker());
     Ok(found.map(|position| from + position as u64))
 }
 
@@ -328,6 +370,43 @@ mod tests {
             assert_eq!(all(directory.path()), records);
             assert_eq!(fs::read(&aside).expect("it is kept"), damaged);
         }
+    }
+
+    #[test]
+    fn a_file_that_the_disk_does_not_give_is_kept_aside_after_a_while_and_what_follows_is_read() {
+        let directory = TempDir::new().expect("directory");
+        let records = [record(b"one"), record(b"two"), record(b"three")];
+        // Of two uses of the directory, each of which has begun a file.
+        spooled(directory.path(), &records[..2]);
+        spooled(directory.path(), &records[2..]);
+        let path = directory.path().join("0000000000000000.spool");
+        for given in [BEGINNING - 1, BEGINNING + 5] {
+            let mut files = Files::open(directory.path()).expect("open");
+            let whole = fs::read(&path).expect("read");
+            // As of a disk that fails, less comes than there is.
+            let file = OpenOptions::new().write(true).open(&path).expect("open");
+            file.set_len(given).expect("cut off");
+            for _ in 1..ATTEMPTS {
+                assert!(files.oldest().is_err(), "it may still come");
+            }
+            fs::write(&path, &whole).expect("write");
+            let found = files.oldest().expect("read").map(|(record, _)| record);
+            assert_eq!(found, Some(records[0].clone()), "it has come");
+
+            file.set_len(given).expect("cut off");
+            for _ in 1..ATTEMPTS {
+                assert!(files.oldest().is_err(), "it may still come");
+            }
+            let found = files.oldest().expect("read").map(|(record, _)| record);
+            assert_eq!(found, Some(records[2].clone()));
+            let aside = path.with_extension(DAMAGED);
+            assert_eq!(fs::metadata(&aside).expect("it is kept").len(), given);
+            // As whoever mends the disk does.
+            drop(files);
+            fs::remove_file(aside).expect("remove");
+            fs::write(&path, whole).expect("write");
+        }
+        assert_eq!(all(directory.path()), records);
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Spool {
             return Ok(outcomes);
         }
         group.parts = parts;
+        // Each file has a writer of its own, so that one that was kept aside counts as new behind those that
+        // came after it.
+        if state.files.begins_another() {
+            state.turn = Turn::first();
+        }
         // Never twice the same number: a record that could not be put may be there after all.
         let own = state.turn;
         state.turn = own.next();
@@ -172,6 +177,10 @@ impl Spool {
             let mut state = spool.lock();
             let found = state.files.oldest().map_err(|source| fault(&spool.directory, source))?;
             state.oldest = found.as_ref().map(|(record, _)| record.at);
+            if found.is_none() {
+                // Of groups that could not be read: one that is sent again is new.
+                state.marks = Marks::default();
+            }
             Ok(found)
         })
         .await
@@ -224,4 +233,61 @@ fn fault(directory: &Path, source: std::io::Error) -> StoreError {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Unwritten(e.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        Hit, ProjectId,
+        hits::ingest::{Identity, Mark, Part},
+    };
+
+    #[tokio::test]
+    async fn what_is_sent_again_is_new_when_what_waited_of_it_could_not_be_read() {
+        let directory = TempDir::new().expect("directory");
+        let options = SpoolOptions { directory: directory.path().to_owned(), bytes: 1 << 20 };
+        let spool = Arc::new(Spool::open(&options).await.expect("open"));
+        let send = async || {
+            let hits = [Hit::default()];
+            let key = Identity::Key { key: b"k".to_vec(), payload: [1; 32] };
+            let part = Part::new(ProjectId(1), &hits, Mark::new(key, &hits)).expect("encode");
+            spool.append(None, Group { parts: vec![part], batches: 1 }).await.expect("append")
+        };
+        assert_eq!(send().await, [Outcome::Stored]);
+        assert_eq!(send().await, [Outcome::Repeated]);
+        let path = directory.path().join("0000000000000000.spool");
+        let length = fs::read(&path).expect("read").len();
+        fs::write(&path, vec![0; length]).expect("damage");
+        assert_eq!(spool.oldest().await.expect("read"), None);
+        assert_eq!(send().await, [Outcome::Stored]);
+        assert!(spool.oldest().await.expect("read").is_some());
+    }
+
+    #[tokio::test]
+    async fn each_file_has_a_writer_of_its_own() {
+        let directory = TempDir::new().expect("directory");
+        let options = SpoolOptions { directory: directory.path().to_owned(), bytes: 1 << 20 };
+        let spool = Arc::new(Spool::open(&options).await.expect("open"));
+        let mut files = Vec::new();
+        for _ in 0..2 {
+            let mut turns = Vec::new();
+            for _ in 0..2 {
+                let part = Part::new(ProjectId(1), &[Hit::default()], None).expect("encode");
+                spool.append(None, Group { parts: vec![part], batches: 1 }).await.expect("append");
+            }
+            // Once all is taken, the next record begins a file.
+            while let Some((record, bytes)) = spool.oldest().await.expect("read") {
+                turns.push(record.turn);
+                spool.done(record, bytes).await.expect("take");
+            }
+            files.push(turns);
+        }
+        for turns in &files {
+            assert_eq!((turns.len(), turns[0].next()), (2, turns[1]));
+        }
+        assert_ne!(files[0][0].writer, files[1][0].writer);
+    }
 }
