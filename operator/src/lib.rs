@@ -20,6 +20,7 @@ pub mod lease;
 pub mod metrics;
 pub mod monitored_endpoint;
 pub mod rbac;
+pub mod recent;
 pub mod retry;
 pub mod run;
 pub mod served;

@@ -1,24 +1,25 @@
 //! How long to wait after failures: longer each time, apart for each object.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-/// Failures in a row, by object.
+use crate::recent::Recent;
+
+/// Failures in a row, by object. Those of one that goes while it fails are forgotten with time.
 #[derive(Debug, Default)]
 pub struct Retries {
-    failures: Mutex<HashMap<String, u32>>,
+    failures: Mutex<Recent<u32>>,
 }
 
 impl Retries {
     /// Counts one more failure and says how long to wait: 1 s to 5 min, with jitter.
     pub fn failed(&self, object: &str) -> Duration {
         let mut failures = self.lock();
-        let count = failures.entry(object.to_owned()).or_default();
-        *count = count.saturating_add(1);
-        jittered(backoff(*count))
+        let count = failures.get(object).copied().unwrap_or_default().saturating_add(1);
+        failures.note(object, count, Instant::now());
+        jittered(backoff(count))
     }
 
     /// Failures in a row so far.
@@ -29,10 +30,10 @@ impl Retries {
 
     /// Forgets the failures of an object.
     pub fn succeeded(&self, object: &str) {
-        self.lock().remove(object);
+        self.lock().forget(object);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
+    fn lock(&self) -> MutexGuard<'_, Recent<u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,8 +2,8 @@
 //! before and wants no more, and nothing else: what another one has left, as an operator of an earlier
 //! release may have, would stay for ever.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
@@ -13,12 +13,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::context::{Context, Error};
+use crate::recent::Recent;
 
 /// Versions of objects that this process has written and not yet seen come back. Until then, what it knows
 /// of the object is older than what it said itself, and no reason to keep silent.
 #[derive(Debug, Default)]
 pub struct Written {
-    versions: Mutex<HashMap<String, u64>>,
+    /// By uid. Of most objects nobody asks again before something is to be said, and of those gone never.
+    versions: Mutex<Recent<u64>>,
 }
 
 impl Written {
@@ -26,7 +28,7 @@ impl Written {
     #[must_use]
     pub fn is_seen(&self, known: &ObjectMeta) -> bool {
         let uid = known.uid.as_deref().unwrap_or_default();
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = self.lock();
         let Some(written) = versions.get(uid).copied() else {
             return true;
         };
@@ -34,7 +36,7 @@ impl Written {
         // A version that cannot be compared must not keep anybody looking for ever.
         let seen = version.is_none_or(|version: u64| version >= written);
         if seen {
-            versions.remove(uid);
+            versions.forget(uid);
         }
         seen
     }
@@ -44,8 +46,12 @@ impl Written {
         if let (Some(uid), Some(version)) =
             (text("uid"), text("resourceVersion").and_then(|version| version.parse().ok()))
         {
-            self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), version);
+            self.lock().note(uid, version, Instant::now());
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recent<u64>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Connect;
 
 /// Sends ICMP echo requests; one reply is enough. The kernel must let the checker's group send them
-/// (net.ipv4.ping_group_range).
+/// (net.ipv4.ping_group_range); without that the checker needs `CAP_NET_RAW`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IcmpProbe {

@@ -173,7 +173,7 @@ pub struct MonitoredEndpointSpec {
     /// Asks a DNS server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsProbe>,
-    /// Sends ICMP echo requests.
+    /// Sends ICMP echo requests; the checker needs its group in net.ipv4.ping_group_range, or CAP_NET_RAW.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpProbe>,
     /// Calls a gRPC server's health service.

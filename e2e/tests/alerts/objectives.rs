@@ -133,17 +133,41 @@ fn one_failure_after_a_long_maintenance_is_one_failure() {
     assert!(good, "{said}");
 }
 
+/// Expects so much of the budget to be left at a moment, and nothing else to be said of it.
+fn left(at: &str, value: f64) -> Value {
+    let expr =
+        "round(watchkeeper:slo_error_budget_remaining:ratio{namespace=\"web\",endpoint=\"front\"}, 0.1)";
+    let labels = "{namespace=\"web\",endpoint=\"front\",installation=\"web/shop\"}";
+    json!({"expr": expr, "eval_time": at, "exp_samples": [{"labels": labels, "value": value}]})
+}
+
 #[test]
 fn what_is_left_of_a_budget_is_recorded() {
     let rules = rules("99", 10_000, 7);
-    let left =
-        "round(watchkeeper:slo_error_budget_remaining:ratio{namespace=\"web\",endpoint=\"front\"}, 0.1)";
     let test = |values: &str, value: f64| {
         json!({"interval": "1m", "input_series": [{"series": ONE, "values": values}],
-            "promql_expr_test": [{"expr": left, "eval_time": "200m", "exp_samples": [
-                {"labels": "{namespace=\"web\",endpoint=\"front\",installation=\"web/shop\"}", "value": value}]}]})
+            "promql_expr_test": [left("200m", value)]})
     };
     let (good, said) = judge(&rules, &[test("1x300", 1.0), test("0x300", -99.0)]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn what_another_instance_left_of_an_endpoint_keeps_no_rule_from_working() {
+    let rules = rules("99", 10_000, 7);
+    let of_before = |window: &str| {
+        let labels = r#"namespace="web",endpoint="front",installation="web/old""#;
+        format!("watchkeeper:slo_errors:ratio{{{labels},window=\"{window}\"}}")
+    };
+    let left_behind = ["2m", "7m", "14m", "84m", "28m", "336m", "1008m"].map(of_before);
+    let mut series: Vec<(&str, &str)> = left_behind.iter().map(|series| (series.as_str(), "1x300")).collect();
+    series.push((ONE, "0x300"));
+    let mut outage = case(&rules, &series, "200m", [true, true]);
+    // Rules that give the same labels twice are an error of their own.
+    outage["promql_expr_test"].as_array_mut().unwrap().push(left("200m", -99.0));
+    series.pop();
+    series.push((ONE, "1x300"));
+    let (good, said) = judge(&rules, &[outage, case(&rules, &series, "200m", [false, false])]);
     assert!(good, "{said}");
 }
 

@@ -42,6 +42,14 @@ impl History {
     fn numbers(&self) -> Vec<i32> {
         self.numbers.borrow().clone()
     }
+
+    /// Waits until the watch has seen so many pods as the last.
+    async fn ends_with(&self, number: i32) -> Result<()> {
+        until_async(&format!("the watch has seen {number} pods"), SOON, async || {
+            Ok((self.numbers().last() == Some(&number)).then_some(()))
+        })
+        .await
+    }
 }
 
 async fn replicas(world: &World, name: &str) -> Result<Value> {
@@ -80,6 +88,7 @@ async fn a_number_of_pods_is_handed_to_the_autoscaler_and_back_and_never_goes_th
     world.instance("shop", json!({"logger": {"replicas": 3}})).await?;
     world.ready("shop").await?;
     let history = History::of(&world, "shop-logger");
+    history.ends_with(3).await?;
 
     let bounds = json!({"minReplicas": 2, "maxReplicas": 5, "targetCPUUtilizationPercentage": 60});
     world.change("shop", json!({"logger": {"replicas": null, "autoscaling": bounds}})).await?;
@@ -116,10 +125,7 @@ async fn a_number_of_pods_is_handed_to_the_autoscaler_and_back_and_never_goes_th
     })
     .await?;
     world.ready("shop").await?;
-    until_async("the watch has seen it all", SOON, async || {
-        Ok((history.numbers().last() == Some(&2)).then_some(()))
-    })
-    .await?;
+    history.ends_with(2).await?;
     ensure!(history.numbers() == [3, 5, 2], "{:?}", history.numbers());
     operator.stop(&world).await
 }
@@ -154,6 +160,7 @@ async fn a_new_installation_begins_with_the_least_and_the_autoscaler_takes_over(
         Ok((now.data["spec"]["maxReplicas"] == 6).then_some(()))
     })
     .await?;
+    history.ends_with(4).await?;
     ensure!(history.numbers() == [3, 4], "{:?}", history.numbers());
     operator.stop(&world).await
 }

@@ -44,6 +44,21 @@ fn reason_of(endpoint: &MonitoredEndpoint, kind: &str) -> Option<String> {
     conditions.iter().find(|condition| condition.type_ == kind).map(|condition| condition.reason.clone())
 }
 
+/// Makes an instance `shop` and an endpoint `front` of it, which is watched and up; gives its uid.
+async fn watched_and_up(world: &World, api: &FakeApi) -> Result<String> {
+    world.instance("shop", json!({})).await?;
+    let uid = world.endpoint("front", json!({})).await?.uid().unwrap_or_default();
+    let endpoints = world.endpoints();
+    until_status(&endpoints, "front", "it is watched", |endpoint| {
+        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
+    })
+    .await?;
+    api.transition(&uid, "Up", "2026-01-01T12:00:00.000Z");
+    until_status(&endpoints, "front", "it is up", |endpoint| state(endpoint) == Some(EndpointState::Up))
+        .await?;
+    Ok(uid)
+}
+
 #[tokio::test]
 async fn an_endpoint_is_told_with_its_secrets_and_its_states_come_back() -> Result<()> {
     let (world, api) = world("states").await?;
@@ -179,16 +194,7 @@ async fn events_about(world: &World, uid: &str) -> Result<Vec<[String; 3]>> {
 async fn each_transition_is_told_by_one_event_and_a_restart_tells_none_again() -> Result<()> {
     let (world, api) = world("events").await?;
     let operator = world.operator().await?;
-    world.instance("shop", json!({})).await?;
-    let uid = world.endpoint("front", json!({})).await?.uid().unwrap_or_default();
-    let endpoints = world.endpoints();
-    until_status(&endpoints, "front", "it is watched", |endpoint| {
-        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
-    })
-    .await?;
-    api.transition(&uid, "Up", "2026-01-01T12:00:00.000Z");
-    until_status(&endpoints, "front", "it is up", |endpoint| state(endpoint) == Some(EndpointState::Up))
-        .await?;
+    let uid = watched_and_up(&world, &api).await?;
     api.transition_saying(&uid, "Down", "2026-01-01T12:00:30.000Z", &json!("connection refused"));
     let told = until_async("the outage is told", SOON, async || {
         let told = events_about(&world, &uid).await?;
@@ -353,16 +359,7 @@ async fn a_namespace_that_cannot_be_read_holds_up_no_other() -> Result<()> {
     let unknown = "00000000-0000-0000-0000-000000000000";
     api.transition(unknown, "Up", "2026-01-01T12:00:00.000Z");
     let operator = world.operator_for(&[&world.namespace, &closed]).await?;
-    world.instance("shop", json!({})).await?;
-    let uid = world.endpoint("front", json!({})).await?.uid().unwrap_or_default();
-    let endpoints = world.endpoints();
-    until_status(&endpoints, "front", "it is watched", |endpoint| {
-        reason_of(endpoint, "Ready").as_deref() == Some("Watched")
-    })
-    .await?;
-    api.transition(&uid, "Up", "2026-01-01T12:00:00.000Z");
-    until_status(&endpoints, "front", "it is up", |endpoint| state(endpoint) == Some(EndpointState::Up))
-        .await?;
+    watched_and_up(&world, &api).await?;
     ensure!(api.with(|known| known.deleted.is_empty()), "what may exist was forgotten");
     operator.kill().await;
     Ok(())

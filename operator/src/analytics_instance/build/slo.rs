@@ -132,6 +132,13 @@ impl Rules<'_> {
         format!("namespace=\"{}\",endpoint=\"{}\"", self.objective.namespace, self.objective.name)
     }
 
+    /// What is recorded here of a window. Of an endpoint that was another instance's, that one's is kept
+    /// too for as long as Prometheus keeps anything; both at once would become two results of the same
+    /// labels, which Prometheus refuses.
+    fn recorded(&self, window: &str) -> String {
+        format!("{ERRORS}{{{},installation=\"{}\",window=\"{window}\"}}", self.selector(), self.installation)
+    }
+
     fn labels(&self, more: &[(&str, String)]) -> BTreeMap<String, String> {
         let own = [
             ("namespace", self.objective.namespace.clone()),
@@ -168,9 +175,8 @@ impl Rules<'_> {
     /// The share of the budget that is left; below 0 the objective is missed.
     fn remaining(&self, shortest: u32) -> Rule {
         let expr = format!(
-            "1 - max without (window) (avg_over_time({ERRORS}{{{},window=\"{}\"}}[{}d])) / {}",
-            self.selector(),
-            duration(shortest),
+            "1 - max without (window) (avg_over_time({}[{}d])) / {}",
+            self.recorded(&duration(shortest)),
             self.objective.days,
             decimal(self.objective.budget_ppm.into(), 6)
         );
@@ -218,10 +224,8 @@ impl Rules<'_> {
 
     fn condition(&self, burn: &Burn) -> String {
         let threshold = decimal(self.threshold(burn), 7);
-        let above = |minutes: u32| {
-            let window = duration(self.scaled(minutes));
-            format!("{ERRORS}{{{},window=\"{window}\"}} > {threshold}", self.selector())
-        };
+        let above =
+            |minutes: u32| format!("{} > {threshold}", self.recorded(&duration(self.scaled(minutes))));
         format!("({} and ignoring (window) {})", above(burn.long), above(burn.short))
     }
 }
@@ -297,6 +301,17 @@ mod tests {
         let lax = all(&objective("50", 500_000, 30));
         let alerts: Vec<_> = lax.iter().filter_map(|rule| rule.alert.as_deref()).collect();
         assert_eq!(alerts, ["WatchkeeperErrorBudgetBurnsSlowly"]);
+    }
+
+    #[test]
+    fn what_is_recorded_is_asked_for_of_this_installation_alone() {
+        let rules = all(&objective("99.9", 1_000, 30));
+        let asked: Vec<&str> = rules.iter().flat_map(|rule| rule.expr.split(ERRORS).skip(1)).collect();
+        assert_eq!(asked.len(), 9);
+        for selector in asked {
+            let own = "{namespace=\"web\",endpoint=\"front\",installation=\"web/shop\",window=";
+            assert!(selector.starts_with(own), "{selector}");
+        }
     }
 
     #[test]
