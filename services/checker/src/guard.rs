@@ -6,7 +6,7 @@
 //! the second time gains nothing.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ipnet::IpNet;
 use watchkeeper_runtime::networks::{embedded_v4, never_reached, not_public};
@@ -56,6 +56,25 @@ pub struct GuardRules {
     /// Hosts that endpoints of a namespace may ask; a namespace that is not
     /// among them may ask all.
     pub hosts: Vec<HostLimit>,
+}
+
+/// The rules of the moment; clones share them.
+#[derive(Clone)]
+pub(crate) struct Rules(Arc<RwLock<Arc<GuardRules>>>);
+
+impl Rules {
+    pub fn new(rules: GuardRules) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(rules))))
+    }
+
+    /// What holds from now on.
+    pub fn set(&self, rules: GuardRules) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    pub fn now(&self) -> Arc<GuardRules> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A host that a namespace may ask.

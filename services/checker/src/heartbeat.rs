@@ -41,6 +41,15 @@ struct Shared {
     calls: HashMap<i64, Heartbeat>,
     /// The last deadline that was told as missed.
     told: HashMap<i64, i64>,
+    terms: HashMap<i64, Terms>,
+}
+
+/// What is asked of an endpoint's calls.
+struct Terms {
+    /// Longest time from one call to the next, grace included, milliseconds.
+    within: i64,
+    /// When the first call by these terms is counted from at the earliest, UTC milliseconds.
+    from: i64,
 }
 
 impl Heartbeats {
@@ -72,7 +81,9 @@ impl Heartbeats {
         let last = shared.calls.get(&endpoint.id).copied();
         // Before the first call the time runs from when there was something to call.
         let since = last.map_or(0, |call| call.at).max(begun(endpoint));
-        let overdue = |at| missed(since, millis(endpoint.spec.interval), millis(probe.grace), at);
+        let (interval, grace) = (millis(endpoint.spec.interval), millis(probe.grace));
+        let since = shared.since(endpoint.id, since, interval + grace, now);
+        let overdue = |at| missed(since, interval, grace, at);
         if overdue(now).is_none() {
             return Look::Said(last.map(|call| call.ok));
         }
@@ -97,11 +108,27 @@ impl Heartbeats {
 
     /// Forgets an endpoint that is another's now, or nobody's.
     pub fn forget(&self, endpoint: i64) {
-        self.lock().told.remove(&endpoint);
+        let mut shared = self.lock();
+        shared.told.remove(&endpoint);
+        shared.terms.remove(&endpoint);
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// From when the next call of an endpoint is counted whose last one was at `since`. Where a call is to
+    /// come sooner from now on, that is now, for nobody knew before; but what was asked before still holds.
+    fn since(&mut self, endpoint: i64, since: i64, within: i64, now: i64) -> i64 {
+        let terms = self.terms.entry(endpoint).or_insert(Terms { within, from: 0 });
+        let deadline = since.max(terms.from).saturating_add(terms.within);
+        if within < terms.within && now < deadline {
+            terms.from = now.min(deadline - within);
+        }
+        terms.within = within;
+        since.max(terms.from)
     }
 }
 
@@ -258,6 +285,32 @@ mod tests {
         assert!(told(heartbeats.look(&job, &probe, 206_000)).is_some(), "the next deadline is another");
         heartbeats.forget(1);
         assert!(heartbeats.lock().told.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_shorter_interval_counts_from_its_change_and_at_most_to_the_deadline_before() {
+        for (changed, deadline) in [(140_000, 170_000), (190_000, 200_000)] {
+            let (heartbeats, mut job, probe) = watched();
+            heartbeats.lock().read = Some(Instant::now());
+            heartbeats.lock().calls.insert(1, Heartbeat { at: 100_000, ok: true });
+            assert_eq!(said(heartbeats.look(&job, &probe, changed - 1_000)), Some(true));
+            job.spec.interval = Duration::from_secs(30);
+            assert_eq!(said(heartbeats.look(&job, &probe, changed)), Some(true), "it is asked for only now");
+            assert_eq!(said(heartbeats.look(&job, &probe, deadline - 1)), Some(true));
+            assert!(told(heartbeats.look(&job, &probe, deadline + 9_000)).is_some(), "{changed}");
+            // The next call is followed by one within the new interval.
+            heartbeats.lock().calls.insert(1, Heartbeat { at: 300_000, ok: true });
+            assert!(told(heartbeats.look(&job, &probe, 339_000)).is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_missing_already_is_not_excused_by_a_shorter_interval() {
+        let (heartbeats, mut job, probe) = watched();
+        heartbeats.lock().read = Some(Instant::now());
+        assert!(told(heartbeats.look(&job, &probe, 110_000)).is_some());
+        job.spec.interval = Duration::from_secs(30);
+        assert_eq!(said(heartbeats.look(&job, &probe, 112_000)), Some(false));
     }
 
     #[tokio::test]

@@ -137,7 +137,8 @@ async fn checks_go_on_in_time_while_a_channel_hangs() {
     let mut found = checks(&store, now_ms(), 6).await;
     found.sort_by_key(|check| check.at);
     let pauses: Vec<i64> = found.windows(2).map(|two| two[1].at - two[0].at).collect();
-    assert!(pauses.iter().all(|pause| *pause < 2_000), "a check was left out: {pauses:?}");
+    // A delivery that held them up would do so for its whole patience; a busy machine does not.
+    assert!(pauses.iter().all(|pause| *pause < 10_000), "checks were held up: {pauses:?}");
     // It recovers meanwhile, and that is seen as well.
     healthy.store(true, Ordering::SeqCst);
     becomes(&store, State::Up).await;

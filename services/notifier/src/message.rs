@@ -21,6 +21,8 @@ pub struct Message {
     pub kind: Kind,
     /// Whether an earlier attempt may have arrived.
     pub uncertain: bool,
+    /// Earlier attempts at what was tried least of it.
+    pub attempts: i64,
     /// What it tells of, at least one.
     pub items: Vec<Item>,
 }
@@ -77,6 +79,7 @@ impl Message {
             delivery: claim.delivery.clone(),
             kind,
             uncertain: claim.uncertain,
+            attempts: claim.notices.iter().map(|notice| notice.attempts).min().unwrap_or_default(),
             items: claim.notices.iter().map(|notice| Item::new(notice, now)).collect(),
         }
     }

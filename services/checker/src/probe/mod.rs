@@ -5,6 +5,7 @@ mod certificate;
 mod describe;
 mod dial;
 mod dns;
+mod documents;
 mod grpc;
 mod http;
 mod icmp;
@@ -38,7 +39,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod type_tests;
 
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,11 +46,12 @@ use url::Url;
 use watchkeeper_assertions::Subject;
 use watchkeeper_store::{Assertion, CertificateAnswer, Endpoint, Probe};
 
-use crate::guard::{Guard, GuardRules, Trust};
+use crate::guard::{Guard, GuardRules, Rules, Trust};
 use crate::hosts::host_of;
 use crate::result::Outcome;
 use dial::Tools;
 pub(crate) use dial::split_port;
+use documents::Documents;
 use judge::Judge;
 use registration::Registrations;
 use resolver::Resolver;
@@ -68,7 +69,7 @@ pub enum ProberError {
 /// Makes checks of every type; clones share what they need.
 #[derive(Clone)]
 pub struct Probers {
-    rules: Arc<RwLock<Arc<GuardRules>>>,
+    rules: Rules,
     resolver: Resolver,
     trusted: Trusted,
     registrations: Registrations,
@@ -87,13 +88,14 @@ impl Probers {
 
     fn with(rules: GuardRules, resolver: Resolver, registries: Option<Url>) -> Self {
         let trusted = Trusted::load();
-        let registrations = Registrations::new(registries, &trusted);
-        Self { rules: Arc::new(RwLock::new(Arc::new(rules))), resolver, trusted, registrations }
+        let rules = Rules::new(rules);
+        let registrations = Registrations::new(registries, Documents::new(&trusted, &resolver, &rules));
+        Self { rules, resolver, trusted, registrations }
     }
 
     /// What probes that begin from now on may ask, of every clone.
     pub fn set_rules(&self, rules: GuardRules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.rules.set(rules);
     }
 
     /// Probers whose names come to the addresses that they are told.
@@ -165,11 +167,10 @@ impl Probers {
     }
 
     fn tools(&self, trust: Trust, namespace: &str, deadline: Instant) -> Tools {
-        let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
         Tools {
             resolver: self.resolver.clone(),
             trusted: self.trusted.clone(),
-            guard: Guard::new(trust, namespace, rules),
+            guard: Guard::new(trust, namespace, self.rules.now()),
             deadline,
         }
     }

@@ -7,15 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::{Client, StatusCode, Url, redirect::Policy};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use url::Host;
+use url::{Host, Url};
 use watchkeeper_store::now_ms;
 
+use super::documents::Documents;
 use super::resolver::literal;
-use super::tls::Trusted;
 
 /// How long an answer is good, and how long a failure keeps from asking again.
 const FRESH: Duration = Duration::from_secs(12 * 3_600);
@@ -23,9 +21,6 @@ const AGAIN: Duration = Duration::from_secs(600);
 
 /// How long IANA's list is good.
 const LIST_FRESH: Duration = Duration::from_secs(24 * 3_600);
-
-/// Longest time for one request.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Largest answers, bytes.
 const ANSWER: usize = 1 << 20;
@@ -42,8 +37,7 @@ const LABELS: usize = 5;
 pub(crate) struct Registrations(Arc<Shared>);
 
 struct Shared {
-    /// Or why there is none.
-    client: Result<Client, String>,
+    documents: Documents,
     /// IANA's list of registries; nobody is asked without.
     list: Option<Url>,
     listed: tokio::sync::Mutex<Listed>,
@@ -91,16 +85,8 @@ impl Known {
 
 impl Registrations {
     /// Registrations of registries that the list at `list` names.
-    pub fn new(list: Option<Url>, trusted: &Trusted) -> Self {
-        let client = trusted.usual().and_then(|tls| {
-            let client = Client::builder()
-                .tls_backend_preconfigured(tls)
-                .redirect(Policy::limited(4))
-                .timeout(PATIENCE)
-                .user_agent(watchkeeper_runtime::USER_AGENT);
-            client.build().map_err(|error| error.to_string())
-        });
-        Self(Arc::new(Shared { client, list, listed: Default::default(), domains: Default::default() }))
+    pub fn new(list: Option<Url>, documents: Documents) -> Self {
+        Self(Arc::new(Shared { documents, list, listed: Default::default(), domains: Default::default() }))
     }
 
     /// Time until the registration of a host's domain ends, milliseconds; negative when it has. `None`
@@ -176,8 +162,9 @@ impl Shared {
         let mut error = format!("its registry does not know {host}");
         for count in 2..=labels.len().min(LABELS) {
             let name = labels[labels.len() - count..].join(".");
-            let url = format!("{}/domain/{name}", server.trim_end_matches('/'));
-            match self.get::<RdapDomain>(&url, ANSWER).await? {
+            let url = Url::parse(&format!("{}/domain/{name}", server.trim_end_matches('/')))
+                .map_err(|error| format!("the registry's address is invalid: {error}"))?;
+            match self.documents.get::<RdapDomain>(&url, ANSWER).await? {
                 None => {}
                 Some(domain) => match domain.ends() {
                     Some(ends) => return Ok(ends),
@@ -195,7 +182,7 @@ impl Shared {
         let mut listed = self.listed.lock().await;
         let good = if listed.error.is_some() { AGAIN } else { LIST_FRESH };
         if listed.asked.is_none_or(|asked| asked.elapsed() >= good) {
-            match self.get::<Registries>(list.as_str(), LIST).await {
+            match self.documents.get::<Registries>(list, LIST).await {
                 Ok(Some(found)) => (listed.known, listed.error) = (Some(Arc::new(found)), None),
                 Ok(None) => listed.error = Some("the list of registries is not there".into()),
                 Err(error) => listed.error = Some(error),
@@ -205,33 +192,6 @@ impl Shared {
         // Registries hardly ever move: an old list will do. Without any, all domains learn of it at once,
         // for a list that nobody gives would take each of them its time.
         listed.known.clone().ok_or_else(|| listed.error.clone().unwrap_or_default())
-    }
-
-    /// Gets a document of at most so many bytes; `None` when there is none.
-    async fn get<T: DeserializeOwned>(&self, url: &str, most: usize) -> Result<Option<T>, String> {
-        let url = Url::parse(url).map_err(|error| format!("the registry's address is invalid: {error}"))?;
-        let server = url.host_str().unwrap_or_default().to_owned();
-        let unheard = |_: reqwest::Error| format!("{server} did not answer");
-        let request = self
-            .client
-            .as_ref()
-            .map_err(Clone::clone)?
-            .get(url)
-            .header("accept", "application/rdap+json, application/json");
-        let mut answer = request.send().await.map_err(unheard)?;
-        match answer.status() {
-            StatusCode::NOT_FOUND => return Ok(None),
-            status if !status.is_success() => return Err(format!("{server} answered {}", status.as_u16())),
-            _ => {}
-        }
-        let mut body = Vec::new();
-        while let Some(part) = answer.chunk().await.map_err(unheard)? {
-            if body.len() + part.len() > most {
-                return Err(format!("{server} answered more than {most} bytes"));
-            }
-            body.extend_from_slice(&part);
-        }
-        serde_json::from_slice(&body).map(Some).map_err(|_| format!("{server} answered something else"))
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde_json::json;
 
 use super::super::Probers;
+use super::super::documents::PATIENCE;
 use super::super::resolver::Resolver;
+use super::super::tls::Trusted;
 use super::*;
-use crate::guard::{GuardRules, Trust};
+use crate::guard::{GuardRules, Rules, Trust};
 use watchkeeper_store::{Assertion, HttpProbe, Probe, Severity};
 
 const DAY: i64 = 86_400_000;
@@ -24,6 +27,18 @@ struct Registry {
     asked: Arc<AtomicUsize>,
 }
 
+fn redirect(to: &str) -> Response {
+    Redirect::temporary(to).into_response()
+}
+
+/// Documents of servers whose names all come to this machine, where these networks are open to all.
+fn documents(allow: &[&str]) -> Documents {
+    let allow = allow.iter().map(|net| net.parse().expect("a network")).collect();
+    let rules = Rules::new(GuardRules { allow, ..GuardRules::default() });
+    let here = Resolver::told(|_| vec![IpAddr::from([127, 0, 0, 1])]);
+    Documents::new(&Trusted::load(), &here, &rules)
+}
+
 async fn registry() -> Registry {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -33,7 +48,7 @@ async fn registry() -> Registry {
         "version": "1.0",
         "services": [[["net", "com"], [format!("{base}/gone/")]], [["test", "co.test"], [format!("{base}/rdap/")]]],
     });
-    let domain = |State(asked): State<Arc<AtomicUsize>>, Path(name): Path<String>| async move {
+    let domain = move |State(asked): State<Arc<AtomicUsize>>, Path(name): Path<String>| async move {
         asked.fetch_add(1, Ordering::Relaxed);
         let ends = Timestamp::from_millisecond(now_ms() + 30 * DAY).expect("a time").to_string();
         let events = match name.as_str() {
@@ -42,6 +57,9 @@ async fn registry() -> Registry {
                 { "eventAction": "expiration", "eventDate": ends },
             ]),
             "silent.test" => json!([]),
+            "moved.test" => return redirect(&format!("http://127.0.0.1:{port}/rdap/domain/example.test")),
+            "named.test" => return redirect(&format!("http://inside.test:{port}/rdap/domain/example.test")),
+            "turning.test" => return redirect(&format!("http://127.0.0.1:{port}/rdap/domain/turning.test")),
             "garbled.test" => return "<html>".into_response(),
             "endless.test" => return vec![b' '; ANSWER + 1].into_response(),
             _ => return StatusCode::NOT_FOUND.into_response(),
@@ -65,7 +83,7 @@ async fn told(registrations: &Registrations, host: &str) -> Result<i64, String> 
 #[tokio::test]
 async fn the_domain_of_a_host_is_found_and_asked_for_once() {
     let registry = registry().await;
-    let registrations = Registrations::new(Some(registry.list), &Trusted::load());
+    let registrations = Registrations::new(Some(registry.list), documents(&[]));
     for host in ["example.test", "www.Example.test.", "a.b.shop.co.test", "münchen.test"] {
         let left = told(&registrations, host).await.expect(host);
         assert!((29 * DAY..=30 * DAY).contains(&left), "{host}: {left}");
@@ -88,7 +106,7 @@ async fn a_list_that_is_not_given_is_asked_for_once_for_all_domains() {
     };
     let router = Router::new().route("/dns.json", get(refuse));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let registrations = Registrations::new(Some(list.parse().expect("a URL")), &Trusted::load());
+    let registrations = Registrations::new(Some(list.parse().expect("a URL")), documents(&[]));
     for host in ["one.test", "two.test", "three.test"] {
         let error = told(&registrations, host).await.expect_err(host);
         assert!(error.contains("answered 503"), "{host}: {error}");
@@ -99,7 +117,7 @@ async fn a_list_that_is_not_given_is_asked_for_once_for_all_domains() {
 #[tokio::test]
 async fn many_that_ask_at_once_are_one_question() {
     let registry = registry().await;
-    let registrations = Registrations::new(Some(registry.list), &Trusted::load());
+    let registrations = Registrations::new(Some(registry.list), documents(&[]));
     let answers = futures::future::join_all((0..20).map(|_| told(&registrations, "example.test"))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(registry.asked.load(Ordering::Relaxed), 1);
@@ -108,7 +126,7 @@ async fn many_that_ask_at_once_are_one_question() {
 #[tokio::test]
 async fn what_a_registry_does_not_tell_is_told_with_the_reason() {
     let registry = registry().await;
-    let registrations = Registrations::new(Some(registry.list), &Trusted::load());
+    let registrations = Registrations::new(Some(registry.list), documents(&[]));
     for (host, reason) in [
         ("unheard-of.test", "does not know unheard-of.test"),
         ("silent.test", "does not tell when the registration of silent.test ends"),
@@ -122,8 +140,37 @@ async fn what_a_registry_does_not_tell_is_told_with_the_reason() {
         let error = told(&registrations, host).await.expect_err(host);
         assert!(error.contains(reason), "{host}: {error}");
     }
-    let nobody = Registrations::new(None, &Trusted::load());
+    let nobody = Registrations::new(None, documents(&[]));
     assert_eq!(told(&nobody, "example.test").await, Err("no registries are asked here".into()));
+}
+
+#[tokio::test]
+async fn a_registry_redirects_only_to_where_strangers_may_ask() {
+    let registry = registry().await;
+    let guarded = Registrations::new(Some(registry.list.clone()), documents(&[]));
+    for (host, reason) in [
+        ("moved.test", "127.0.0.1 redirects, and refused: the target's address is loopback"),
+        ("named.test", "127.0.0.1 redirects, and inside.test did not answer"),
+    ] {
+        let error = told(&guarded, host).await.expect_err(host);
+        assert!(error.contains(reason), "{host}: {error}");
+    }
+    assert_eq!(registry.asked.load(Ordering::Relaxed), 2, "nobody was asked where they lead");
+
+    let open = Registrations::new(Some(registry.list), documents(&["127.0.0.0/8"]));
+    for host in ["moved.test", "named.test"] {
+        assert!(told(&open, host).await.is_ok(), "{host}");
+    }
+    let error = told(&open, "turning.test").await.expect_err("there is no end");
+    assert!(error.contains("redirects more than 4 times"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_metadata_by_a_list_of_registries() {
+    let list = "http://169.254.169.254/dns.json".parse().expect("a URL");
+    let registrations = Registrations::new(Some(list), documents(&["0.0.0.0/0"]));
+    let error = told(&registrations, "example.test").await.expect_err("it is refused");
+    assert!(error.contains("refused: the target's address is link-local or metadata"), "{error}");
 }
 
 #[tokio::test]

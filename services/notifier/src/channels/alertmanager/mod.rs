@@ -6,6 +6,7 @@
 
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
 use watchkeeper_crds::notifications::Alertmanager;
 use watchkeeper_store::{State, alerts::Kind};
 
@@ -21,10 +22,14 @@ const DEGRADED: &str = "EndpointDegraded";
 const FLAPPING: &str = "EndpointFlapping";
 const TEST: &str = "WatchkeeperTest";
 
+/// Attempts to have every member of a cluster take a recovery that one of them has. The next trouble of the
+/// endpoint waits for them.
+const ALL_TOLD: i64 = 4;
+
 pub async fn send(http: &Http, config: &Alertmanager, message: &Message) -> Result<(), Failure> {
     let alerts = alerts(message, Timestamp::now());
-    let mut failure = None;
-    let mut taken = false;
+    // All at once, so that one that hangs takes no other's time.
+    let mut asked = JoinSet::new();
     for url in &config.urls {
         let url = format!("{}/api/v2/alerts", url.trim_end_matches('/'));
         let mut request = http.post(&url).json(&alerts);
@@ -34,16 +39,28 @@ pub async fn send(http: &Http, config: &Alertmanager, message: &Message) -> Resu
         if let (Some(username), Some(password)) = (&config.username, &config.password) {
             request = request.basic_auth(username, Some(password.get()));
         }
-        match http.send(request).await {
-            Ok(_) => taken = true,
-            Err(error) => failure = Some(error),
-        }
+        let http = http.clone();
+        asked.spawn(async move { http.send(request).await });
     }
-    // Members of a cluster tell each other what was sent, so one that has it is enough.
-    match failure {
-        Some(failure) if !taken => Err(failure),
-        _ => Ok(()),
+    let mut failures = Vec::new();
+    while let Some(answer) = asked.join_next().await {
+        let answer = answer.unwrap_or_else(|_| Err(Failure::passing("the request broke off")));
+        failures.extend(answer.err());
     }
+    let (members, missed) = (config.urls.len(), failures.len());
+    // What one of them may take later is not given up because another refuses it.
+    failures.sort_by_key(|failure| failure.permanent);
+    let Some(failure) = failures.into_iter().next() else { return Ok(()) };
+    if missed == members {
+        return Err(failure);
+    }
+    // Whichever member has it tells of trouble, but one that does not hear of its end goes on telling of it.
+    if message.resolves() && message.attempts + 1 < ALL_TOLD {
+        let error = failure.error;
+        return Err(Failure::passing(format!("{missed} of {members} members did not take it: {error}")));
+    }
+    tracing::warn!(members, missed, "not every Alertmanager of a channel took what the others did");
+    Ok(())
 }
 
 fn alerts(message: &Message, now: Timestamp) -> Vec<Value> {
