@@ -93,6 +93,8 @@
       // Who watches keeps what is shown while the server is away; a sign-in and what is gone are shown.
       const away = !answer || answer.ok || answer.status >= 500 || answer.status === 429;
       if (renews && away && !answer?.redirected) stale();
+      // The same address with a place within the page would be a jump to that, and show nothing new.
+      else if (renews) location.reload();
       else location.href = href;
     }
   }
@@ -111,7 +113,7 @@
 
   // Whether somebody is at something that an exchange would take away.
   function busy() {
-    const at = main().querySelector("input:focus, select:focus, textarea:focus, details[open]");
+    const at = main().querySelector("input:focus, select:focus, textarea:focus, button:focus, details[open]");
     const touched = (it) => it.checked !== it.defaultChecked || it.value !== it.defaultValue;
     const begun = [...main().querySelectorAll("input")].some(touched);
     return main().hasAttribute("aria-busy") || at || begun || !getSelection().isCollapsed;
@@ -127,6 +129,14 @@
   });
   // A jump within the page, as by "Skip to content", is told the same way and exchanges nothing.
   addEventListener("popstate", () => address() === shown || visit(address(), false));
+
+  // What is called a button is pressed like one.
+  document.addEventListener("keydown", (event) => {
+    const button = event.target.closest?.("a[role=button]");
+    if (event.key !== " " || !button) return;
+    event.preventDefault();
+    button.click();
+  });
 
   // An open menu closes by Escape and by a click beside it.
   document.addEventListener("keydown", (event) => {
@@ -147,19 +157,28 @@
     if (!table) return;
     const body = table.tBodies[0];
     const state = document.querySelector("[data-state]");
-    const source = new EventSource(table.dataset.events);
-    source.addEventListener("open", () => { state.textContent = "Watching"; });
-    source.addEventListener("error", () => { state.textContent = "Connecting again"; });
-    source.addEventListener("hits", (event) => {
-      if (table.dataset.paused) return;
-      const rows = new DOMParser().parseFromString(`<table><tbody>${event.data}</tbody></table>`, "text/html");
-      for (const row of rows.querySelectorAll("tr")) {
-        const fresh = document.importNode(row, true);
-        fresh.classList.add("fresh");
-        body.prepend(fresh);
-      }
-      while (body.rows.length > 200) body.rows[body.rows.length - 1].remove();
-    });
+    const from = new URL(table.dataset.events, location.href);
+    function watch() {
+      const source = new EventSource(from);
+      source.addEventListener("open", () => { state.textContent = "Watching"; });
+      source.addEventListener("error", () => {
+        state.textContent = "Connecting again";
+        // An answer that is no stream, as where too many watch, ends this one for good.
+        if (source.readyState === EventSource.CLOSED) setTimeout(watch, 5_000);
+      });
+      source.addEventListener("hits", (event) => {
+        from.searchParams.set("after", event.lastEventId);
+        if (table.dataset.paused) return;
+        const rows = new DOMParser().parseFromString(`<table><tbody>${event.data}</tbody></table>`, "text/html");
+        for (const row of rows.querySelectorAll("tr")) {
+          const fresh = document.importNode(row, true);
+          fresh.classList.add("fresh");
+          body.prepend(fresh);
+        }
+        while (body.rows.length > 200) body.rows[body.rows.length - 1].remove();
+      });
+    }
+    watch();
     const pause = document.querySelector("[data-pause]");
     pause.hidden = false;
     pause.addEventListener("click", () => {

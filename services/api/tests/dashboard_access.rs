@@ -14,6 +14,8 @@ use watchkeeper_api::{ApiOptions, AuthConfig};
 
 on_both_stores! {
     only_who_may_look_looks
+    who_only_looks_comes_to_the_settings_by_the_sign_in
+    a_form_without_a_session_leads_over_the_sign_in_to_a_page
     a_session_begins_by_the_token_and_ends
     a_form_from_elsewhere_changes_nothing
     a_share_shows_what_it_is_limited_to_until_it_is_revoked
@@ -61,6 +63,30 @@ async fn only_who_may_look_looks(fresh: Fresh) {
     assert_eq!(open.call("GET", "/p/shop", &rebound, Body::empty()).await.status, 303);
     let json = open.call("GET", "/", &[("accept", "application/json")], Body::empty()).await;
     assert_eq!(json.json()["projects"], json!(1));
+}
+
+async fn who_only_looks_comes_to_the_settings_by_the_sign_in(fresh: Fresh) {
+    fresh.store.put_project("a b&c", Uuid::new_v4()).await.expect("put");
+    let auth = AuthConfig { open_overview: true, ..options().auth };
+    let open = client_with(&fresh.store, ApiOptions { auth, ..options() }).await;
+    let page = open.get("/p/a%20b%26c").await;
+    let link = "/login?next=%2Fp%2Fa%2520b%2526c%2Fsettings";
+    assert!(page.text().contains(&format!("href=\"{link}\"")), "{}", page.text());
+    let form = open.get(link).await;
+    let settings = "/p/a%20b%26c/settings";
+    assert!(form.text().contains(&format!("name=\"next\" value=\"{settings}\"")), "{}", form.text());
+    let fields = [("password", TOKEN), ("next", settings)];
+    assert_eq!(post_form(&open, "/login", &[], &fields).await.header("location"), Some(settings));
+}
+
+async fn a_form_without_a_session_leads_over_the_sign_in_to_a_page(fresh: Fresh) {
+    fresh.store.put_project("shop", Uuid::new_v4()).await.expect("put");
+    let client = client(&fresh.store).await;
+    for path in ["/notices/1/retry", "/monitors/1/badge", "/status-pages/shop/delete", "/p/shop/shares"] {
+        let sent = post_form(&client, path, &[], &[]).await;
+        // Nothing answers a GET of these.
+        assert_eq!((sent.status, sent.header("location")), (303, Some("/login?next=%2F")), "{path}");
+    }
 }
 
 async fn a_session_begins_by_the_token_and_ends(fresh: Fresh) {

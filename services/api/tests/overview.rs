@@ -1,6 +1,8 @@
 //! The overview page and its JSON twin, over the real router and on both stores.
 
 mod common;
+#[path = "common/watched.rs"]
+mod watched;
 
 use axum::body::Body;
 use common::{ADMIN, Fresh, batch, client, client_with, options, row};
@@ -15,6 +17,7 @@ on_both_stores! {
     only_the_administrator_sees_it_unless_it_is_open
     names_and_messages_of_strangers_are_text_and_never_markup
     the_page_allows_nothing_inline_no_frame_and_no_cache
+    an_answer_without_a_status_is_told_by_its_time
     the_json_twin_tells_the_same
     an_empty_installation_tells_what_to_do
 }
@@ -103,6 +106,22 @@ async fn the_page_allows_nothing_inline_no_frame_and_no_cache(fresh: Fresh) {
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
+}
+
+async fn an_answer_without_a_status_is_told_by_its_time(fresh: Fresh) {
+    let client = client(&fresh.store).await;
+    for (name, ok) in [("Good", true), ("Bad", false)] {
+        let stored = watched::put(&fresh.store, &watched::endpoint(name, "")).await;
+        // As a TCP port or a ping answers, or does not.
+        let result = LastCheck { at: now_ms(), ok, duration_us: 7_000, ..LastCheck::default() };
+        let check = Check { project: stored.project, endpoint: stored.id, result };
+        fresh.store.record_checks(&[check]).await.expect("record");
+    }
+    let page = client.call("GET", "/", &[ADMIN], Body::empty()).await;
+    let cell = |text: &str| format!("<td class=\"number\">{text}</td>");
+    for answer in ["7 ms", "<span class=\"dim\">none</span>"].map(cell) {
+        assert_eq!(page.text().matches(&answer).count(), 1, "{answer}: {}", page.text());
+    }
 }
 
 async fn the_json_twin_tells_the_same(fresh: Fresh) {

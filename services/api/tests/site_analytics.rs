@@ -2,19 +2,18 @@
 //! back in its shapes.
 
 mod common;
+#[path = "common/website.rs"]
+mod website;
 
 use axum::body::Body;
-use common::{Answer, Client, Fresh, SECRET, client_of, client_with, enricher, options, processor};
+use common::{Fresh, SECRET, client_with, options, processor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 use watchkeeper_api::ApiOptions;
-use watchkeeper_logger::{Bounds, Logger, LoggerMetrics, Signup};
-use watchkeeper_store::{DAY_MS, Hit, Store};
-use watchkeeper_testkit::{
-    dns::{Dns, Reply},
-    mmdb::{self, map, text},
-};
+use watchkeeper_logger::{Bounds, Signup};
+use watchkeeper_testkit::dns::{Dns, Reply};
+use website::{FIREFOX, Site, cities, view};
 
 on_both_stores! {
     no_header_a_wrong_one_and_bearer_are_401_on_every_endpoint_and_the_exact_secret_is_not
@@ -42,62 +41,13 @@ on_both_stores! {
     a_session_goes_on_over_midnight_and_counts_where_it_began
     an_unprocessed_address_is_absent_until_the_job_has_run_and_the_job_is_idempotent
     no_data_is_an_empty_list
-    statistics_count_by_group_and_resolution
-    a_query_fills_buckets_and_refuses_what_it_cannot
     where_no_address_is_kept_users_are_visitors
-    statistics_that_would_be_too_long_are_refused
 }
 
-const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0";
-const CHROME: &str =
-    "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36";
 const ALL: [&str; 6] = ["users", "views", "countries", "cities", "urls", "hostnames"];
 const LISTS: [&str; 4] = ["countries", "cities", "urls", "hostnames"];
 /// More than every time in these tests.
 const EVER: &str = "start_date=2020-01-01&end_date=2037-01-01";
-
-/// A website.
-struct Site {
-    store: Store,
-    client: Client,
-}
-
-impl Site {
-    async fn of(fresh: &Fresh) -> Self {
-        Self { store: fresh.store.clone(), client: client_with(&fresh.store, options()).await }
-    }
-
-    async fn report(&self, views: &[Value]) {
-        let body = json!({ "traffic": views }).to_string();
-        let answer = self.client.call("POST", "/api/v1/traffic", &[("authorization", SECRET)], body).await;
-        assert_eq!((answer.status, answer.text()), (200, ""));
-    }
-
-    async fn process(&self) {
-        processor(&self.store, None, None).await.process_all(|_| {}).await.expect("process");
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        let path = format!("/api/v1/data/{path}");
-        self.client.call("GET", &path, &[("authorization", SECRET)], Body::empty()).await
-    }
-
-    async fn rows(&self, path: &str) -> Value {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
-    }
-
-    /// The sum of a column over all rows.
-    async fn sum(&self, path: &str, column: &str) -> u64 {
-        let rows = self.rows(path).await;
-        rows.as_array().expect("rows").iter().filter_map(|row| row[column].as_u64()).sum()
-    }
-}
-
-fn view(url: &str, ip: &str, agent: &str, time: &str) -> Value {
-    json!({ "url": url, "ip_address": ip, "user_agent": agent, "timestamp": time })
-}
 
 /// A view of a person on a Tuesday, so many minutes after noon.
 fn calm(ip: &str, minute: u32) -> Value {
@@ -128,22 +78,7 @@ async fn no_header_a_wrong_one_and_bearer_are_401_on_every_endpoint_and_the_exac
 }
 
 async fn who_guesses_at_the_secret_is_slowed_down_and_nobody_else(fresh: Fresh) {
-    let site = Site::of(&fresh).await;
-    let ask = async |from: &str, presented: &str| {
-        let headers = [("x-forwarded-for", from), ("authorization", presented)];
-        site.client.call("GET", "/api/v1/data/users", &headers, Body::empty()).await
-    };
-    let (website, stranger) = ("192.0.2.1", "192.0.2.66");
-    for guess in 0..20 {
-        assert_eq!(ask(stranger, &format!("guess-{guess}")).await.status, 401);
-    }
-    for presented in ["guess-20", SECRET] {
-        let refused = ask(stranger, presented).await;
-        assert_eq!(refused.status, 429, "{presented}");
-        assert!(refused.header("retry-after").is_some());
-    }
-    assert_eq!(ask(stranger, &Uuid::new_v4().to_string()).await.status, 401, "a key is no guess");
-    assert_eq!(ask(website, SECRET).await.status, 400);
+    Site::of(&fresh).await.client.slows_down_who_guesses_at_the_secret("GET", "/api/v1/data/users").await;
 }
 
 async fn a_project_key_reads_its_own_project(fresh: Fresh) {
@@ -366,14 +301,8 @@ async fn one_robots_view_makes_all_views_of_its_address_a_bots(fresh: Fresh) {
 
 async fn cities_and_countries_come_from_the_file_and_a_lookup_that_fails_loses_no_view(fresh: Fresh) {
     let directory = TempDir::new().expect("directory");
-    let file = directory.path().join("city.mmdb");
-    let record =
-        map(&[("country_code", text("DE")), ("city", text("Berlin")), ("state1", text("Land Berlin"))]);
-    mmdb::write(&file, &record).expect("write");
-    let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
-    let located = enricher(&fresh.store, 0, Some(file.clone())).await;
-    let logger = Logger::new(fresh.store.clone(), Signup::Open, located, Bounds::default(), metrics);
-    let site = Site { store: fresh.store.clone(), client: client_of(&fresh.store, options(), logger) };
+    let file = cities(&directory);
+    let site = Site::located(&fresh, &file).await;
     site.report(&[calm("8.8.8.8", 0), calm("8.8.8.8", 9), calm("200.1.2.3", 0)]).await;
     processor(&site.store, None, Some(file)).await.process_all(|_| {}).await.expect("process");
     assert_eq!(
@@ -494,109 +423,9 @@ async fn no_data_is_an_empty_list(fresh: Fresh) {
     }
 }
 
-async fn statistics_count_by_group_and_resolution(fresh: Fresh) {
-    let site = Site::of(&fresh).await;
-    site.report(&[
-        view("/a", "1.1.1.1", FIREFOX, "2020-12-31T12:00:00"),
-        view("/b", "1.1.1.1", FIREFOX, "2021-01-01T12:00:00"),
-        view("/a", "2.2.2.2", CHROME, "2021-02-01T12:00:00"),
-        view("/a", "3.3.3.3", "a bot", "2021-02-01T12:00:00"),
-    ])
-    .await;
-    site.process().await;
-    let ask = async |rest: &str| site.rows(&format!("statistics?query_on=People&{rest}")).await;
-    assert_eq!(
-        ask("count_what=Views&group_what=Nothing&resolution=All").await,
-        json!([{ "quantity": 3, "date": null, "key": null }])
-    );
-    assert_eq!(
-        ask("count_what=Users&group_what=Browser&resolution=All").await,
-        json!([
-            { "quantity": 1, "date": null, "key": "Chrome" },
-            { "quantity": 1, "date": null, "key": "Firefox" },
-        ])
-    );
-    assert_eq!(
-        ask("count_what=Views&group_what=Url&resolution=Week&end_date=01-31-2021").await,
-        json!([
-            { "quantity": 1, "date": "Mon, 28 Dec 2020 00:00:00 GMT", "key": "/a" },
-            { "quantity": 1, "date": "Mon, 28 Dec 2020 00:00:00 GMT", "key": "/b" },
-        ])
-    );
-    assert_eq!(
-        ask("count_what=Views&group_what=Nothing&resolution=Month&start_date=1-1-2021").await,
-        json!([
-            { "quantity": 1, "date": "Fri, 01 Jan 2021 00:00:00 GMT", "key": null },
-            { "quantity": 1, "date": "Mon, 01 Feb 2021 00:00:00 GMT", "key": null },
-        ])
-    );
-    let bots = "statistics?query_on=Bots&count_what=Users&group_what=Nothing&resolution=Year";
-    assert_eq!(
-        site.rows(bots).await,
-        json!([{ "quantity": 1, "date": "Fri, 01 Jan 2021 00:00:00 GMT", "key": null }])
-    );
-    let wrong =
-        site.get("statistics?query_on=Cats&count_what=Views&group_what=Nothing&start_date=2021-01-01").await;
-    assert_eq!(
-        wrong.text(),
-        "Invalid parameters: {'query_on': ['Invalid enum member Cats'], 'resolution': ['Missing data for \
-         required field.'], 'start_date': ['Not a valid date.']}"
-    );
-}
-
-async fn a_query_fills_buckets_and_refuses_what_it_cannot(fresh: Fresh) {
-    let site = Site::of(&fresh).await;
-    site.report(&[
-        view("/a", "1.1.1.1", FIREFOX, "2021-01-01T00:00:00"),
-        view("/b", "1.1.1.1", FIREFOX, "2021-01-01T01:30:00"),
-        view("/a", "3.3.3.3", "a bot", "2021-01-01T01:59:59"),
-        view("/c", "1.1.1.1", FIREFOX, "2021-01-01T03:00:00"),
-    ])
-    .await;
-    site.process().await;
-    let range = "start_time=2021-01-01T00:00:00&end_time=2021-01-01T03:00:00";
-    // The view at the very end is none of the range's.
-    assert_eq!(
-        site.rows(&format!("query?{range}&time_bucket=3600")).await,
-        json!({
-            "all_keys": ["Count"],
-            "buckets": [
-                { "timestamp": "2021-01-01T00:00:00", "data": { "Count": 1 } },
-                { "timestamp": "2021-01-01T01:00:00", "data": { "Count": 2 } },
-                { "timestamp": "2021-01-01T02:00:00", "data": {} },
-            ],
-        })
-    );
-    let humans = site.rows(&format!("query?{range}&time_bucket=7200&group_by=Url&filter_by=Humans")).await;
-    assert_eq!(
-        humans,
-        json!({
-            "all_keys": ["/a", "/b"],
-            "buckets": [
-                { "timestamp": "2021-01-01T00:00:00", "data": { "/a": 1, "/b": 1 } },
-                { "timestamp": "2021-01-01T02:00:00", "data": {} },
-            ],
-        })
-    );
-    let cities = site.rows(&format!("query?{range}&time_bucket=86400&group_by=City&filter_by=Bots")).await;
-    assert_eq!(cities["all_keys"], json!(["UNKNOWN"]));
-    for (rest, part) in [
-        ("", "'time_bucket': ['Missing data for required field.']"),
-        ("&time_bucket=0", "time_bucket must be greater than 0."),
-        ("&time_bucket=-5", "time_bucket must be greater than 0."),
-        ("&time_bucket=1.5", "Not a valid integer."),
-        ("&time_bucket=10", "Too many buckets: requested 1080 but max is 1000."),
-        ("&time_bucket=60&group_by=Colour", "Invalid enum member Colour"),
-        ("&time_bucket=60&zzz=1", "'zzz': ['Unknown field.']"),
-    ] {
-        let answer = site.get(&format!("query?{range}{rest}")).await;
-        assert!(answer.status == 400 && answer.text().contains(part), "{rest}: {}", answer.text());
-    }
-}
-
 async fn where_no_address_is_kept_users_are_visitors(fresh: Fresh) {
     let logger = common::logger(&fresh.store, Signup::Open, 2, Bounds::default()).await;
-    let site = Site { store: fresh.store.clone(), client: client_of(&fresh.store, options(), logger) };
+    let site = Site::with(&fresh, logger);
     site.report(&[
         calm("1.1.1.1", 0),
         calm("1.1.1.1", 30),
@@ -613,29 +442,4 @@ async fn where_no_address_is_kept_users_are_visitors(fresh: Fresh) {
         site.rows(&format!("countries?{EVER}&classification=USER")).await,
         json!([{ "country": null, "value": 3 }])
     );
-}
-
-async fn statistics_that_would_be_too_long_are_refused(fresh: Fresh) {
-    let site = Site::of(&fresh).await;
-    let project = fresh.store.project_named("site").await.expect("project").id;
-    // A hundred URLs on each of a hundred days.
-    for day in 20_000..20_100 {
-        let view = |n: i64| Hit {
-            ts: day * DAY_MS,
-            route: Some(format!("/{n}{}", "x".repeat(8_000))),
-            visitor: Some(n),
-            bot: Some(false),
-            ..Hit::default()
-        };
-        fresh.store.append(project, (0..100).map(view).collect()).await.expect("append");
-    }
-    let ask = async |resolution: &str| {
-        let rest = format!("query_on=People&count_what=Views&group_what=Url&resolution={resolution}");
-        site.get(&format!("statistics?{rest}")).await
-    };
-    let days = ask("Day").await;
-    assert!(days.status == 400 && days.text().contains("more than 64 MiB"), "{}", days.status);
-    let all = ask("All").await;
-    assert_eq!((all.status, all.json().as_array().map(Vec::len)), (200, Some(100)));
-    assert_eq!(all.json()[0]["quantity"], 100);
 }

@@ -2,82 +2,48 @@
 //! the real routers and on both stores.
 
 mod common;
+#[path = "common/website.rs"]
+mod website;
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
-use common::{Answer, Client, Fresh, SECRET, client_of, enricher, options, processor};
+use common::{Fresh, processor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use watchkeeper_logger::{Bounds, Logger, LoggerMetrics, Signup};
-use watchkeeper_testkit::{
-    dns::{Dns, Reply},
-    mmdb::{self, map, text},
-};
+use watchkeeper_store::{DAY_MS, Hit};
+use watchkeeper_testkit::dns::{Dns, Reply};
+use website::{CHROME, FIREFOX, Site, cities, view};
 
 on_both_stores! {
     statistics_count_by_every_group
     statistics_of_each_day_are_dated_by_it
     queries_count_by_every_group
     a_query_has_a_thousand_buckets_and_no_more
+    statistics_count_by_group_and_resolution
+    a_query_fills_buckets_and_refuses_what_it_cannot
+    statistics_that_would_be_too_long_are_refused
 }
 
-const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0";
-const CHROME: &str =
-    "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36";
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
                       Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
 
-/// A website with two visitors of a known city and one of nowhere, on two days.
-struct Site {
-    client: Client,
-    _directory: TempDir,
-}
-
-impl Site {
-    async fn visited(fresh: &Fresh) -> Self {
-        let directory = TempDir::new().expect("directory");
-        let file = directory.path().join("city.mmdb");
-        let record =
-            map(&[("country_code", text("DE")), ("city", text("Berlin")), ("state1", text("Land Berlin"))]);
-        mmdb::write(&file, &record).expect("write");
-        let metrics = LoggerMetrics::new(&prometheus::Registry::new()).expect("metrics");
-        let located = enricher(&fresh.store, 0, Some(file.clone())).await;
-        let logger = Logger::new(fresh.store.clone(), Signup::Open, located, Bounds::default(), metrics);
-        let site = Self { client: client_of(&fresh.store, options(), logger), _directory: directory };
-
-        let view = |url: &str, ip: &str, agent: &str, time: &str| {
-            let time = format!("2023-11-{time}:00");
-            json!({ "url": url, "ip_address": ip, "user_agent": agent, "timestamp": time })
-        };
-        let views = [
-            view("/", "8.8.8.8", CHROME, "14T12:00"),
-            view("/shop", "8.8.8.8", CHROME, "14T13:00"),
-            view("/", "8.8.4.4", IPHONE, "14T12:00"),
-            view("/", "200.1.2.3", FIREFOX, "15T12:00"),
-        ];
-        let body = json!({ "traffic": views }).to_string();
-        let answer = site.client.call("POST", "/api/v1/traffic", &[("authorization", SECRET)], body).await;
-        assert_eq!((answer.status, answer.text()), (200, ""));
-
-        let dns = Dns::start().expect("dns");
-        dns.say([8, 8, 8, 8], Reply::Name("dsl-8.provider.example".into()));
-        dns.say([8, 8, 4, 4], Reply::Name("dsl-4.other.example".into()));
-        let processor = processor(&fresh.store, Some(&dns), Some(file)).await;
-        processor.process_all(|_| {}).await.expect("process");
-        site
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        let path = format!("/api/v1/data/{path}");
-        self.client.call("GET", &path, &[("authorization", SECRET)], Body::empty()).await
-    }
-
-    async fn rows(&self, path: &str) -> Value {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        answer.json()
-    }
+/// A website with two visitors of a known city and one of nowhere, on two days; and what must live as long.
+async fn visited(fresh: &Fresh) -> (Site, TempDir) {
+    let directory = TempDir::new().expect("directory");
+    let file = cities(&directory);
+    let site = Site::located(fresh, &file).await;
+    let views = [
+        view("/", "8.8.8.8", CHROME, "2023-11-14T12:00:00"),
+        view("/shop", "8.8.8.8", CHROME, "2023-11-14T13:00:00"),
+        view("/", "8.8.4.4", IPHONE, "2023-11-14T12:00:00"),
+        view("/", "200.1.2.3", FIREFOX, "2023-11-15T12:00:00"),
+    ];
+    site.report(&views).await;
+    let dns = Dns::start().expect("dns");
+    dns.say([8, 8, 8, 8], Reply::Name("dsl-8.provider.example".into()));
+    dns.say([8, 8, 4, 4], Reply::Name("dsl-4.other.example".into()));
+    processor(&site.store, Some(&dns), Some(file)).await.process_all(|_| {}).await.expect("process");
+    (site, directory)
 }
 
 /// A group, and the views of each of its keys on the first day and on the second.
@@ -106,7 +72,7 @@ fn by_key(rows: &Value) -> BTreeMap<&str, u64> {
 }
 
 async fn statistics_count_by_every_group(fresh: Fresh) {
-    let site = Site::visited(&fresh).await;
+    let (site, _directory) = visited(&fresh).await;
     for (group, first, second) in GROUPS {
         let mut views: BTreeMap<&str, u64> = BTreeMap::new();
         for (key, count) in first.iter().chain(second) {
@@ -129,7 +95,7 @@ async fn statistics_count_by_every_group(fresh: Fresh) {
 }
 
 async fn statistics_of_each_day_are_dated_by_it(fresh: Fresh) {
-    let site = Site::visited(&fresh).await;
+    let (site, _directory) = visited(&fresh).await;
     let ask = async |rest: &str| {
         site.rows(&format!("statistics?query_on=People&resolution=Day&count_what={rest}")).await
     };
@@ -148,7 +114,7 @@ async fn statistics_of_each_day_are_dated_by_it(fresh: Fresh) {
 }
 
 async fn queries_count_by_every_group(fresh: Fresh) {
-    let site = Site::visited(&fresh).await;
+    let (site, _directory) = visited(&fresh).await;
     let range = "start_time=2023-11-14T00:00:00&end_time=2023-11-16T00:00:00&time_bucket=86400";
     for (group, first, second) in GROUPS {
         let answer = site.rows(&format!("query?{range}&group_by={group}")).await;
@@ -168,7 +134,7 @@ async fn queries_count_by_every_group(fresh: Fresh) {
 }
 
 async fn a_query_has_a_thousand_buckets_and_no_more(fresh: Fresh) {
-    let site = Site::visited(&fresh).await;
+    let (site, _directory) = visited(&fresh).await;
     let range = |end: &str| format!("query?start_time=2023-11-14T11:43:21&end_time={end}&time_bucket=1");
     let answer = site.rows(&range("2023-11-14T12:00:01")).await;
     let buckets = answer["buckets"].as_array().expect("buckets");
@@ -178,4 +144,129 @@ async fn a_query_has_a_thousand_buckets_and_no_more(fresh: Fresh) {
     let refused = site.get(&range("2023-11-14T12:00:02")).await;
     let message = "Too many buckets: requested 1001 but max is 1000.";
     assert!(refused.status == 400 && refused.text().contains(message), "{}", refused.text());
+}
+
+async fn statistics_count_by_group_and_resolution(fresh: Fresh) {
+    let site = Site::of(&fresh).await;
+    site.report(&[
+        view("/a", "1.1.1.1", FIREFOX, "2020-12-31T12:00:00"),
+        view("/b", "1.1.1.1", FIREFOX, "2021-01-01T12:00:00"),
+        view("/a", "2.2.2.2", CHROME, "2021-02-01T12:00:00"),
+        view("/a", "3.3.3.3", "a bot", "2021-02-01T12:00:00"),
+    ])
+    .await;
+    site.process().await;
+    let ask = async |rest: &str| site.rows(&format!("statistics?query_on=People&{rest}")).await;
+    assert_eq!(
+        ask("count_what=Views&group_what=Nothing&resolution=All").await,
+        json!([{ "quantity": 3, "date": null, "key": null }])
+    );
+    assert_eq!(
+        ask("count_what=Users&group_what=Browser&resolution=All").await,
+        json!([
+            { "quantity": 1, "date": null, "key": "Chrome" },
+            { "quantity": 1, "date": null, "key": "Firefox" },
+        ])
+    );
+    assert_eq!(
+        ask("count_what=Views&group_what=Url&resolution=Week&end_date=01-31-2021").await,
+        json!([
+            { "quantity": 1, "date": "Mon, 28 Dec 2020 00:00:00 GMT", "key": "/a" },
+            { "quantity": 1, "date": "Mon, 28 Dec 2020 00:00:00 GMT", "key": "/b" },
+        ])
+    );
+    assert_eq!(
+        ask("count_what=Views&group_what=Nothing&resolution=Month&start_date=1-1-2021").await,
+        json!([
+            { "quantity": 1, "date": "Fri, 01 Jan 2021 00:00:00 GMT", "key": null },
+            { "quantity": 1, "date": "Mon, 01 Feb 2021 00:00:00 GMT", "key": null },
+        ])
+    );
+    let bots = "statistics?query_on=Bots&count_what=Users&group_what=Nothing&resolution=Year";
+    assert_eq!(
+        site.rows(bots).await,
+        json!([{ "quantity": 1, "date": "Fri, 01 Jan 2021 00:00:00 GMT", "key": null }])
+    );
+    let wrong =
+        site.get("statistics?query_on=Cats&count_what=Views&group_what=Nothing&start_date=2021-01-01").await;
+    assert_eq!(
+        wrong.text(),
+        "Invalid parameters: {'query_on': ['Invalid enum member Cats'], 'resolution': ['Missing data for \
+         required field.'], 'start_date': ['Not a valid date.']}"
+    );
+}
+
+async fn a_query_fills_buckets_and_refuses_what_it_cannot(fresh: Fresh) {
+    let site = Site::of(&fresh).await;
+    site.report(&[
+        view("/a", "1.1.1.1", FIREFOX, "2021-01-01T00:00:00"),
+        view("/b", "1.1.1.1", FIREFOX, "2021-01-01T01:30:00"),
+        view("/a", "3.3.3.3", "a bot", "2021-01-01T01:59:59"),
+        view("/c", "1.1.1.1", FIREFOX, "2021-01-01T03:00:00"),
+    ])
+    .await;
+    site.process().await;
+    let range = "start_time=2021-01-01T00:00:00&end_time=2021-01-01T03:00:00";
+    // The view at the very end is none of the range's.
+    assert_eq!(
+        site.rows(&format!("query?{range}&time_bucket=3600")).await,
+        json!({
+            "all_keys": ["Count"],
+            "buckets": [
+                { "timestamp": "2021-01-01T00:00:00", "data": { "Count": 1 } },
+                { "timestamp": "2021-01-01T01:00:00", "data": { "Count": 2 } },
+                { "timestamp": "2021-01-01T02:00:00", "data": {} },
+            ],
+        })
+    );
+    let humans = site.rows(&format!("query?{range}&time_bucket=7200&group_by=Url&filter_by=Humans")).await;
+    assert_eq!(
+        humans,
+        json!({
+            "all_keys": ["/a", "/b"],
+            "buckets": [
+                { "timestamp": "2021-01-01T00:00:00", "data": { "/a": 1, "/b": 1 } },
+                { "timestamp": "2021-01-01T02:00:00", "data": {} },
+            ],
+        })
+    );
+    let cities = site.rows(&format!("query?{range}&time_bucket=86400&group_by=City&filter_by=Bots")).await;
+    assert_eq!(cities["all_keys"], json!(["UNKNOWN"]));
+    for (rest, part) in [
+        ("", "'time_bucket': ['Missing data for required field.']"),
+        ("&time_bucket=0", "time_bucket must be greater than 0."),
+        ("&time_bucket=-5", "time_bucket must be greater than 0."),
+        ("&time_bucket=1.5", "Not a valid integer."),
+        ("&time_bucket=10", "Too many buckets: requested 1080 but max is 1000."),
+        ("&time_bucket=60&group_by=Colour", "Invalid enum member Colour"),
+        ("&time_bucket=60&zzz=1", "'zzz': ['Unknown field.']"),
+    ] {
+        let answer = site.get(&format!("query?{range}{rest}")).await;
+        assert!(answer.status == 400 && answer.text().contains(part), "{rest}: {}", answer.text());
+    }
+}
+
+async fn statistics_that_would_be_too_long_are_refused(fresh: Fresh) {
+    let site = Site::of(&fresh).await;
+    let project = fresh.store.project_named("site").await.expect("project").id;
+    // A hundred URLs on each of a hundred days.
+    for day in 20_000..20_100 {
+        let view = |n: i64| Hit {
+            ts: day * DAY_MS,
+            route: Some(format!("/{n}{}", "x".repeat(8_000))),
+            visitor: Some(n),
+            bot: Some(false),
+            ..Hit::default()
+        };
+        fresh.store.append(project, (0..100).map(view).collect()).await.expect("append");
+    }
+    let ask = async |resolution: &str| {
+        let rest = format!("query_on=People&count_what=Views&group_what=Url&resolution={resolution}");
+        site.get(&format!("statistics?{rest}")).await
+    };
+    let days = ask("Day").await;
+    assert!(days.status == 400 && days.text().contains("more than 64 MiB"), "{}", days.status);
+    let all = ask("All").await;
+    assert_eq!((all.status, all.json().as_array().map(Vec::len)), (200, Some(100)));
+    assert_eq!(all.json()[0]["quantity"], 100);
 }

@@ -49,7 +49,7 @@ pub enum Command {
     Local(Box<LocalArgs>),
     /// Write a project's hits into a file: CSV, newline-delimited JSON or Parquet
     Export(ExportArgs),
-    /// Store what a file holds
+    /// Store the hits of a file, or write another monitor's endpoints as manifests
     Import(ImportArgs),
     /// Print everything that a project holds of one person, as JSON
     ///
@@ -401,7 +401,7 @@ pub struct IngestArgs {
     /// How long hits are kept, such as 90d [default: for ever]
     #[arg(long, env = "WATCHKEEPER_RETENTION_HITS", value_parser = retention)]
     pub retention_hits: Option<Duration>,
-    /// How long results of checks are kept, such as 90d [default: for ever]
+    /// How long results of checks are kept, such as 90d [default: for ever, or what --monitoring-config says]
     #[arg(long, env = "WATCHKEEPER_RETENTION_CHECKS", value_parser = retention)]
     pub retention_checks: Option<Duration>,
     /// Posts that are taken a minute and key, in each logger

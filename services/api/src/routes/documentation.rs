@@ -54,6 +54,7 @@ pub(crate) struct ErrorView {
         (name = "privacy", description = "What one person may ask for"),
         (name = "projects", description = "Projects and their settings"),
         (name = "endpoints", description = "What is watched"),
+        (name = "notices", description = "Channels, what they were told, what waits, and dead letters"),
         (name = "status pages", description = "Public pages about it, what is posted on them, and badges"),
         (name = "monitoring", description = "The interfaces of api-monitoring-system's clients, which share their paths with the operator's"),
         (name = "api-analytics", description = "The interfaces of api-analytics' clients and dashboard"),

@@ -67,7 +67,9 @@ pub(crate) struct PersonRequest {
     responses(
         (status = 200, description = "How many hits and facts about addresses went", body = Object,
             example = json!({ "hits": 42, "addresses": 1 })),
+        (status = 400, description = "The body is not JSON", body = ErrorView),
         (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 403, description = "The key is another project's", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
     ),
@@ -104,7 +106,9 @@ pub(crate) async fn erase(
     responses(
         (status = 200, description = "Hits under the names of an export, and what is known of their addresses", body = Object,
             example = json!({ "hits": [{ "ts": 1_767_225_600_000_i64, "path": "/", "user": "ann" }], "addresses": [] })),
+        (status = 400, description = "The body is not JSON", body = ErrorView),
         (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 403, description = "The key is another project's", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
         (status = 503, description = "The store is away; try again", body = ErrorView),

@@ -45,11 +45,11 @@ macro_rules! on_both_stores {
     ($($name:ident)*) => {
         mod on_sqlite { $(
             #[tokio::test(flavor = "multi_thread")]
-            async fn $name() { super::$name(super::common::sqlite().await).await; }
+            async fn $name() { super::$name($crate::common::sqlite().await).await; }
         )* }
         mod on_postgres { $(
             #[tokio::test(flavor = "multi_thread")]
-            async fn $name() { super::$name(super::common::postgres().await).await; }
+            async fn $name() { super::$name($crate::common::postgres().await).await; }
         )* }
     };
 }
@@ -173,6 +173,26 @@ impl Client {
     /// A post without a content type, as browsers and careless clients make it.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.call("POST", path, &[], body.to_string()).await
+    }
+
+    /// Asserts that a route of the website slows down a network which guesses at its secret, and nobody else:
+    /// whoever has it is told what is wrong with the rest of the request.
+    pub async fn slows_down_who_guesses_at_the_secret(&self, method: &str, path: &str) {
+        let ask = async |from: &str, presented: &str| {
+            let headers = [("x-forwarded-for", from), ("authorization", presented)];
+            self.call(method, path, &headers, "junk").await
+        };
+        let (website, stranger) = ("192.0.2.1", "192.0.2.66");
+        for guess in 0..20 {
+            assert_eq!(ask(stranger, &format!("guess-{guess}")).await.status, 401);
+        }
+        for presented in ["guess-20", SECRET] {
+            let refused = ask(stranger, presented).await;
+            assert_eq!(refused.status, 429, "{presented}");
+            assert!(refused.header("retry-after").is_some());
+        }
+        assert_eq!(ask(stranger, &Uuid::new_v4().to_string()).await.status, 401, "a key is no guess");
+        assert_eq!(ask(website, SECRET).await.status, 400);
     }
 
     /// The headers of the answer to a browser's preflight.

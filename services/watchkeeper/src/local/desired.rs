@@ -58,6 +58,12 @@ impl Settings {
         enricher_of(store, args.geoip.as_deref(), self.privacy_level, self.honor_gpc).await
     }
 
+    /// Whether routes that were made for `other` are those that these settings want.
+    pub fn routes_as(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.signup, it.protect_docs, it.privacy_level, it.honor_gpc);
+        of(self) == of(other)
+    }
+
     fn of(instance: &AnalyticsInstance, given: &Given) -> Result<Self, String> {
         let spec = &instance.spec;
         let fallback = &given.settings;
@@ -390,6 +396,23 @@ spec:
         let Probe::Http(http) = &desired.endpoints[0].spec.probe else { panic!("not by HTTP") };
         assert_eq!(http.headers, [("Authorization".to_owned(), "Bearer x".to_owned())]);
         assert_eq!(desired.endpoints[0].uid, "manifest/default/front");
+    }
+
+    #[test]
+    fn routes_stay_as_they_are_when_only_retention_or_what_probes_may_ask_changes() {
+        let before = derive(INSTANCE).expect("desired").settings;
+        for (from, to, stay) in [
+            ("hits: 90d", "hits: 30d", true),
+            ("  retention:", "  probeNetworks: {deny: [10.0.0.0/8]}\n  retention:", true),
+            ("signup: Closed", "signup: Open", false),
+            ("level: 1", "level: 2", false),
+            ("honorGpc: true}\n", "honorGpc: false}\n", false),
+            ("access: {", "access: {protectDocs: true, ", false),
+        ] {
+            let after = derive(&INSTANCE.replacen(from, to, 1)).expect("desired").settings;
+            assert_ne!(after, before, "{to}");
+            assert_eq!(after.routes_as(&before), stay, "{to}");
+        }
     }
 
     #[test]

@@ -120,7 +120,8 @@ pub async fn run(
     let (settings, changed) = watch::channel(desired.settings.clone());
     let (router, current) = watch::channel(local.router(&desired.settings).await?);
     let upkeep = vital(&shutdown, keep_up(Arc::clone(&local), changed.clone(), shutdown.clone()));
-    let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed.clone(), router, shutdown.clone()));
+    let routed = (desired.settings.clone(), router);
+    let swap = tokio::spawn(swap_routers(Arc::clone(&local), changed.clone(), routed, shutdown.clone()));
     let follow = reload::Follow { files, given, data, settings, changes, last: Some(desired) };
     let follow = tokio::spawn(follow.run(
         local.process.store.clone(),
@@ -270,11 +271,12 @@ async fn keep_rules(probers: Probers, mut settings: watch::Receiver<Settings>, s
     }
 }
 
-/// Builds new routes when the settings change; requests under way end on the old ones.
+/// Builds new routes when settings change that routes go by; requests under way end on the old ones. Routes
+/// that stay go on counting what each key and network may ask.
 async fn swap_routers(
     local: Arc<Local>,
     mut settings: watch::Receiver<Settings>,
-    router: watch::Sender<Router>,
+    (mut routed, router): (Settings, watch::Sender<Router>),
     shutdown: CancellationToken,
 ) {
     loop {
@@ -283,8 +285,14 @@ async fn swap_routers(
             changed = settings.changed() => if changed.is_err() { return },
         }
         let wanted = settings.borrow_and_update().clone();
+        if wanted.routes_as(&routed) {
+            continue;
+        }
         match local.router(&wanted).await {
-            Ok(routes) => drop(router.send_replace(routes)),
+            Ok(routes) => {
+                drop(router.send_replace(routes));
+                routed = wanted;
+            }
             Err(error) => tracing::error!("the changed settings are not in force: {error:#}"),
         }
     }

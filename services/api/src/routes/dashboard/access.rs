@@ -212,7 +212,11 @@ pub(super) fn may_not(parts: &Parts) -> Response {
     // with the filters that stand in it.
     let path =
         parts.extensions.get::<axum::extract::OriginalUri>().map_or(&parts.uri, |original| &original.0);
-    let here = path.path_and_query().map_or_else(|| path.path(), |it| it.as_str());
+    let here = match parts.method.is_safe() {
+        true => path.path_and_query().map_or_else(|| path.path(), |it| it.as_str()),
+        // Where a form goes there is mostly no page to come back to.
+        false => "/",
+    };
     let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
     Redirect::to(&format!("/login?next={next}")).into_response()
 }

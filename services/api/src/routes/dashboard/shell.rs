@@ -16,6 +16,7 @@ use http::{
     },
 };
 use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 use watchkeeper_runtime::VERSION;
 use watchkeeper_store::StoreError;
 
@@ -90,6 +91,13 @@ impl Shell {
     /// The style of pages about what is watched.
     pub fn watch(&self) -> &'static str {
         &ASSETS[3].0
+    }
+
+    /// Where to sign in for the settings of the project.
+    pub fn sign_in(&self) -> String {
+        let settings = format!("{}/settings", self.base.as_deref().unwrap_or_default());
+        let next: String = form_urlencoded::byte_serialize(settings.as_bytes()).collect();
+        format!("/login?next={next}")
     }
 
     pub fn is_projects(&self) -> bool {

@@ -71,7 +71,9 @@ struct Wanted {
         (status = 200, description = "The file", content(
             (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
         )),
+        (status = 400, description = "The filters are not JSON", body = ErrorView),
         (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 403, description = "The key is another project's", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
     ),
@@ -109,6 +111,7 @@ pub(crate) async fn get(
         )),
         (status = 400, description = "The body is not JSON", body = ErrorView),
         (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 403, description = "The key is another project's", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
     ),

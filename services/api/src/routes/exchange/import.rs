@@ -71,9 +71,11 @@ pub(crate) struct ImportReport {
     ),
     responses(
         (status = 200, description = "What became of the rows", body = ImportReport),
-        (status = 413, description = "Too large or too long; the message says how much is stored", body = ErrorView),
+        (status = 400, description = "The body broke off, and the message says how much is stored; or the idempotency key is malformed", body = ErrorView),
         (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 403, description = "The key is another project's", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
+        (status = 413, description = "Too large or too long; the message says how much is stored", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
         (status = 503, description = "The store is away; the message says how much is stored", body = ErrorView),
     ),

@@ -48,7 +48,7 @@ const LONGEST: Duration = Duration::from_secs(50);
     tag = "monitoring",
     params(
         ("skip" = Option<i64>, Query, description = "Endpoints to leave out, the oldest first"),
-        ("limit" = Option<i64>, Query, description = "Endpoints at most, 1 to 1,000; 100 without it"),
+        ("limit" = Option<i64>, Query, description = "Endpoints at most, 0 to 1,000; 100 without it"),
         ("active_only" = Option<bool>, Query, description = "Leave out what is not checked; `total` counts it"),
         ("origin" = Option<String>, Query, description = "kubernetes, manifest, api or monitor; or all"),
     ),

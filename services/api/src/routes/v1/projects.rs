@@ -134,6 +134,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The settings", body = SettingsView),
         (status = 401, description = "No credential that counts", body = ErrorView),
+        (status = 403, description = "The key is another project's", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
     ),
     security(("admin" = []), ("project_key" = []), ("project_x_api_key" = [])),
@@ -156,6 +157,7 @@ pub(crate) async fn settings(
     request_body = SettingsView,
     responses(
         (status = 200, description = "The settings as they are now", body = SettingsView),
+        (status = 400, description = "The body is not JSON", body = ErrorView),
         (status = 401, description = "Not the administrator", body = ErrorView),
         (status = 404, description = "There is no such project", body = ErrorView),
         (status = 422, description = "A field is at fault; it is named", body = ErrorView),
