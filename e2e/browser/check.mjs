@@ -219,6 +219,11 @@ const scenarios = {
       reached.add(await page.evaluate(() => document.activeElement.closest("section[id]")?.id));
     }
     assert.ok(reached.has("endpoints"), "values are reached");
+    const bots = page.getByRole("button", { name: "Bots", exact: true });
+    const pressed = (await bots.getAttribute("aria-pressed")) === "true";
+    await bots.focus();
+    await page.keyboard.press("Space");
+    await page.locator(`.toggle[aria-pressed="${!pressed}"]`, { hasText: "Bots" }).waitFor();
   },
 
   // The pages are whole without a script.
@@ -356,6 +361,11 @@ const scenarios = {
     await later();
     assert.equal(await page.locator("main[data-old]").count(), 1, "somebody is writing");
     await page.locator("input[name=q]").blur();
+    const button = page.getByRole("button", { name: "Show", exact: true });
+    await button.focus();
+    await later();
+    assert.equal(await page.locator("main[data-old]").count(), 1, "somebody is at a button");
+    await button.blur();
     await page.route(/\/monitors$/, (route) => route.fulfill({ status: 503, body: "" }));
     await later();
     await page.locator("[data-stale]", { hasText: "The server does not answer" }).waitFor();
@@ -364,7 +374,12 @@ const scenarios = {
     await later();
     await anew();
     assert.equal(await page.locator("[data-stale]").count(), 0);
-    complaints.splice(0, complaints.length, ...complaints.filter((it) => !it.includes("503")));
+    // What is gone meanwhile is not shown on, also behind the address of a place within the page.
+    await page.goto("/monitors#main");
+    await page.route(/\/monitors(#main)?$/, (route) => route.fulfill({ status: 404, contentType: "text/html", body: "<p>gone" }));
+    await later();
+    await page.getByText("gone").waitFor();
+    complaints.splice(0, complaints.length, ...complaints.filter((it) => !/503|404/.test(it)));
   },
 
   // An incident from its beginning to its end, by forms alone and without a script, as readers see it.
@@ -470,6 +485,15 @@ const scenarios = {
     assert.match(await page.locator("tbody tr").first().innerText(), /watched\/2/, "the newest is on top");
     await page.getByRole("button", { name: "Pause" }).click();
     await page.getByRole("button", { name: "Go on" }).waitFor();
+    // An answer that is no stream does not end the watch.
+    const other = await open("/login");
+    let full = true;
+    await other.route(/\/live\/events/, (route) => (full ? route.fulfill({ status: 503, body: "" }) : route.continue()));
+    await other.goto(`${project}/live`);
+    await other.getByText("Connecting again").waitFor();
+    full = false;
+    await other.getByText("Watching").waitFor();
+    complaints.splice(0, complaints.length, ...complaints.filter((it) => !it.includes("503")));
   },
 
   // The administrator signs in, shares, annotates, and signs out.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clients::Post;
 use rows::Rows;
 use sqlx::{Connection, Executor, PgConnection};
-use watchkeeper_testkit::postgres::Postgres;
+use watchkeeper_testkit::postgres::{Options, Postgres};
 use watchkeeper_testkit::wait;
 use watchkeeper_testkit::watchkeeper::Watchkeeper;
 
@@ -36,7 +36,9 @@ fn main() -> Result<()> {
 }
 
 async fn run() -> Result<()> {
-    let postgres = Postgres::shared()?;
+    // As the operator starts it.
+    let settings = vec![("backend_flush_after".into(), "512kB".into())];
+    let postgres = Postgres::start(Options { settings, ..Options::default() })?;
     let url = postgres.database()?;
     let logger = Watchkeeper::logger(&url).arg("--posts-per-minute").arg("1000000000").start()?;
     let address = logger.base_url().trim_start_matches("http://").to_owned();

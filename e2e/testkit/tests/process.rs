@@ -36,6 +36,8 @@ fn one_that_ends_before_it_is_ready_is_told_with_the_end_of_its_log() {
 fn one_that_is_never_ready_is_told_after_the_limit() {
     let directory = RunDir::new("process-test").unwrap();
     let daemon = shell(&directory, "echo still thinking; sleep 60");
+    let said = || Ok(daemon.log_tail().contains("still thinking").then_some(()));
+    wait::until("it says something", LIMIT, said).unwrap();
     let error = daemon.wait_ready(Duration::from_millis(200), || false).unwrap_err().to_string();
     assert!(error.contains("not within 200ms") && error.contains("still thinking"), "{error}");
 }
