@@ -102,9 +102,9 @@ impl Overview {
     tag = "projects",
     responses(
         (status = 200, description = "What is stored and watched", body = Object),
-        (status = 401, description = "Not the administrator", body = ErrorView),
+        (status = 401, description = "Not the administrator, and the overview is not open to all", body = ErrorView),
     ),
-    security(("admin" = []), ("admin_basic" = [])),
+    security((), ("admin" = []), ("admin_basic" = [])),
 )]
 async fn json(_: Viewer, State(api): State<Api>) -> Result<Response, ApiError> {
     Ok(Json(Overview::load(&api).await?).into_response())

@@ -419,8 +419,9 @@ mod tests {
 
     #[test]
     fn columns_are_those_of_the_hits() {
-        for purpose in [Purpose::Inbox, Purpose::Segment] {
-            assert_reads(codec::encode(&hits(), purpose).expect("encode"), &hits());
+        for (purpose, count) in [(Purpose::Inbox, 20), (Purpose::Inbox, 100), (Purpose::Segment, 100)] {
+            let hits = &hits()[..count];
+            assert_reads(codec::encode(hits, purpose).expect("encode"), hits);
         }
     }
 
@@ -451,14 +452,16 @@ mod tests {
 
     #[test]
     fn junk_is_an_error_and_never_a_panic() {
-        let data = codec::encode(&hits(), Purpose::Segment).expect("encode");
-        for cut in (0..data.len()).step_by(7) {
-            assert!(HitFile::new(data[..cut].to_vec()).open().is_err());
-        }
-        for place in (0..data.len()).step_by(3) {
-            let mut torn = data.clone();
-            torn[place] ^= 0x55;
-            let _ = HitFile::new(torn).open().and_then(|columns| columns.read("path"));
+        for (purpose, count) in [(Purpose::Inbox, 20), (Purpose::Segment, 100)] {
+            let data = codec::encode(&hits()[..count], purpose).expect("encode");
+            for cut in (0..data.len()).step_by(7) {
+                assert!(HitFile::new(data[..cut].to_vec()).open().is_err());
+            }
+            for place in (0..data.len()).step_by(3) {
+                let mut torn = data.clone();
+                torn[place] ^= 0x55;
+                let _ = HitFile::new(torn).open().and_then(|columns| columns.read("path"));
+            }
         }
     }
 }
