@@ -96,7 +96,27 @@ fn codes_pay(rows: usize, distinct: usize, half_bytes: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
     use super::codes_pay;
+    use crate::{
+        Hit,
+        codec::{Purpose, encode},
+    };
+
+    #[test]
+    fn sizes_that_differ_in_every_row_take_the_bytes_that_say_something() {
+        let mut random = StdRng::seed_from_u64(1);
+        let mut each = |bits: u32| {
+            let mut size = || Some(random.random_range(0..1 << bits));
+            let hits: Vec<_> =
+                (0..20_000).map(|ts| Hit { ts, response_bytes: size(), ..Hit::default() }).collect();
+            encode(&hits, Purpose::Segment).expect("encode").len() * 8 / hits.len()
+        };
+        // With a dictionary of all of them it would be 40.
+        assert!((20..24).contains(&each(20)));
+        assert!((3..5).contains(&each(3)), "few repeat");
+    }
 
     #[test]
     fn codes_pay_for_what_repeats() {
