@@ -10,6 +10,7 @@ use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
 use watchkeeper_store::IpFamily;
 
+use super::http::redirects;
 use super::resolver::{Resolver, literal};
 use super::tls::Trusted;
 use crate::guard::{Guard, Rules, Trust};
@@ -81,7 +82,7 @@ impl Documents {
 
 /// Where an answer redirects to, if it does.
 fn redirected(answer: &Response) -> Option<Result<Url, String>> {
-    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+    if !redirects(answer.status()) {
         return None;
     }
     let location = answer.headers().get(LOCATION)?;

@@ -314,9 +314,7 @@ impl Hop {
     /// The request that an answer redirects to, if it does.
     fn next(&self, response: &Response<Incoming>) -> Result<Option<Self>, String> {
         let status = response.status();
-        let (Some(location), true) =
-            (response.headers().get(LOCATION), matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
-        else {
+        let (Some(location), true) = (response.headers().get(LOCATION), redirects(status)) else {
             return Ok(None);
         };
         let url = std::str::from_utf8(location.as_bytes())
@@ -342,6 +340,11 @@ impl Hop {
             url,
         }))
     }
+}
+
+/// Whether an answer of this status leads elsewhere, if it says where.
+pub(super) fn redirects(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 /// Name and password as RFC 7617 has them.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{COLUMNS, Column};
+use super::{COLUMNS, Column, set_known};
 use crate::{Hit, Result, StoreError};
 
 /// What the data begins with; a file of Parquet begins with `PAR1`.
@@ -90,13 +90,13 @@ impl<'a> Few<'a> {
             }
             match (column, values) {
                 (Column::Text(_, set), Values::Texts(values)) => {
-                    fill(&mut hits, values, |hit, value| set(hit, (*value).to_owned()));
+                    set_known(&mut hits, values.iter().copied(), |hit, value| set(hit, value.to_owned()));
                 }
                 (Column::Integer(_, set), Values::Integers(values)) => {
-                    fill(&mut hits, values, |hit, value| set(hit, *value));
+                    set_known(&mut hits, values.iter().copied(), set);
                 }
                 (Column::Flag(_, set), Values::Flags(values)) => {
-                    fill(&mut hits, values, |hit, value| set(hit, *value));
+                    set_known(&mut hits, values.iter().copied(), set);
                 }
                 _ => return Err(damaged(format!("column {name} is of another kind"))),
             }
@@ -110,14 +110,6 @@ pub(super) fn write(hits: &[Hit]) -> Result<Vec<u8>> {
     let columns = COLUMNS.iter().map(|(name, column)| (*name, Values::of(column, hits)));
     let columns = columns.filter(|(name, values)| *name == "ts" || values.known()).collect();
     postcard::to_extend(&Few { columns }, MAGIC.to_vec()).map_err(damaged)
-}
-
-fn fill<T>(hits: &mut [Hit], values: &[Option<T>], set: impl Fn(&mut Hit, &T)) {
-    for (hit, value) in hits.iter_mut().zip(values) {
-        if let Some(value) = value {
-            set(hit, value);
-        }
-    }
 }
 
 fn damaged(what: impl std::fmt::Display) -> StoreError {

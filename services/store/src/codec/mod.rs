@@ -173,23 +173,12 @@ impl Encoder {
 
 /// Reads all hits of a file, in its order.
 pub(crate) fn decode(data: Vec<u8>) -> Result<Vec<Hit>> {
+    let mut reader = Reader::open(Bytes::from(data), None)?;
     let mut hits = Vec::new();
-    decode_each(data, None, |batch| hits.append(batch))?;
-    Ok(hits)
-}
-
-/// Reads a file a batch at a time, in its order: every column, or only those
-/// named, with all else left unknown.
-pub(crate) fn decode_each(
-    data: Vec<u8>,
-    wanted: Option<&[&str]>,
-    mut each: impl FnMut(&mut Vec<Hit>),
-) -> Result<()> {
-    let mut reader = Reader::open(Bytes::from(data), wanted)?;
-    while let Some(mut hits) = reader.next()? {
-        each(&mut hits);
+    while let Some(mut some) = reader.next()? {
+        hits.append(&mut some);
     }
-    Ok(())
+    Ok(hits)
 }
 
 /// What a file says of its longest hit.
@@ -295,32 +284,28 @@ fn fill(hits: &mut [Hit], array: &ArrayRef, name: &str, column: &Column) -> Resu
     match column {
         Column::Text(_, set) => {
             let values = array.as_string_opt::<i32>().ok_or_else(wrong)?;
-            for (hit, value) in hits.iter_mut().zip(values) {
-                if let Some(value) = value {
-                    set(hit, value.to_owned());
-                }
-            }
+            set_known(hits, values, |hit, value| set(hit, value.to_owned()));
         }
         Column::Integer(_, set) => {
-            let values = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
-            for (hit, value) in hits.iter_mut().zip(values) {
-                if let Some(value) = value {
-                    set(hit, value);
-                }
-            }
+            set_known(hits, array.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?, set);
         }
         Column::Flag(_, set) => {
             if array.data_type() != &DataType::Boolean {
                 return Err(wrong());
             }
-            for (hit, value) in hits.iter_mut().zip(array.as_boolean()) {
-                if let Some(value) = value {
-                    set(hit, value);
-                }
-            }
+            set_known(hits, array.as_boolean(), set);
         }
     }
     Ok(())
+}
+
+/// Sets a field of each hit whose value is known.
+fn set_known<T>(hits: &mut [Hit], values: impl IntoIterator<Item = Option<T>>, set: impl Fn(&mut Hit, T)) {
+    for (hit, value) in hits.iter_mut().zip(values) {
+        if let Some(value) = value {
+            set(hit, value);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -218,14 +218,16 @@ impl HitFile {
     }
 
     fn open_trusting(&self) -> Result<HitColumns> {
-        if Few::read(&self.0)?.is_some() {
-            return Ok(HitColumns { data: self.0.clone(), metadata: None });
+        if let Some(few) = Few::read(&self.0)? {
+            let of = |name| Some((name, ColumnValues::of(few.values(name)?)));
+            let columns = few.names().into_iter().filter_map(of).collect();
+            return Ok(HitColumns(Columns::Few { rows: few.rows(), columns }));
         }
         let plain = ArrowReaderMetadata::load(&self.0, ArrowReaderOptions::new())?;
         let fields: Vec<Field> = plain.schema().fields().iter().map(|field| as_codes(field)).collect();
         let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options)?;
-        Ok(HitColumns { data: self.0.clone(), metadata: Some(metadata) })
+        Ok(HitColumns(Columns::Parquet { data: self.0.clone(), metadata }))
     }
 }
 
@@ -242,20 +244,26 @@ fn as_codes(field: &Field) -> Field {
 
 /// The columns of a batch.
 #[derive(Debug, Clone)]
-pub struct HitColumns {
-    data: Bytes,
-    /// Of a file of Parquet; `None` of a batch of few hits.
-    metadata: Option<ArrowReaderMetadata>,
+pub struct HitColumns(Columns);
+
+#[derive(Debug, Clone)]
+enum Columns {
+    /// Of few hits: all that they know something about.
+    Few { rows: usize, columns: Vec<(&'static str, ColumnValues)> },
+    /// Of a file, which is decoded column by column.
+    Parquet { data: Bytes, metadata: ArrowReaderMetadata },
 }
 
 impl HitColumns {
     /// Hits in the batch.
     pub fn rows(&self) -> usize {
-        let Some(metadata) = &self.metadata else {
-            return Few::read(&self.data).ok().flatten().map_or(0, |few| few.rows());
-        };
-        let groups = metadata.metadata().row_groups();
-        groups.iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).sum()
+        match &self.0 {
+            Columns::Few { rows, .. } => *rows,
+            Columns::Parquet { metadata, .. } => {
+                let groups = metadata.metadata().row_groups();
+                groups.iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).sum()
+            }
+        }
     }
 
     /// Decodes the column of a field of [`Hit`](crate::Hit), in the file's order; `None` when it is
@@ -264,34 +272,34 @@ impl HitColumns {
     /// # Errors
     /// When the file is damaged.
     pub fn read(&self, field: &str) -> Result<Option<ColumnValues>> {
-        unpanicked(|| self.read_trusting(field))
-    }
-
-    fn read_trusting(&self, field: &str) -> Result<Option<ColumnValues>> {
-        let Some(metadata) = &self.metadata else {
-            let few = Few::read(&self.data)?;
-            return Ok(few.as_ref().and_then(|few| few.values(field)).map(ColumnValues::of));
-        };
-        if metadata.schema().field_with_name(field).is_err() {
-            return Ok(None);
-        }
-        let mut read = None;
-        // A row group at a time, since each has a dictionary of its own.
-        for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
-            let rows = usize::try_from(group.num_rows()).unwrap_or_default().max(1);
-            let builder =
-                ParquetRecordBatchReaderBuilder::new_with_metadata(self.data.clone(), metadata.clone());
-            let mask = ProjectionMask::columns(builder.parquet_schema(), [field]);
-            let batches =
-                builder.with_projection(mask).with_row_groups(vec![place]).with_batch_size(rows).build()?;
-            for batch in batches {
-                let batch = batch?;
-                let array = batch.columns().first().ok_or_else(|| damaged(field, "is missing"))?;
-                append(&mut read, array, field)?;
+        match &self.0 {
+            Columns::Few { columns, .. } => {
+                Ok(columns.iter().find(|(name, _)| *name == field).map(|(_, values)| values.clone()))
             }
+            Columns::Parquet { data, metadata } => unpanicked(|| read_trusting(data, metadata, field)),
         }
-        Ok(read.map(|read| read.values))
     }
+}
+
+fn read_trusting(data: &Bytes, metadata: &ArrowReaderMetadata, field: &str) -> Result<Option<ColumnValues>> {
+    if metadata.schema().field_with_name(field).is_err() {
+        return Ok(None);
+    }
+    let mut read = None;
+    // A row group at a time, since each has a dictionary of its own.
+    for (place, group) in metadata.metadata().row_groups().iter().enumerate() {
+        let rows = usize::try_from(group.num_rows()).unwrap_or_default().max(1);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(data.clone(), metadata.clone());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [field]);
+        let batches =
+            builder.with_projection(mask).with_row_groups(vec![place]).with_batch_size(rows).build()?;
+        for batch in batches {
+            let batch = batch?;
+            let array = batch.columns().first().ok_or_else(|| damaged(field, "is missing"))?;
+            append(&mut read, array, field)?;
+        }
+    }
+    Ok(read.map(|read| read.values))
 }
 
 /// The reader of Parquet trusts some numbers of a file's head, and panics where they cannot be.

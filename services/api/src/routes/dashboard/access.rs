@@ -7,14 +7,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, StatusCode, request::Parts};
-use url::form_urlencoded;
 use uuid::Uuid;
 use watchkeeper_analytics::{Condition, Dimension};
 use watchkeeper_store::{DashboardSettings, Project, Reach, Share, now_ms};
 
 use super::{
     filters::Filters,
-    shell::{PageError, Section, Shell, percent_encoded},
+    shell::{PageError, Section, Shell, percent_encoded, sign_in_for},
     unlock,
 };
 use crate::{Api, auth, session};
@@ -217,8 +216,7 @@ pub(super) fn may_not(parts: &Parts) -> Response {
         // Where a form goes there is mostly no page to come back to.
         false => "/",
     };
-    let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
-    Redirect::to(&format!("/login?next={next}")).into_response()
+    Redirect::to(&sign_in_for(here)).into_response()
 }
 
 /// Whether a browser asks for a page.

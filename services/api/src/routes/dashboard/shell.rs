@@ -71,6 +71,12 @@ pub(super) struct Shell {
     pub refresh: Option<u32>,
 }
 
+/// Where to sign in on the way to a page: a path, as it stands in its address.
+pub(super) fn sign_in_for(page: &str) -> String {
+    let next: String = form_urlencoded::byte_serialize(page.as_bytes()).collect();
+    format!("/login?next={next}")
+}
+
 impl Shell {
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), version: VERSION, ..Self::default() }
@@ -96,8 +102,7 @@ impl Shell {
     /// Where to sign in for the settings of the project.
     pub fn sign_in(&self) -> String {
         let settings = format!("{}/settings", self.base.as_deref().unwrap_or_default());
-        let next: String = form_urlencoded::byte_serialize(settings.as_bytes()).collect();
-        format!("/login?next={next}")
+        sign_in_for(&settings)
     }
 
     pub fn is_projects(&self) -> bool {
